@@ -1,0 +1,44 @@
+# make quickstart   set-up, build, and the main job: a net teaches itself countdown (about ten minutes on two cores)
+# make test         set-up, formatting, lints, and every test
+# make results      the README's full table: three seeds, resumable
+# make bench        criterion benchmarks
+# make clean        removes what was built (not libtorch and not runs)
+
+SHELL := /bin/sh
+FOLDER := $(CURDIR)/.libtorch
+# Read once, and only here: the crate tch is built against exactly this libtorch.
+ifeq ($(LIBTORCH_USE_PYTORCH),)
+export LIBTORCH ?= $(FOLDER)
+# Documentation tests are linked without the build scripts' run path.
+export LD_LIBRARY_PATH := $(LIBTORCH)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
+endif
+
+CARGO ?= cargo
+ESPALIER := target/release/espalier
+SEEDS := 1 2 3
+
+.PHONY: quickstart test build set-up results bench clean
+
+quickstart: build
+	$(ESPALIER) run
+
+build: set-up
+	$(CARGO) build --release --locked
+
+set-up:
+	@training/libtorch.sh $(FOLDER)
+
+test: set-up
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --release --locked --workspace
+
+bench: build
+	$(CARGO) bench --locked --workspace
+
+results: build
+	for seed in $(SEEDS); do $(ESPALIER) run --seed $$seed || exit 1; done
+	$(ESPALIER) report $(foreach seed,$(SEEDS),runs/countdown-s$(seed))
+
+clean:
+	$(CARGO) clean

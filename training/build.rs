@@ -1,0 +1,23 @@
+//! Lets programs find libtorch at run time without `LD_LIBRARY_PATH`: this crate's tests through the link argument, the
+//! crates that depend on it through the metadata key `lib`.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_USE_PYTORCH");
+    if let Some(lib) = libtorch() {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+        println!("cargo:lib={lib}");
+    }
+}
+
+fn libtorch() -> Option<String> {
+    if std::env::var_os("LIBTORCH_USE_PYTORCH").is_none() {
+        return std::env::var("LIBTORCH").ok().map(|folder| format!("{folder}/lib"));
+    }
+    let script = "import os, torch; print(os.path.join(os.path.dirname(torch.__file__), 'lib'))";
+    let output = Command::new("python3").args(["-c", script]).output().ok()?;
+    let lib = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !lib.is_empty()).then_some(lib)
+}
