@@ -1,0 +1,89 @@
+//! Settings that the decodings share.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AnswerRule, ConfigError, MctsConfig};
+
+/// Settings of every [`crate::Decoding`]; each reads those that concern it. The defaults are
+/// AlphaMath's at inference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeConfig {
+    /// Sampling temperature of all but `greedy`, which takes 0.
+    pub temperature: f32,
+    /// Most steps of a path; for `mcts` see [`MctsConfig::max_depth`].
+    pub max_depth: usize,
+    /// `sbs`: drops siblings whose trimmed text an earlier one has.
+    pub remove_duplicate: bool,
+    /// `mcts`: weight of PUCT's exploration term.
+    pub c_puct: f64,
+    /// `mcts`: steps sampled at each expansion.
+    pub samples: usize,
+    /// `mcts`: divides priors by their sum over siblings.
+    pub normalise_prior: bool,
+    /// `mcts`: what the walk down the finished tree goes by.
+    pub answer_rule: AnswerRule,
+    /// `mcts`: losses that a simulation in flight counts for.
+    pub virtual_loss: f64,
+    /// `mcts`: threads in one tree.
+    pub workers: usize,
+}
+
+impl Default for DecodeConfig {
+    fn default() -> Self {
+        let tree = MctsConfig::default();
+        Self {
+            temperature: tree.temperature,
+            max_depth: tree.max_depth,
+            remove_duplicate: true,
+            c_puct: 1.25,
+            samples: tree.samples,
+            normalise_prior: tree.normalise_prior,
+            answer_rule: tree.answer_rule,
+            virtual_loss: tree.virtual_loss,
+            workers: tree.workers,
+        }
+    }
+}
+
+impl DecodeConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be used.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.mcts(1).validate()
+    }
+
+    /// The settings of a tree with these choices. Duplicates stay: the paper removes them in step
+    /// beam search only.
+    #[must_use]
+    pub fn mcts(&self, simulations: u64) -> MctsConfig {
+        MctsConfig {
+            c_puct: self.c_puct,
+            samples: self.samples,
+            simulations,
+            max_depth: self.max_depth,
+            temperature: self.temperature,
+            normalise_prior: self.normalise_prior,
+            virtual_loss: self.virtual_loss,
+            workers: self.workers,
+            answer_rule: self.answer_rule,
+            ..MctsConfig::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_field_is_named() {
+        DecodeConfig::default().validate().unwrap();
+        let config = DecodeConfig { max_depth: 0, ..DecodeConfig::default() };
+        assert_eq!(config.validate().unwrap_err().field, "max_depth");
+        let error = serde_json::from_str::<DecodeConfig>(r#"{"beams": 3}"#).unwrap_err();
+        assert!(error.to_string().contains("beams"), "{error}");
+    }
+}

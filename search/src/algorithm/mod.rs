@@ -1,0 +1,63 @@
+//! The ways to answer a problem: baselines and searches behind one function.
+
+mod best_of_n;
+mod config;
+mod decoding;
+mod greedy;
+mod majority;
+mod mcts;
+mod outcome;
+mod path;
+mod rollout;
+mod step_beam;
+
+pub use config::DecodeConfig;
+pub use decoding::{Decoding, DecodingParseError};
+pub use outcome::{Candidate, Outcome, SolutionStep};
+
+use crate::guard::{CheckedEvaluator, catch_panic};
+use crate::{Environment, Evaluator, Problem, SearchError};
+
+/// Answers a problem. The ground truth is not read; the same seed gives the same outcome (`mcts`
+/// with several workers excepted).
+///
+/// # Errors
+/// When the settings are unusable, the problem cannot be posed, or the evaluator fails or panics.
+pub fn decode<E: Environment>(
+    decoding: Decoding,
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    problem: &Problem,
+    config: &DecodeConfig,
+    seed: u64,
+) -> Result<Outcome, SearchError> {
+    config.validate()?;
+    if let Decoding::Mcts { simulations } = decoding {
+        return mcts::decode(environment, evaluator, problem, simulations, config, seed);
+    }
+    let root = environment.root(problem)?;
+    let evaluator = &CheckedEvaluator::new(evaluator);
+    let answer = || match decoding {
+        Decoding::Greedy => greedy::decode(environment, evaluator, root, config, seed),
+        Decoding::Majority { k } => majority::decode(environment, evaluator, root, k, config, seed),
+        Decoding::BestOfN { n } => best_of_n::decode(environment, evaluator, root, n, config, seed),
+        Decoding::StepBeam { beams, samples } => {
+            step_beam::decode(environment, evaluator, root, (beams, samples), config, seed)
+        }
+        Decoding::Mcts { .. } => unreachable!("answered above"),
+    };
+    // The evaluator's panics are caught where it is called; what is left is the environment's.
+    let outcome = catch_panic(answer).map_err(SearchError::Environment)??;
+    Ok(Outcome { tokens: evaluator.tokens(), evaluations: evaluator.evaluations(), ..outcome })
+}
+
+/// Index of the highest score, the first of equals; None when there are none.
+fn first_best(scores: impl Iterator<Item = f64>) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (index, score) in scores.enumerate() {
+        if best.is_none_or(|(_, highest)| score > highest) {
+            best = Some((index, score));
+        }
+    }
+    best.map(|(index, _)| index)
+}

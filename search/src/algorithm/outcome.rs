@@ -1,0 +1,49 @@
+//! What a decoding found.
+
+use serde::{Deserialize, Serialize};
+
+/// What a decoding found and what it cost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The answer given; None when no path reached one.
+    pub answer: Option<String>,
+    /// The steps that lead to the answer. Without an answer: the steps of the only path, otherwise
+    /// none.
+    pub solution: Vec<SolutionStep>,
+    /// Tokens sampled, by discarded paths too.
+    pub tokens: u64,
+    /// Requests answered by the evaluator.
+    pub evaluations: u64,
+    /// Simulations of the tree; 0 where there is none.
+    pub simulations: u64,
+    /// Every finished answer, in the order in which they were reached.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One finished answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// As the environment read it.
+    pub answer: String,
+    /// What the decoding ranks it by. `greedy`: 1; `maj`: the share of all k paths that agree with
+    /// it; `bon` and `sbs`: the value net's opinion in [-1, 1]; `mcts`: what [`crate::AnswerRule`]
+    /// names.
+    pub score: f64,
+}
+
+/// One step of a solution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SolutionStep {
+    /// What the policy wrote, without the delimiter.
+    pub action: String,
+    /// What the environment appended, with the delimiter.
+    pub observation: String,
+    /// P(s, a), in [0, 1].
+    pub prior: f64,
+    /// The value net's opinion of the state after the step, in [-1, 1], where it was asked.
+    pub value: Option<f64>,
+    /// Q(s, a) in [-1, 1], where there is a tree.
+    pub q: Option<f64>,
+    /// N(s, a), where there is a tree.
+    pub visits: Option<u64>,
+}

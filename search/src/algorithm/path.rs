@@ -1,0 +1,69 @@
+//! A partial solution outside a tree.
+
+use crate::algorithm::SolutionStep;
+use crate::{Environment, Proposal, Request, Terminal};
+
+/// The steps taken so far and where they led.
+#[derive(Clone)]
+pub(super) struct Path<S> {
+    pub(super) state: S,
+    pub(super) steps: Vec<SolutionStep>,
+    /// How the path ended; None while it is open.
+    pub(super) end: Option<Terminal>,
+}
+
+impl<S: Clone> Path<S> {
+    pub(super) fn new(state: S) -> Self {
+        Self { state, steps: Vec::new(), end: None }
+    }
+
+    /// This path with one more step.
+    pub(super) fn step<E: Environment<State = S>>(
+        &self,
+        environment: &E,
+        proposal: Proposal,
+    ) -> Self {
+        let transition = environment.step(&self.state, &proposal.action);
+        let mut steps = self.steps.clone();
+        steps.push(SolutionStep {
+            prior: proposal.prior().min(1.0),
+            action: proposal.action,
+            observation: transition.observation,
+            value: None,
+            q: None,
+            visits: None,
+        });
+        Self { state: transition.state, steps, end: transition.terminal }
+    }
+
+    /// Notes the value net's opinion of the state that the path has reached.
+    pub(super) fn set_value(&mut self, value: f64) {
+        if let Some(step) = self.steps.last_mut() {
+            step.value = Some(value);
+        }
+    }
+
+    /// The value net's opinion of the state that the path has reached.
+    pub(super) fn value(&self) -> Option<f64> {
+        self.steps.last().and_then(|step| step.value)
+    }
+
+    /// The final answer; None while the path is open and when it ended without one.
+    pub(super) fn answer(&self) -> Option<&str> {
+        match &self.end {
+            Some(Terminal::Answer(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// Asks for `samples` next steps, or with 0 for the value alone.
+    pub(super) fn request<E: Environment<State = S>>(
+        &self,
+        environment: &E,
+        samples: usize,
+        temperature: f32,
+        seed: u64,
+    ) -> Request {
+        Request { context: environment.context(&self.state).into(), samples, temperature, seed }
+    }
+}

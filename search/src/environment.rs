@@ -1,0 +1,71 @@
+//! What the search walks over: problems, states and the rules by which a step leads from one to the next.
+
+use serde::{Deserialize, Serialize};
+
+/// A question with its known answer, one line of a problems file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Unique within a file; keys results, seeds and resumption.
+    pub id: String,
+    /// The question as its author wrote it.
+    pub question: String,
+    /// The ground truth, in the form that [`Environment::grade`] expects.
+    pub answer: String,
+    /// What else the environment needs (countdown: `numbers` and `target`).
+    #[serde(default)]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How a path ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Terminal {
+    /// A final answer, right or wrong.
+    Answer(String),
+    /// A step that broke the rules, with the reason; no answer.
+    Invalid(String),
+}
+
+/// What one step did.
+#[derive(Debug, Clone)]
+pub struct Transition<S> {
+    /// What the environment appended to the action: the observation with the delimiter that ends the step.
+    /// `action + observation` is the step as it stands in the context of every later step.
+    pub observation: String,
+    /// The state after the step; its context ends with the step, also when the path has ended.
+    pub state: S,
+    /// Set when the path ends here.
+    pub terminal: Option<Terminal>,
+}
+
+/// A problem cannot be posed in this environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("problem {id}: {message}")]
+pub struct ProblemError {
+    /// [`Problem::id`].
+    pub id: String,
+    /// What is wrong with it and where.
+    pub message: String,
+}
+
+/// The rules of a kind of problem. Deterministic: the same state and action give the same transition.
+pub trait Environment: Send + Sync {
+    /// A partial solution.
+    type State: Clone + Send + Sync;
+
+    /// The state before the first step.
+    ///
+    /// # Errors
+    /// When the problem lacks what the environment needs.
+    fn root(&self, problem: &Problem) -> Result<Self::State, ProblemError>;
+
+    /// All that the policy reads: the prompt and the steps so far, with their observations.
+    fn context<'a>(&self, state: &'a Self::State) -> &'a str;
+
+    /// Takes one step. `action` is what the policy wrote, without the delimiter that ended it. Never panics: an
+    /// action that cannot be read or breaks the rules gives [`Terminal::Invalid`].
+    fn step(&self, state: &Self::State, action: &str) -> Transition<Self::State>;
+
+    /// Whether an answer is right. Search may ask only where the ground truth is known (when it makes training data).
+    fn grade(&self, problem: &Problem, answer: &str) -> bool;
+}

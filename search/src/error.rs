@@ -1,0 +1,47 @@
+//! Why a search or a decoding failed.
+
+use crate::{EvaluatorError, ProblemError};
+
+/// A setting that no search can run with.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{field} = {value}: {requirement}")]
+pub struct ConfigError {
+    /// The field's name as it stands in a configuration file.
+    pub field: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What it must be.
+    pub requirement: String,
+}
+
+impl ConfigError {
+    /// `Err` naming the field unless `holds`.
+    pub(crate) fn require(
+        holds: bool,
+        field: &'static str,
+        value: &dyn std::fmt::Display,
+        requirement: &str,
+    ) -> Result<(), Self> {
+        if holds {
+            return Ok(());
+        }
+        Err(Self { field, value: value.to_string(), requirement: requirement.to_owned() })
+    }
+}
+
+/// One search failed; others are not touched.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SearchError {
+    /// The settings are unusable.
+    #[error("search settings: {0}")]
+    Config(#[from] ConfigError),
+    /// The environment cannot pose the problem.
+    #[error(transparent)]
+    Problem(#[from] ProblemError),
+    /// The evaluator failed, panicked, or broke its contract.
+    #[error(transparent)]
+    Evaluator(#[from] EvaluatorError),
+    /// The environment panicked, which it must not.
+    #[error("the environment panicked: {0}")]
+    Environment(String),
+}

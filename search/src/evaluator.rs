@@ -1,0 +1,66 @@
+//! What the search asks a policy-value net: steps with their log-probabilities, and the value of a state.
+
+use std::sync::Arc;
+
+/// One leaf to be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The text that the policy continues ([`crate::Environment::context`]).
+    pub context: Arc<str>,
+    /// How many steps to sample; 0 asks for the value alone.
+    pub samples: usize,
+    /// Sampling temperature; 0 takes the most likely token each time.
+    pub temperature: f32,
+    /// Seed of this request's samples: they depend on nothing else in the batch.
+    pub seed: u64,
+}
+
+/// One sampled step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// The step without the delimiter that ended it.
+    pub action: String,
+    /// Sum of the sampled tokens' log-probabilities under the policy at temperature 1, the delimiter included; <= 0.
+    pub log_prob: f64,
+    /// How many tokens were sampled, the delimiter included.
+    pub tokens: usize,
+}
+
+impl Proposal {
+    /// AlphaMath's prior: `exp(log_prob / tokens)`, in (0, 1]; not normalised over siblings.
+    #[must_use]
+    pub fn prior(&self) -> f64 {
+        (self.log_prob / self.tokens.max(1) as f64).exp()
+    }
+}
+
+/// What the net says of one leaf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// As many as were asked for, in sampling order; equal texts may repeat.
+    pub proposals: Vec<Proposal>,
+    /// The value of the state, in [-1, 1], read at the context's last token.
+    pub value: f64,
+}
+
+/// Why a request was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluatorError {
+    /// The context exceeds what the model can read. To the search this is an ending, not a failure.
+    #[error("the context has {tokens} tokens and the model reads at most {limit}")]
+    ContextTooLong {
+        /// Tokens in the context, with room for one step.
+        tokens: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// The evaluator failed; the search that asked fails with this cause.
+    #[error("the evaluator failed: {0}")]
+    Failed(String),
+}
+
+/// A policy-value net, a remote server, or a table in a test.
+pub trait Evaluator: Send + Sync {
+    /// Answers a batch, one result a request in the same order. Called from several threads at once.
+    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>>;
+}

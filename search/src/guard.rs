@@ -1,0 +1,157 @@
+//! What comes from outside is checked where it enters: an evaluator that panics, answers in the
+//! wrong shape or gives numbers out of range fails the search that asked, with a cause that names
+//! what was wrong.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::{Evaluation, Evaluator, EvaluatorError, Request, SearchError};
+
+/// Runs `work`, turning a panic into its message.
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    // AssertUnwindSafe: the search that asked is given up on a panic, and what it shares with
+    // others is atomics.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a message".to_owned())
+    })
+}
+
+/// An evaluator whose answers are checked and counted.
+pub(crate) struct CheckedEvaluator<'a> {
+    inner: &'a dyn Evaluator,
+    tokens: AtomicU64,
+    evaluations: AtomicU64,
+}
+
+impl<'a> CheckedEvaluator<'a> {
+    pub(crate) fn new(inner: &'a dyn Evaluator) -> Self {
+        Self { inner, tokens: AtomicU64::new(0), evaluations: AtomicU64::new(0) }
+    }
+
+    /// Tokens sampled so far.
+    pub(crate) fn tokens(&self) -> u64 {
+        // Relaxed: a counter, read when the threads that add to it have ended.
+        self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Requests answered so far.
+    pub(crate) fn evaluations(&self) -> u64 {
+        // Relaxed: as for `tokens`.
+        self.evaluations.load(Ordering::Relaxed)
+    }
+
+    /// One answer a request in the same order; `None` where the context is too long.
+    pub(crate) fn ask(&self, requests: &[Request]) -> Result<Vec<Option<Evaluation>>, SearchError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = catch_panic(|| self.inner.evaluate(requests))
+            .map_err(|message| EvaluatorError::Failed(format!("it panicked: {message}")))?;
+        if answers.len() != requests.len() {
+            let shape = format!("{} answers to {} requests", answers.len(), requests.len());
+            return Err(EvaluatorError::Failed(shape).into());
+        }
+        let mut checked = Vec::with_capacity(answers.len());
+        let mut tokens = 0;
+        for (request, answer) in requests.iter().zip(answers) {
+            checked.push(match answer {
+                Ok(evaluation) => {
+                    check(request, &evaluation).map_err(EvaluatorError::Failed)?;
+                    tokens += evaluation.proposals.iter().map(|p| p.tokens as u64).sum::<u64>();
+                    Some(evaluation)
+                }
+                Err(EvaluatorError::ContextTooLong { .. }) => None,
+                Err(error @ EvaluatorError::Failed(_)) => return Err(error.into()),
+            });
+        }
+        // Relaxed: counters on whose account nothing else is read.
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.evaluations.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        Ok(checked)
+    }
+}
+
+fn check(request: &Request, evaluation: &Evaluation) -> Result<(), String> {
+    let (asked, given) = (request.samples, evaluation.proposals.len());
+    if asked != given {
+        return Err(format!("{given} steps where {asked} were asked for"));
+    }
+    if !(-1.0..=1.0).contains(&evaluation.value) {
+        return Err(format!("value {} is outside [-1, 1]", evaluation.value));
+    }
+    for proposal in &evaluation.proposals {
+        if proposal.log_prob.is_nan() || proposal.prior() > 1.0 + 1e-6 {
+            return Err(format!("log-probability {} of {:?}", proposal.log_prob, proposal.action));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Proposal;
+
+    /// Answers each request with what the closure makes of it.
+    struct Answering<F>(F);
+
+    impl<F> Evaluator for Answering<F>
+    where
+        F: Fn(&[Request]) -> Vec<Result<Evaluation, EvaluatorError>> + Send + Sync,
+    {
+        fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+            (self.0)(requests)
+        }
+    }
+
+    fn cause(evaluation: Evaluation) -> String {
+        let evaluator = Answering(move |_: &[Request]| vec![Ok(evaluation.clone())]);
+        CheckedEvaluator::new(&evaluator).ask(&[request()]).unwrap_err().to_string()
+    }
+
+    fn request() -> Request {
+        Request { context: "q".into(), samples: 1, temperature: 1.0, seed: 0 }
+    }
+
+    fn evaluation(value: f64, log_prob: f64) -> Evaluation {
+        let proposal = Proposal { action: "a".to_owned(), log_prob, tokens: 2 };
+        Evaluation { proposals: vec![proposal], value }
+    }
+
+    #[test]
+    fn answers_out_of_range_are_refused_with_their_number() {
+        assert!(cause(evaluation(1.5, -1.0)).contains("value 1.5"));
+        assert!(cause(evaluation(f64::NAN, -1.0)).contains("value NaN"));
+        assert!(cause(evaluation(0.0, 3.0)).contains("log-probability 3"));
+        assert!(cause(evaluation(0.0, f64::NAN)).contains("log-probability NaN"));
+        let none = Evaluation { proposals: Vec::new(), value: 0.0 };
+        assert!(cause(none).contains("0 steps where 1"));
+    }
+
+    #[test]
+    fn a_panic_and_a_short_answer_are_causes() {
+        let panicking = Answering(|_: &[Request]| panic!("out of {}", "memory"));
+        let error = CheckedEvaluator::new(&panicking).ask(&[request()]).unwrap_err();
+        assert!(error.to_string().contains("it panicked: out of memory"), "{error}");
+        let silent = Answering(|_: &[Request]| Vec::new());
+        let error = CheckedEvaluator::new(&silent).ask(&[request()]).unwrap_err();
+        assert!(error.to_string().contains("0 answers to 1 requests"), "{error}");
+    }
+
+    #[test]
+    fn tokens_and_requests_are_counted() {
+        let evaluator = Answering(|requests: &[Request]| {
+            let long = Err(EvaluatorError::ContextTooLong { tokens: 9, limit: 8 });
+            let mut answers = vec![Ok(evaluation(0.5, -1.0)); requests.len() - 1];
+            answers.push(long);
+            answers
+        });
+        let checked = CheckedEvaluator::new(&evaluator);
+        let answers = checked.ask(&[request(), request(), request()]).unwrap();
+        assert!(answers[1].is_some() && answers[2].is_none());
+        assert_eq!((checked.tokens(), checked.evaluations()), (4, 3));
+        assert!(checked.ask(&[]).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,87 @@
+//! Monte Carlo tree search over reasoning steps.
+//!
+//! A policy-value net proposes steps and rates states ([`Evaluator`]); the rules of a kind of
+//! problem say where a step leads ([`Environment`]). From these two this crate grows trees
+//! ([`search_tree`]), takes step labels from them ([`harvest()`]) and answers problems
+//! ([`decode`]). It knows no tensors, files or network.
+//!
+//! # Many threads in one tree
+//!
+//! **What is shared.** A [`tree::Tree`] is an append-only arena of 24-byte nodes made of atomics,
+//! in chunks that never move; ids are indices, nothing is freed before the tree is, and so there is
+//! no reclamation to get wrong and no `unsafe`. Text, states and other cold data lie in a second
+//! table under the same ids, each cell written once.
+//!
+//! **What a simulation does.**
+//! 1. *Descend.* At each level one `fetch_add` counts the simulation in flight and returns the
+//!    node's statistics from before; the children's words are then read and PUCT picks one. Counts
+//!    in flight act as losses, so that workers spread.
+//! 2. *Claim.* A compare-exchange of the leaf's `children` word from unexpanded to expanding. One
+//!    thread wins.
+//! 3. *Evaluate.* The request goes out with no lock held and nothing borrowed from other threads.
+//! 4. *Publish.* The winner takes a run of fresh ids with one `fetch_add`, writes the children's
+//!    records and cold data, and stores the leaf's `children` word.
+//! 5. *Back up.* From the leaf to the root one `fetch_add` a level adds visits and values and takes
+//!    away the count in flight, all in one 64-bit word ([`tree::StatsLayout`]). Rewards of children
+//!    that ended at creation ride along: sums commute.
+//!
+//! **Which ordering pairs with which.** There is one publication edge: the Release store of a
+//! `children` word (publish, end, give back) and its Acquire load before anything below it is read,
+//! or its Acquire claim. Priors, parents, first visits and cold data travel over it. Statistics are
+//! Relaxed: a word carries everything that belongs together, additions to one word are never lost,
+//! and selection may as well see a sum from a moment ago. The count of open children is Relaxed
+//! too: the subtraction that brings it to 0 is one operation on one word, so exactly one thread
+//! sees it and tells the parent; as a read-modify-write it continues the publication's release
+//! sequence. What a finished search reports is read after its workers were joined.
+//!
+//! **What may wait.** Descending, claiming, publishing and backing up never wait for another
+//! thread, with one exception: threads that need a chunk of the arena which is just being allocated
+//! wait for it, about log2 of the tree's size times in its life. A worker that meets leaves which
+//! others are expanding keeps those descents in flight, so that their virtual loss drives the next
+//! one elsewhere; after a few it undoes them and sleeps until an expansion finishes. That lock is
+//! touched by those who finish only while somebody sleeps. Requests wait where a [`Batcher`]
+//! gathers them.
+//!
+//! **What a failure leaves.** An error or a panic of the evaluator or the environment is returned
+//! as the cause of that search. The leaf is given back and its descent undone, so that a tree never
+//! keeps counts in flight; other searches are not touched.
+//!
+//! **What is reproducible.** With one worker a seed gives the same tree bit for bit: seeds of
+//! requests derive from the search's seed and the leaf's id. With several workers the schedule
+//! decides the tree, and what holds is that its sums add up.
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stdout)]
+
+mod algorithm;
+mod batcher;
+mod environment;
+mod error;
+mod evaluator;
+mod guard;
+mod harvest;
+mod mcts;
+mod pool;
+mod seed;
+mod selection;
+mod snapshot;
+mod stepwise;
+mod sync;
+pub mod testing;
+pub mod tree;
+
+pub use algorithm::{
+    Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, decode,
+};
+pub use batcher::{BatchStats, Batcher, BatcherConfig, serve};
+pub use environment::{Environment, Problem, ProblemError, Terminal, Transition};
+pub use error::{ConfigError, SearchError};
+pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
+pub use harvest::{
+    HarvestConfig, HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, harvest,
+};
+pub use mcts::{AnswerRule, DeadEnd, Descent, MctsConfig, descend, search_tree};
+pub use pool::for_each_index;
+pub use seed::derive_seed;
+pub use selection::Puct;
+pub use snapshot::{NodeRecord, StopReason, TREE_SCHEMA, TreeRecord};
+pub use stepwise::{TrlStepwise, to_stepwise};

@@ -1,0 +1,174 @@
+//! The second half of a simulation: an answer becomes children, their rewards and values are backed
+//! up.
+
+use super::search::Search;
+use super::step_data::StepData;
+use crate::seed::derive_seed;
+use crate::sync::OnceLock;
+use crate::tree::{NewChild, NodeId};
+use crate::{Environment, Evaluation, Request, SearchError, Terminal};
+
+/// Why a step beyond [`crate::MctsConfig::max_depth`] ended its path.
+const TOO_MANY_STEPS: &str = "too many steps";
+/// Why a state that the model cannot read ended its path.
+pub(crate) const CONTEXT_TOO_LONG: &str = "context too long";
+
+/// Children that nobody sees yet.
+pub(super) struct Draft<S> {
+    children: Vec<StepData<S>>,
+    /// Value of the expanded state, in [-1, 1].
+    value: f64,
+    /// Indices into `children` of those that the value net must score before they are published.
+    unscored: Vec<usize>,
+}
+
+impl<E: Environment> Search<'_, E> {
+    /// What the evaluator is asked about a leaf.
+    pub(super) fn request(&self, leaf: NodeId) -> Request {
+        Request {
+            context: self.environment.context(&self.data(leaf).state).into(),
+            samples: self.config.samples,
+            temperature: self.config.temperature,
+            seed: derive_seed(self.seed, u64::from(leaf.index())),
+        }
+    }
+
+    /// Takes each proposed step in the environment. Changes nothing in the tree.
+    pub(super) fn draft(
+        &self,
+        leaf: NodeId,
+        depth: usize,
+        evaluation: Evaluation,
+    ) -> Draft<E::State> {
+        let state = &self.data(leaf).state;
+        let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
+        for proposal in evaluation.proposals {
+            let text = proposal.action.trim();
+            if self.config.remove_duplicate && children.iter().any(|c| c.action.trim() == text) {
+                continue;
+            }
+            let prior = proposal.prior().min(1.0);
+            let transition = self.environment.step(state, &proposal.action);
+            let terminal = limit_depth(transition.terminal, depth + 1, self.config.max_depth);
+            children.push(StepData {
+                correct: self.grade(terminal.as_ref()),
+                terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
+                action: proposal.action,
+                observation: transition.observation,
+                state: transition.state,
+                prior,
+                tokens: proposal.tokens,
+                value: OnceLock::new(),
+            });
+        }
+        if self.config.normalise_prior {
+            normalise(&mut children);
+        }
+        let mut unscored = Vec::new();
+        for (index, child) in children.iter().enumerate() {
+            match self.reward(child) {
+                Some(reward) => _ = child.value.set(reward),
+                None if child.terminal.get().is_some() || self.config.update_leaf_value => {
+                    unscored.push(index);
+                }
+                None => {}
+            }
+        }
+        Draft { children, value: evaluation.value, unscored }
+    }
+
+    /// Asks for the values that the draft lacks, in one batch.
+    pub(super) fn score(&self, draft: &Draft<E::State>) -> Result<(), SearchError> {
+        let request = |index: &usize| Request {
+            context: self.environment.context(&draft.children[*index].state).into(),
+            samples: 0,
+            temperature: self.config.temperature,
+            seed: 0,
+        };
+        let requests: Vec<Request> = draft.unscored.iter().map(request).collect();
+        for (index, answer) in draft.unscored.iter().zip(self.evaluator.ask(&requests)?) {
+            let child = &draft.children[*index];
+            // `draft` leaves the value of every index in `unscored` unset.
+            if let Some(evaluation) = answer {
+                _ = child.value.set(evaluation.value);
+            } else {
+                _ = child.value.set(self.config.negative_reward);
+                // An answer keeps its ending: the path was over before it grew too long to read.
+                _ = child.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes the children and backs up: each child that already has a value, then the expanded
+    /// node's.
+    pub(super) fn commit(&self, leaf: NodeId, draft: Draft<E::State>) {
+        let new: Vec<NewChild> = draft.children.iter().map(new_child).collect();
+        let mut values: Vec<f64> = new.iter().filter_map(|child| child.value).collect();
+        if !self.config.update_leaf_value {
+            values.push(draft.value);
+        }
+        // Set already where `update_leaf_value` scored this node as a child, with the same state's
+        // value.
+        _ = self.data(leaf).value.set(draft.value);
+        let run = self.tree.prepare(leaf, &new);
+        for (id, child) in run.ids().zip(draft.children) {
+            self.insert(id, child);
+        }
+        self.tree.publish(leaf, &run);
+        self.tree.backup(leaf, self.tree.layout().visits(&values));
+    }
+
+    /// Ends a path whose context the model cannot read.
+    pub(super) fn end_unreadable(&self, leaf: NodeId) {
+        let data = self.data(leaf);
+        // The claim makes this thread the only one to set either; a value from `update_leaf_value`
+        // may stand.
+        _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
+        _ = data.value.set(self.config.negative_reward);
+        self.tree.end(leaf);
+        self.tree.backup(leaf, self.tree.layout().visits(&[self.config.negative_reward]));
+    }
+
+    /// Whether an answer is right, where the ground truth may be read.
+    fn grade(&self, terminal: Option<&Terminal>) -> Option<bool> {
+        match terminal {
+            Some(Terminal::Answer(answer)) if self.ground_truth => {
+                Some(self.environment.grade(self.problem, answer))
+            }
+            _ => None,
+        }
+    }
+
+    /// What an end is worth without asking the value net.
+    fn reward(&self, child: &StepData<E::State>) -> Option<f64> {
+        match (child.terminal.get()?, child.correct) {
+            (Terminal::Answer(_), None) => None,
+            (Terminal::Answer(_), Some(true)) => Some(self.config.positive_reward),
+            (Terminal::Answer(_) | Terminal::Invalid(_), _) => Some(self.config.negative_reward),
+        }
+    }
+}
+
+/// Ends a path at `depth` steps when that is more than `max_depth` and it has not ended by itself.
+fn limit_depth(terminal: Option<Terminal>, depth: usize, max_depth: usize) -> Option<Terminal> {
+    let too_deep = || (depth > max_depth).then(|| Terminal::Invalid(TOO_MANY_STEPS.to_owned()));
+    terminal.or_else(too_deep)
+}
+
+fn normalise<S>(siblings: &mut [StepData<S>]) {
+    let sum: f64 = siblings.iter().map(|child| child.prior).sum();
+    if sum > 0.0 {
+        for child in siblings {
+            child.prior /= sum;
+        }
+    }
+}
+
+fn new_child<S>(child: &StepData<S>) -> NewChild {
+    NewChild {
+        prior: child.prior as f32,
+        terminal: child.terminal.get().is_some(),
+        value: child.value.get().copied(),
+    }
+}

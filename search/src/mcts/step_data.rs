@@ -1,0 +1,40 @@
+//! What a node carries besides its statistics.
+
+use crate::Terminal;
+use crate::sync::OnceLock;
+
+/// The cold side of a node, under the same id as the hot one.
+pub(super) struct StepData<S> {
+    /// The step that led here; empty at the root.
+    pub(super) action: String,
+    /// The environment's answer to it.
+    pub(super) observation: String,
+    pub(super) state: S,
+    /// P(s, a) in full precision; selection reads an `f32`.
+    pub(super) prior: f64,
+    /// Tokens sampled for the step.
+    pub(super) tokens: usize,
+    /// How the path ended here. Set at creation, or by the thread that finds the context too long.
+    pub(super) terminal: OnceLock<Terminal>,
+    /// Whether the answer is right, where the ground truth may be read.
+    pub(super) correct: Option<bool>,
+    /// The value net's opinion of the state or, at an end, what was backed up. Unset until
+    /// evaluated.
+    pub(super) value: OnceLock<f64>,
+}
+
+impl<S> StepData<S> {
+    /// The root's data.
+    pub(super) fn root(state: S) -> Self {
+        Self {
+            action: String::new(),
+            observation: String::new(),
+            state,
+            prior: 1.0,
+            tokens: 0,
+            terminal: OnceLock::new(),
+            correct: None,
+            value: OnceLock::new(),
+        }
+    }
+}

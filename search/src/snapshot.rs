@@ -1,0 +1,117 @@
+//! A finished tree as plain data, in the form that trees of this kind are exchanged in: tag → node.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::Terminal;
+
+/// [`TreeRecord::schema`] of the form written here.
+pub const TREE_SCHEMA: &str = "espalier.tree/1";
+
+/// One finished search. JSON keeps every number exactly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TreeRecord {
+    /// [`TREE_SCHEMA`]; another is refused when a record is read.
+    #[serde(deserialize_with = "this_schema")]
+    pub schema: String,
+    /// Id of the problem.
+    pub problem: String,
+    /// The problem's question.
+    pub question: String,
+    /// Its known answer; null where the search was not told.
+    pub answer: Option<String>,
+    /// The search's seed.
+    pub seed: u64,
+    /// Simulations backed up.
+    pub simulations: u64,
+    /// Why the search ended.
+    pub stop: StopReason,
+    /// Whether answers were graded; otherwise the value net scored them.
+    pub ground_truth: bool,
+    /// Tokens sampled, those of merged duplicates included.
+    pub tokens: u64,
+    /// Requests answered by the evaluator.
+    pub evaluations: u64,
+    /// Descents that met a leaf which another worker was expanding; 0 with one worker.
+    pub collisions: u64,
+    /// The nodes by tag in the order of their creation. The root's tag is `"0"`; a child's is its
+    /// parent's, a dot and its index among its siblings from 0.
+    pub react: IndexMap<String, NodeRecord>,
+}
+
+/// Why a search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// All simulations were done.
+    Simulations,
+    /// Nothing was left to search.
+    Exhausted,
+    /// Selection met a dead end under [`crate::DeadEnd::Stop`].
+    DeadEnd,
+}
+
+/// One node of a finished tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// What the policy wrote, without the delimiter; empty at the root.
+    pub action: String,
+    /// What the environment appended, with the delimiter.
+    pub observation: String,
+    /// `action + observation`; at the root the prompt.
+    pub text: String,
+    /// What the value net says of the state or, at an end, what was backed up; in [-1, 1]. None
+    /// where nothing was asked.
+    pub value: Option<f64>,
+    /// Q, the mean backed-up value, in [-1, 1]; 0 when nothing was backed up.
+    pub q_value: f64,
+    /// P(s, a), in [0, 1]; 1 at the root.
+    pub prior: f64,
+    /// N, the number of values backed up through the node.
+    pub visit_count: u64,
+    /// Tokens sampled for the step.
+    pub tokens: usize,
+    /// How the path ended here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Terminal>,
+    /// Whether the answer is right. None unless the node is an answer of a tree with ground truth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct: Option<bool>,
+}
+
+impl TreeRecord {
+    /// The root's tag.
+    pub const ROOT: &'static str = "0";
+
+    /// The root node. `None` only in a record that was not written by a search.
+    #[must_use]
+    pub fn root(&self) -> Option<&NodeRecord> {
+        self.react.get(Self::ROOT)
+    }
+
+    /// A node's children in order, with their tags.
+    pub fn children<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = (String, &'a NodeRecord)> {
+        (0..).map_while(move |index| {
+            let child = format!("{tag}.{index}");
+            self.react.get(&child).map(|node| (child, node))
+        })
+    }
+
+    /// The nodes from the root's child down to `tag`, each with its tag; empty for the root. `None`
+    /// when a node on the way is missing.
+    #[must_use]
+    pub fn path<'a>(&'a self, tag: &'a str) -> Option<Vec<(&'a str, &'a NodeRecord)>> {
+        let below_root = tag.match_indices('.').skip(1).map(|(end, _)| &tag[..end]);
+        let whole = tag.contains('.').then_some(tag);
+        below_root.chain(whole).map(|tag| Some((tag, self.react.get(tag)?))).collect()
+    }
+}
+
+fn this_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let schema = String::deserialize(deserializer)?;
+    if schema == TREE_SCHEMA {
+        return Ok(schema);
+    }
+    let message = format!("schema {schema:?} where {TREE_SCHEMA:?} is read");
+    Err(serde::de::Error::custom(message))
+}

@@ -1,0 +1,65 @@
+//! Labelled solutions in the row form of TRL's stepwise supervision, for trainers elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use crate::LabelledSolution;
+
+/// A row of TRL's stepwise-supervision data sets (`prompt`, `completions`, `labels`), with two
+/// columns more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrlStepwise {
+    /// What the steps continue.
+    pub prompt: String,
+    /// The steps' texts, observation and delimiter included.
+    pub completions: Vec<String>,
+    /// Whether each step's Q is >= 0.
+    pub labels: Vec<bool>,
+    /// Each step's Q, in [-1, 1].
+    pub values: Vec<f64>,
+    /// Each step's N: how much its Q is worth.
+    pub visits: Vec<u64>,
+}
+
+/// The row of a labelled solution.
+#[must_use]
+pub fn to_stepwise(solution: &LabelledSolution) -> TrlStepwise {
+    let steps = &solution.steps;
+    TrlStepwise {
+        prompt: solution.prompt.clone(),
+        completions: steps.iter().map(|s| format!("{}{}", s.action, s.observation)).collect(),
+        labels: steps.iter().map(|step| step.q >= 0.0).collect(),
+        values: steps.iter().map(|step| step.q).collect(),
+        visits: steps.iter().map(|step| step.visits).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LabelledStep, SOLUTION_SCHEMA};
+
+    #[test]
+    fn a_row_keeps_the_steps_in_order() {
+        let step = |action: &str, q, visits| LabelledStep {
+            action: action.to_owned(),
+            observation: " ok\n".to_owned(),
+            prior: 0.5,
+            visits,
+            q,
+            value: None,
+        };
+        let row = to_stepwise(&LabelledSolution {
+            schema: SOLUTION_SCHEMA.to_owned(),
+            problem_id: "p".to_owned(),
+            tree: 0,
+            prompt: "q\n".to_owned(),
+            answer: None,
+            correct: false,
+            steps: vec![step("a", 0.0, 7), step("b", -0.1, 3), step("c", -1.0, 1)],
+            reward: -1.0,
+        });
+        assert_eq!(row.completions, ["a ok\n", "b ok\n", "c ok\n"]);
+        assert_eq!(row.labels, [true, false, false]);
+        assert_eq!((row.values, row.visits), (vec![0.0, -0.1, -1.0], vec![7, 3, 1]));
+    }
+}

@@ -1,0 +1,134 @@
+//! A policy-value net and a game that need no training: for tests, benches and dry runs of a whole
+//! pipeline.
+
+use crate::seed::mix;
+use crate::{
+    Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal, Request,
+    Terminal, Transition,
+};
+
+/// Steps, priors and values drawn from hashes of the context: the same request has the same answer
+/// in any batch, on any thread and machine. The value depends on the context alone; the steps also
+/// on the request's seed, unless the temperature is 0.
+#[derive(Debug, Clone)]
+pub struct HashedEvaluator {
+    seed: u64,
+    actions: Vec<String>,
+}
+
+impl HashedEvaluator {
+    /// Steps are drawn from `actions`, all equally likely.
+    ///
+    /// # Panics
+    /// Without any action.
+    #[must_use]
+    pub fn new(seed: u64, actions: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let actions: Vec<String> = actions.into_iter().map(Into::into).collect();
+        assert!(!actions.is_empty(), "a policy needs an action");
+        Self { seed, actions }
+    }
+
+    fn answer(&self, request: &Request) -> Evaluation {
+        let context = hash(self.seed, request.context.as_bytes());
+        let stream = if request.temperature > 0.0 { request.seed } else { 0 };
+        let proposal = |index: u64| {
+            let action =
+                &self.actions[draw(context ^ mix(stream), index) as usize % self.actions.len()];
+            // The likelihood of a step belongs to the step, not to the draw.
+            let likelihood = unit(mix(hash(context, action.as_bytes())));
+            let tokens = action.len() + 1;
+            let log_prob = (0.05 + 0.9 * likelihood).ln() * tokens as f64;
+            Proposal { action: action.clone(), log_prob, tokens }
+        };
+        Evaluation {
+            proposals: (0..request.samples as u64).map(proposal).collect(),
+            value: 2.0 * unit(mix(context)) - 1.0,
+        }
+    }
+}
+
+impl Evaluator for HashedEvaluator {
+    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        requests.iter().map(|request| Ok(self.answer(request))).collect()
+    }
+}
+
+/// FNV-1a over the bytes, from a mixed seed.
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(mix(seed), step)
+}
+
+fn draw(stream: u64, index: u64) -> u64 {
+    mix(stream.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
+/// The top 53 bits as a number in [0, 1).
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A game of letters: each step writes one lower-case letter, `=` answers with the word so far, and
+/// anything else breaks the rules. With a `length`, a word that reaches it is an answer. An answer
+/// is right when it equals the problem's.
+#[derive(Debug, Clone, Default)]
+pub struct LetterGame {
+    /// Letters after which a word ends by itself.
+    pub length: Option<usize>,
+}
+
+/// A word in the making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterState {
+    context: String,
+    word: String,
+}
+
+impl LetterGame {
+    /// A problem of this game: find `answer`.
+    #[must_use]
+    pub fn problem(id: &str, answer: &str) -> Problem {
+        Problem {
+            id: id.to_owned(),
+            question: "Which word?".to_owned(),
+            answer: answer.to_owned(),
+            metadata: serde_json::Map::new(),
+        }
+    }
+}
+
+impl Environment for LetterGame {
+    type State = LetterState;
+
+    fn root(&self, problem: &Problem) -> Result<LetterState, ProblemError> {
+        if problem.question.is_empty() {
+            let message = "the question is empty".to_owned();
+            return Err(ProblemError { id: problem.id.clone(), message });
+        }
+        Ok(LetterState { context: format!("{}\n", problem.question), word: String::new() })
+    }
+
+    fn context<'a>(&self, state: &'a LetterState) -> &'a str {
+        &state.context
+    }
+
+    fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+        let mut word = state.word.clone();
+        let terminal = match action.trim() {
+            "=" => Some(Terminal::Answer(word.clone())),
+            letter if letter.len() == 1 && letter.bytes().all(|b| b.is_ascii_lowercase()) => {
+                word.push_str(letter);
+                let full = self.length.is_some_and(|length| word.len() >= length);
+                full.then(|| Terminal::Answer(word.clone()))
+            }
+            other => Some(Terminal::Invalid(format!("{other:?} is not a letter"))),
+        };
+        let context = format!("{}{action}\n", state.context);
+        let observation = "\n".to_owned();
+        Transition { observation, state: LetterState { context, word }, terminal }
+    }
+
+    fn grade(&self, problem: &Problem, answer: &str) -> bool {
+        answer == problem.answer
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the crate from outside, in one binary.
+
+mod batching;
+mod decoding;
+mod golden_tree;
+mod harvest;
+mod invariants;
+mod original;
+mod script;
