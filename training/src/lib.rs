@@ -1,0 +1,36 @@
+//! The policy-value net: model, tokenizer, checkpoints, objectives, trainer and batched inference.
+//!
+//! A net is a [`Checkpoint`]: a Hugging Face folder (`config.json`, `model.safetensors`, `tokenizer.json`) with a
+//! value head beside it. [`train`] turns a checkpoint and [`Example`]s into the next checkpoint over libtorch;
+//! [`LocalEvaluator`] answers the search's requests from a checkpoint without libtorch, on the CPU.
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stdout)]
+
+mod batches;
+mod checkpoint;
+mod config;
+mod error;
+mod example;
+mod inference;
+mod net;
+mod objective;
+mod optimizer;
+mod parameters;
+mod random;
+mod rotary;
+mod schedule;
+mod tokenizer;
+mod trainer;
+
+pub use batches::{Epoch, plan as plan_batches};
+pub use checkpoint::Checkpoint;
+pub use config::{ModelConfig, NetConfig};
+pub use error::{Error, Result};
+pub use example::{Example, ExampleStep, PolicyTargets};
+pub use inference::{InferenceConfig, LocalEvaluator};
+pub use net::PolicyValueNet;
+pub use objective::{AlphaMath, Counts, Loss, Objective, TensorBatch};
+pub use parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};
+pub use schedule::Schedule;
+pub use tokenizer::Tokenizer;
+pub use trainer::{StepMetrics, TrainConfig, TrainReport, train};

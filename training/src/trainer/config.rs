@@ -1,0 +1,111 @@
+//! The recipe's `[training]` section.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Settings of one training run. Defaults are AlphaMath's (ALPHAMATH §4), which are for a 7B model: a small net from
+/// scratch wants a learning rate near 1e-3.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Passes over the examples.
+    pub epochs: usize,
+    /// Optimiser steps; overrides `epochs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<usize>,
+    /// Tokens a step, padding included.
+    pub batch_tokens: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Share of the steps in which the learning rate rises, in [0, 1).
+    pub warmup_fraction: f64,
+    /// Last learning rate as a share of the peak, in [0, 1].
+    pub min_learning_rate_ratio: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// AdamW's decay rates of the first and second moment.
+    pub adam_betas: [f64; 2],
+    /// AdamW's epsilon.
+    pub adam_epsilon: f64,
+    /// Gradients are scaled down to this global norm.
+    pub clip_norm: f64,
+    /// Weight of the value loss.
+    pub beta: f64,
+    /// Dropout on the value head's input, in [0, 1).
+    pub value_dropout: f64,
+    /// Whether the policy also learns to write observations, as the paper's does.
+    pub observation_loss: bool,
+    /// Parts of a batch whose gradients are computed side by side. The bits of the result depend on it.
+    pub shards: usize,
+    /// Steps between two saved states from which a killed run resumes.
+    pub save_every: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            max_steps: None,
+            batch_tokens: 8192,
+            learning_rate: 4e-5,
+            warmup_fraction: 0.03,
+            min_learning_rate_ratio: 0.0,
+            weight_decay: 0.0,
+            adam_betas: [0.9, 0.999],
+            adam_epsilon: 1e-8,
+            clip_norm: 1.0,
+            beta: 0.1,
+            value_dropout: 0.1,
+            observation_loss: true,
+            shards: 2,
+            save_every: 200,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first field that is outside its range.
+    pub fn validate(&self) -> Result<()> {
+        let check =
+            |good: bool, field: &'static str, range: &str, value: &dyn std::fmt::Display| {
+                let message = || format!("must be {range}, is {value}");
+                if good { Ok(()) } else { Err(Error::Setting { field, message: message() }) }
+            };
+        for (field, value) in [
+            ("epochs", self.epochs),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+            ("batch_tokens", self.batch_tokens),
+            ("shards", self.shards),
+            ("save_every", self.save_every),
+        ] {
+            check(value > 0, field, "at least 1", &value)?;
+        }
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        for (field, value) in [
+            ("learning_rate", self.learning_rate),
+            ("adam_epsilon", self.adam_epsilon),
+            ("clip_norm", self.clip_norm),
+        ] {
+            check(positive(value), field, "a positive number", &value)?;
+        }
+        for (field, value) in [
+            ("warmup_fraction", self.warmup_fraction),
+            ("value_dropout", self.value_dropout),
+            ("adam_betas", self.adam_betas[0]),
+            ("adam_betas", self.adam_betas[1]),
+        ] {
+            check((0.0..1.0).contains(&value), field, "in [0, 1)", &value)?;
+        }
+        let ratio = self.min_learning_rate_ratio;
+        check((0.0..=1.0).contains(&ratio), "min_learning_rate_ratio", "in [0, 1]", &ratio)?;
+        for (field, value) in [("weight_decay", self.weight_decay), ("beta", self.beta)] {
+            let good = value.is_finite() && value >= 0.0;
+            check(good, field, "a number that is not negative", &value)?;
+        }
+        Ok(())
+    }
+}

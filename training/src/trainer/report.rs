@@ -1,0 +1,47 @@
+//! What training tells while it runs and when it has ended.
+
+use serde::{Deserialize, Serialize};
+
+/// One optimiser step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// Optimiser step, counted from 1.
+    pub step: usize,
+    /// Steps of the whole run.
+    pub total_steps: usize,
+    /// Pass over the examples, counted from 1.
+    pub epoch: usize,
+    /// What was minimised.
+    pub loss: f64,
+    /// Mean negative log-likelihood a target token in nats; `None` without correct solutions in the batch.
+    pub policy_loss: Option<f64>,
+    /// Mean squared error of the values; `None` without labelled steps in the batch.
+    pub value_loss: Option<f64>,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Global norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// Tokens of the batch without padding.
+    pub tokens: usize,
+}
+
+/// A finished training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Examples that were trained on.
+    pub examples: usize,
+    /// Examples that were left out because they are longer than the model reads.
+    pub dropped_too_long: usize,
+    /// Examples that were left out because they have neither policy nor value targets.
+    pub dropped_without_targets: usize,
+    /// Tokens trained on over all epochs, without padding.
+    pub tokens: usize,
+    /// Share of the computed tokens that was padding, in [0, 1).
+    pub padding_fraction: f64,
+    /// The first step.
+    pub first: StepMetrics,
+    /// The last step.
+    pub last: StepMetrics,
+}

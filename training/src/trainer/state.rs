@@ -1,0 +1,128 @@
+//! The saved state of a run: net, optimiser and how far it has come.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{StepMetrics, TrainConfig, TrainReport};
+use crate::optimizer::AdamW;
+use crate::parameters::{Parameter, read_safetensors, write_safetensors};
+use crate::{Checkpoint, Error, Example, PolicyValueNet, Result};
+
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "trainer_state.json";
+const VERSION: u32 = 1;
+
+/// `trainer_state.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TrainerState {
+    pub version: u32,
+    /// What the run was given ([`fingerprint`]); a state is resumed only by the same run.
+    pub fingerprint: String,
+    /// Optimiser steps done.
+    pub step: usize,
+    /// Metrics of the first step.
+    pub first: StepMetrics,
+    /// Set when the run has finished.
+    pub report: Option<TrainReport>,
+}
+
+impl TrainerState {
+    pub fn new(fingerprint: String, step: usize, first: StepMetrics) -> Self {
+        Self { version: VERSION, fingerprint, step, first, report: None }
+    }
+
+    /// Writes a checkpoint that carries this state, replacing the one before.
+    pub fn save(
+        &self,
+        dir: &Path,
+        base: &Checkpoint,
+        net: &PolicyValueNet,
+        optimizer: &AdamW,
+    ) -> Result<()> {
+        let checkpoint = Checkpoint {
+            config: base.config.clone(),
+            tokenizer: base.tokenizer.clone(),
+            parameters: net.parameters()?,
+        };
+        let moments = optimizer.tensors()?;
+        let moments = write_safetensors(moments.iter().map(|(name, t)| (name.as_str(), t)))?;
+        let state = serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::format(&dir.join(STATE), error))?;
+        let files = BTreeMap::from([(OPTIMIZER.to_owned(), moments), (STATE.to_owned(), state)]);
+        checkpoint.save_with(dir, files)
+    }
+}
+
+/// A state that was read back.
+pub(super) struct SavedRun {
+    pub checkpoint: Checkpoint,
+    pub state: TrainerState,
+    pub moments: BTreeMap<String, Parameter>,
+}
+
+impl SavedRun {
+    /// The state in a folder if it belongs to the run with this fingerprint. A damaged or foreign one is reported and
+    /// left out, because training can always begin again.
+    pub fn find(dir: &Path, fingerprint: &str) -> Option<Self> {
+        if !crate::checkpoint::resolve(dir).exists() {
+            return None;
+        }
+        let path = dir.display();
+        match Self::load(dir) {
+            Ok(run) if run.state.version != VERSION => {
+                tracing::warn!(%path, version = run.state.version, "trainer state of another version is ignored");
+            }
+            Ok(run) if run.state.fingerprint != fingerprint => {
+                tracing::warn!(%path, "trainer state of other examples or settings is ignored");
+            }
+            Ok(run) => return Some(run),
+            Err(error) => tracing::warn!(%path, %error, "trainer state cannot be read"),
+        }
+        None
+    }
+
+    fn load(dir: &Path) -> Result<Self> {
+        let (checkpoint, mut files) = Checkpoint::load_with(dir)?;
+        let mut take = |name: &str| {
+            let missing = || Error::format(&dir.join(name), "missing");
+            files.remove(name).ok_or_else(missing)
+        };
+        let state = serde_json::from_slice(&take(STATE)?)
+            .map_err(|error| Error::format(&dir.join(STATE), error))?;
+        let moments = read_safetensors(&dir.join(OPTIMIZER), &take(OPTIMIZER)?)?;
+        Ok(Self { checkpoint, state, moments })
+    }
+}
+
+/// SHA-256 of everything that the result depends on.
+pub(super) fn fingerprint(
+    base: &Checkpoint,
+    examples: &[Example],
+    config: &TrainConfig,
+    seed: u64,
+) -> Result<String> {
+    let mut hash = Sha256::new();
+    // How often a state is saved does not change the result.
+    let config = TrainConfig { save_every: 1, ..config.clone() };
+    let config =
+        serde_json::to_vec(&config).map_err(|error| Error::format(Path::new(STATE), error))?;
+    hash.update(config);
+    hash.update(base.fingerprint()?);
+    hash.update(seed.to_le_bytes());
+    for example in examples {
+        hash.update((example.tokens.len() as u64).to_le_bytes());
+        for (token, &learned) in example.tokens.iter().zip(&example.policy_mask) {
+            hash.update(token.to_le_bytes());
+            hash.update([u8::from(learned)]);
+        }
+        hash.update((example.value_targets.len() as u64).to_le_bytes());
+        for &(position, value) in &example.value_targets {
+            hash.update((position as u64).to_le_bytes());
+            hash.update(value.to_le_bytes());
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,253 @@
+use espalier_search::{Evaluation, Evaluator, EvaluatorError, Request};
+use espalier_training::{
+    Checkpoint, InferenceConfig, LocalEvaluator, NetConfig, PolicyValueNet, Tokenizer,
+};
+use tch::{Kind, Tensor};
+
+use crate::nets::{opinionated, tiny};
+
+fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
+    Request { context: context.into(), samples, temperature, seed }
+}
+
+fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {
+    LocalEvaluator::new(checkpoint, InferenceConfig::default()).unwrap()
+}
+
+fn answers(evaluator: &LocalEvaluator, requests: &[Request]) -> Vec<Evaluation> {
+    evaluator.evaluate(requests).into_iter().map(Result::unwrap).collect()
+}
+
+/// Requests of many lengths, sample counts and temperatures.
+fn mixed_requests() -> Vec<Request> {
+    let text = "3 7 25 50 -> 100\n25 * 4 = 100 ...";
+    (0..24)
+        .map(|index| {
+            let length = 1 + (index * 7) % text.len();
+            let temperature = [1.0, 0.0, 0.6, 1.5][index % 4];
+            request(&text[..length], index % 6, temperature, 100 + index as u64)
+        })
+        .collect()
+}
+
+fn bits(evaluation: &Evaluation) -> (u64, Vec<(String, u64, usize)>) {
+    let steps = evaluation.proposals.iter();
+    let steps = steps.map(|step| (step.action.clone(), step.log_prob.to_bits(), step.tokens));
+    (evaluation.value.to_bits(), steps.collect())
+}
+
+#[test]
+fn a_request_is_answered_the_same_bit_for_bit_alone_and_in_any_batch() {
+    let checkpoint = opinionated(&NetConfig { width: 64, ..tiny() }, 1);
+    let with_memory = |prefix_cache_megabytes| {
+        let config = InferenceConfig { prefix_cache_megabytes, ..InferenceConfig::default() };
+        LocalEvaluator::new(&checkpoint, config).unwrap()
+    };
+    let forgetful = with_memory(0);
+    let requests = mixed_requests();
+    let alone: Vec<_> = requests
+        .iter()
+        .map(|request| bits(&answers(&forgetful, std::slice::from_ref(request))[0]))
+        .collect();
+    // The contexts are prefixes of one another, so an evaluator that remembers reads most of them in part.
+    for evaluator in [forgetful, with_memory(16)] {
+        let mut order: Vec<usize> = (0..requests.len()).collect();
+        for (round, size) in [1usize, 2, 3, 7, 13, 24].into_iter().enumerate() {
+            // A permutation for each round: 5 has no factor in common with 24.
+            order = order.iter().map(|&index| (index * 5 + round) % requests.len()).collect();
+            for members in order.chunks(size) {
+                let batch: Vec<Request> = members.iter().map(|&i| requests[i].clone()).collect();
+                for (&index, answer) in members.iter().zip(answers(&evaluator, &batch)) {
+                    assert_eq!(bits(&answer), alone[index], "request {index}, batch {members:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_exceeds_the_scheduler_s_room_is_answered_in_order() {
+    let evaluator = evaluator(&opinionated(&tiny(), 12));
+    let requests: Vec<Request> = (0..60)
+        .map(|index| request(&format!("{index} 1 2"), index % 9 * 10, 1.0, index as u64))
+        .collect();
+    let together = answers(&evaluator, &requests);
+    for (request, answer) in requests.iter().zip(&together) {
+        assert_eq!(answer.proposals.len(), request.samples);
+        assert_eq!(bits(&answers(&evaluator, std::slice::from_ref(request))[0]), bits(answer));
+    }
+}
+
+#[test]
+fn threads_do_not_disturb_each_other() {
+    let evaluator = evaluator(&opinionated(&tiny(), 2));
+    let requests = mixed_requests();
+    let expected: Vec<_> = answers(&evaluator, &requests).iter().map(bits).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    let found: Vec<_> = answers(&evaluator, &requests).iter().map(bits).collect();
+                    assert_eq!(found, expected);
+                }
+            });
+        }
+    });
+}
+
+/// Log-probability of `continuation` after `context`, and the value after `context`, by libtorch.
+fn by_libtorch(net: &PolicyValueNet, context: &[u32], continuation: &[u32]) -> (f64, f64) {
+    let ids: Vec<i64> = context.iter().chain(continuation).map(|&id| i64::from(id)).collect();
+    tch::no_grad(|| {
+        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0)).squeeze_dim(0);
+        let value = net.values(&hidden).double_value(&[context.len() as i64 - 1]);
+        let log_probs = net.logits(&hidden).log_softmax(-1, Kind::Double);
+        let terms = continuation.iter().enumerate().map(|(index, &id)| {
+            log_probs.double_value(&[(context.len() + index) as i64 - 1, i64::from(id)])
+        });
+        (terms.sum(), value)
+    })
+}
+
+/// Every sampled step's log-probability and every value agree with the training net's.
+fn check_parity(net_config: &NetConfig, seed: u64) {
+    let checkpoint = opinionated(net_config, seed);
+    let (evaluator, net) = (evaluator(&checkpoint), PolicyValueNet::new(&checkpoint));
+    let tokenizer = &checkpoint.tokenizer;
+    let mut distinct = std::collections::HashSet::new();
+    let requests: Vec<Request> = mixed_requests();
+    for (request, answer) in requests.iter().zip(answers(&evaluator, &requests)) {
+        let context = tokenizer.encode(&request.context).unwrap();
+        let (_, value) = by_libtorch(&net, &context, &[]);
+        assert!((answer.value - value).abs() < 1e-4, "value {} {value}", answer.value);
+        distinct.insert(answer.value.to_bits());
+        assert_eq!(answer.proposals.len(), request.samples);
+        for step in &answer.proposals {
+            let written = tokenizer.encode(&step.action).unwrap();
+            // A step ends with the newline, with one of the two special tokens, or by its length.
+            let endings: Vec<Vec<u32>> = match step.tokens - written.len() {
+                0 => vec![vec![]],
+                1 => vec![tokenizer.encode("\n").unwrap(), vec![0], vec![1]],
+                more => panic!("{more} tokens without text"),
+            };
+            let off = endings.iter().map(|ending| {
+                let continuation = [written.as_slice(), ending].concat();
+                (by_libtorch(&net, &context, &continuation).0 - step.log_prob).abs()
+            });
+            let off = off.fold(f64::INFINITY, f64::min);
+            assert!(off < 1e-4 * step.tokens as f64, "{step:?} is off by {off}");
+        }
+    }
+    // Contexts are prefixes of one text; a net that ignored its input would give one value for all.
+    assert!(distinct.len() > 15, "{} values", distinct.len());
+}
+
+#[test]
+fn agrees_with_libtorch_tied_and_grouped() {
+    check_parity(&tiny(), 3);
+}
+
+#[test]
+fn agrees_with_libtorch_untied_and_not_grouped() {
+    check_parity(&NetConfig { tie_embeddings: false, key_value_heads: 4, ..tiny() }, 4);
+}
+
+#[test]
+fn agrees_with_libtorch_at_the_default_size() {
+    check_parity(&NetConfig::default(), 5);
+}
+
+#[test]
+fn temperature_zero_is_the_most_likely_step_whatever_the_seed() {
+    let evaluator = evaluator(&opinionated(&tiny(), 6));
+    let found = answers(&evaluator, &[request("1 2 3", 3, 0.0, 1), request("1 2 3", 3, 0.0, 2)]);
+    let first = &found[0].proposals[0];
+    assert!(found.iter().flat_map(|answer| &answer.proposals).all(|step| step == first));
+    let sampled = answers(&evaluator, &[request("1 2 3", 40, 1.0, 1)]);
+    assert!(sampled[0].proposals.iter().any(|step| step != first));
+}
+
+#[test]
+fn samples_are_a_function_of_the_seed_and_their_number() {
+    let evaluator = evaluator(&opinionated(&tiny(), 7));
+    let five = answers(&evaluator, &[request("9 9", 5, 1.0, 1)]);
+    let three = answers(&evaluator, &[request("9 9", 3, 1.0, 1)]);
+    assert_eq!(five[0].proposals[..3], three[0].proposals[..]);
+    let other = answers(&evaluator, &[request("9 9", 5, 1.0, 2)]);
+    assert_ne!(five[0].proposals, other[0].proposals);
+    assert!(five[0].proposals.iter().any(|step| step != &five[0].proposals[0]));
+}
+
+#[test]
+fn steps_end_with_the_delimiter_or_at_the_limit() {
+    let checkpoint = opinionated(&tiny(), 8);
+    let config =
+        InferenceConfig { max_step_tokens: 3, stops: vec![' '], ..InferenceConfig::default() };
+    let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+    let found = answers(&evaluator, &[request("1 + 1", 200, 2.0, 1)]);
+    let steps = &found[0].proposals;
+    assert!(steps.iter().all(|step| (1..=3).contains(&step.tokens) && !step.action.contains(' ')));
+    let whole = steps.iter().filter(|step| step.action.len() == 3);
+    assert!(whole.clone().count() > 0 && whole.clone().all(|step| step.tokens == 3));
+    assert!(steps.iter().any(|step| step.action.len() + 1 == step.tokens));
+    assert!(steps.iter().all(|step| step.log_prob < 0.0));
+}
+
+#[test]
+fn bad_requests_fail_alone() {
+    let evaluator = evaluator(&opinionated(&tiny(), 9));
+    let long = "1".repeat(41);
+    let requests = [
+        request("1 + 1", 2, 1.0, 1),
+        request("π", 2, 1.0, 1),
+        request(&long, 2, 1.0, 1),
+        request(&long, 0, 1.0, 1),
+        request("", 2, 1.0, 1),
+        request("1 + 1", 2, f32::NAN, 1),
+        request("1 + 1", 2, 1.0, 1),
+    ];
+    let found = evaluator.evaluate(&requests);
+    assert_eq!(found.len(), requests.len());
+    assert!(found[0].is_ok());
+    assert_eq!(found[0], found[6]);
+    assert!(matches!(&found[1], Err(EvaluatorError::Failed(why)) if why.contains('π')));
+    assert_eq!(found[2], Err(EvaluatorError::ContextTooLong { tokens: 65, limit: 64 }));
+    assert!(found[3].is_ok(), "a value alone needs no room for a step");
+    assert!(matches!(&found[4], Err(EvaluatorError::Failed(why)) if why.contains("empty")));
+    assert!(matches!(&found[5], Err(EvaluatorError::Failed(why)) if why.contains("temperature")));
+    assert_eq!(evaluator.evaluate(&[]), []);
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let checkpoint = opinionated(&tiny(), 10);
+    for config in [
+        InferenceConfig { max_step_tokens: 0, ..InferenceConfig::default() },
+        InferenceConfig { max_step_tokens: 64, ..InferenceConfig::default() },
+        InferenceConfig { stops: vec!['π'], ..InferenceConfig::default() },
+    ] {
+        assert!(LocalEvaluator::new(&checkpoint, config).is_err());
+    }
+}
+
+#[test]
+fn a_loaded_checkpoint_answers_like_the_one_that_was_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = opinionated(&tiny(), 11);
+    checkpoint.save(&dir.path().join("net")).unwrap();
+    let loaded = LocalEvaluator::load(&dir.path().join("net"), InferenceConfig::default()).unwrap();
+    let requests = mixed_requests();
+    assert_eq!(answers(&loaded, &requests), answers(&evaluator(&checkpoint), &requests));
+}
+
+#[test]
+fn a_fresh_net_has_no_opinion() {
+    let checkpoint = Checkpoint::initialise(&tiny(), Tokenizer::characters().unwrap(), 1).unwrap();
+    let found = answers(&evaluator(&checkpoint), &[request("1 2", 40, 1.0, 1)]);
+    assert_eq!(found[0].value, 0.0);
+    // The logits' standard deviation is about 1: a choice among 98 tokens costs about ln 98 - 1/2.
+    let steps = &found[0].proposals;
+    let tokens: usize = steps.iter().map(|step| step.tokens).sum();
+    let per_token = steps.iter().map(|step| step.log_prob).sum::<f64>() / tokens as f64;
+    assert!((per_token + 98f64.ln() - 0.5).abs() < 0.5, "{per_token}");
+}

@@ -1,0 +1,7 @@
+//! Tests of the crate through its public face.
+
+mod checkpoint;
+mod inference;
+mod nets;
+mod tokenizer;
+mod training;

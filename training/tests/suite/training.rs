@@ -1,0 +1,245 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use espalier_search::{Evaluator, Request};
+use espalier_training::{
+    Checkpoint, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
+    PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
+};
+
+use crate::nets::{fresh, tiny};
+
+fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Example {
+    let steps: Vec<_> =
+        steps.iter().map(|&(action, q)| ExampleStep { action, observation: "\n", q }).collect();
+    let policy = if correct { PolicyTargets::Steps } else { PolicyTargets::None };
+    Example::from_solution(&Tokenizer::characters().unwrap(), prompt, &steps, policy).unwrap()
+}
+
+fn examples() -> Vec<Example> {
+    vec![
+        example("1 2 3 -> 6\n", &[("1+2=3", Some(0.5)), ("3+3=6", Some(1.0))], true),
+        example("1 2 3 -> 6\n", &[("2-1=1", Some(-0.5)), ("1*3=3", Some(-1.0))], false),
+        example("4 5 -> 20\n", &[("4*5=20", Some(1.0))], true),
+        example("4 5 -> 20\n", &[("4+5=9", Some(-1.0))], false),
+        example("7 -> 7\n", &[("7", Some(1.0))], true),
+        example("7 7 7 7 -> 28\n", &[("7+7=14", None), ("14+14=28", Some(1.0))], true),
+    ]
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        epochs: 4,
+        batch_tokens: 64,
+        learning_rate: 3e-3,
+        weight_decay: 0.01,
+        save_every: 3,
+        ..TrainConfig::default()
+    }
+}
+
+fn go_on(_: &StepMetrics) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Every file of a checkpoint folder.
+fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&p).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&NetConfig { tie_embeddings: false, ..tiny() }, 1);
+    let whole = dir.path().join("whole");
+    let report = train(&base, &examples(), &config(), 7, 2, &whole, &mut go_on).unwrap();
+    assert!(report.steps > 8, "{report:?}");
+    let expected = content(&whole);
+    assert!(expected.contains_key("optimizer.safetensors"));
+    for stop_after in [1, 3, 4, 8] {
+        let out = dir.path().join(format!("stopped-{stop_after}"));
+        let mut stop = |metrics: &StepMetrics| match metrics.step == stop_after {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        match train(&base, &examples(), &config(), 7, 2, &out, &mut stop) {
+            Err(Error::Stopped { step }) => assert_eq!(step, stop_after),
+            other => panic!("{other:?}"),
+        }
+        assert!(!out.exists(), "an unfinished run has no checkpoint");
+        let mut first_step = None;
+        let mut note = |metrics: &StepMetrics| {
+            first_step.get_or_insert(metrics.step);
+            ControlFlow::Continue(())
+        };
+        let resumed = train(&base, &examples(), &config(), 7, 2, &out, &mut note).unwrap();
+        assert_eq!(first_step, Some(stop_after / 3 * 3 + 1), "resumes from the last saved state");
+        assert_eq!(resumed, report);
+        assert_eq!(content(&out), expected, "stopped after step {stop_after}");
+        assert!(!dir.path().join(format!("stopped-{stop_after}.partial")).exists());
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_done_again_and_another_one_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&tiny(), 1);
+    let out = dir.path().join("out");
+    let report = train(&base, &examples(), &config(), 7, 2, &out, &mut go_on).unwrap();
+    let mut never = |_: &StepMetrics| panic!("there is nothing left to do");
+    assert_eq!(train(&base, &examples(), &config(), 7, 2, &out, &mut never).unwrap(), report);
+    let mut steps = 0;
+    let mut count = |_: &StepMetrics| {
+        steps += 1;
+        ControlFlow::Continue(())
+    };
+    train(&base, &examples(), &config(), 8, 2, &out, &mut count).unwrap();
+    assert_eq!(steps, report.steps, "another seed is another run");
+}
+
+#[test]
+fn a_damaged_state_begins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&tiny(), 1);
+    let whole = dir.path().join("whole");
+    train(&base, &examples(), &config(), 7, 2, &whole, &mut go_on).unwrap();
+    let out = dir.path().join("out");
+    let mut stop = |metrics: &StepMetrics| match metrics.step == 5 {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    train(&base, &examples(), &config(), 7, 2, &out, &mut stop).unwrap_err();
+    let file = dir.path().join("out.partial/optimizer.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    train(&base, &examples(), &config(), 7, 2, &out, &mut go_on).unwrap();
+    assert_eq!(content(&out), content(&whole));
+}
+
+#[test]
+fn overfits_a_few_examples_and_says_so_at_inference() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&NetConfig { width: 32, intermediate: 64, ..tiny() }, 3);
+    let config = TrainConfig {
+        max_steps: Some(300),
+        learning_rate: 1e-2,
+        batch_tokens: 256,
+        beta: 1.0,
+        value_dropout: 0.0,
+        ..TrainConfig::default()
+    };
+    let out = dir.path().join("out");
+    let mut examples = examples();
+    // Two first steps of one prompt cannot both be certain.
+    examples.remove(5);
+    let report = train(&base, &examples, &config, 1, 2, &out, &mut go_on).unwrap();
+    assert_eq!(report.steps, 300);
+    assert!(report.last.loss < report.first.loss / 10.0, "{report:?}");
+
+    let evaluator = LocalEvaluator::load(&out, InferenceConfig::default()).unwrap();
+    let ask = |context: &str| {
+        let request = Request { context: context.into(), samples: 1, temperature: 0.0, seed: 1 };
+        evaluator.evaluate(&[request]).remove(0).unwrap()
+    };
+    assert_eq!(ask("4 5 -> 20\n").proposals[0].action, "4*5=20");
+    assert_eq!(ask("1 2 3 -> 6\n1+2=3\n").proposals[0].action, "3+3=6");
+    // Values are read at the newline that ends a step.
+    assert!(ask("4 5 -> 20\n4*5=20\n").value > 0.7);
+    assert!(ask("4 5 -> 20\n4+5=9\n").value < -0.7);
+    assert!((ask("1 2 3 -> 6\n1+2=3\n").value - 0.5).abs() < 0.3);
+}
+
+#[test]
+fn incorrect_solutions_do_not_teach_the_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = vec![example("4 5 -> 20\n", &[("4+5=9", Some(-1.0))], false)];
+    let config = TrainConfig { max_steps: Some(1), ..config() };
+    let out = dir.path().join("out");
+    let report = train(&fresh(&tiny(), 1), &wrong, &config, 1, 2, &out, &mut go_on).unwrap();
+    assert_eq!(report.first.policy_loss, None);
+    // A fresh head says 0, so the error is 1 and its weight 0.1.
+    assert_eq!(report.first.value_loss, Some(1.0));
+    assert!((report.first.loss - 0.1).abs() < 1e-7);
+}
+
+#[test]
+fn nothing_is_left_out_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut examples = examples();
+    examples.push(example(&"1".repeat(60), &[("22222", Some(1.0))], true));
+    examples.push(example("7\n", &[("7", None)], false));
+    let out = dir.path().join("out");
+    let base = fresh(&tiny(), 1);
+    let config = TrainConfig { max_steps: Some(2), ..config() };
+    let report = train(&base, &examples, &config, 1, 2, &out, &mut go_on).unwrap();
+    assert_eq!(
+        (report.examples, report.dropped_too_long, report.dropped_without_targets),
+        (6, 1, 1)
+    );
+    assert!((0.0..1.0).contains(&report.padding_fraction));
+
+    let none = train(&base, &examples[6..], &config, 1, 2, &dir.path().join("none"), &mut go_on);
+    let message = none.unwrap_err().to_string();
+    assert!(message.contains("1 too long") && message.contains("1 without targets"), "{message}");
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let base = fresh(&tiny(), 1);
+    let attempt = |examples: &[Example], config: &TrainConfig| {
+        train(&base, examples, config, 1, 2, &out, &mut go_on).unwrap_err().to_string()
+    };
+    for (field, bad) in [
+        ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..config() }),
+        ("batch_tokens", TrainConfig { batch_tokens: 0, ..config() }),
+        ("warmup_fraction", TrainConfig { warmup_fraction: 1.0, ..config() }),
+        ("value_dropout", TrainConfig { value_dropout: 1.0, ..config() }),
+        ("beta", TrainConfig { beta: -0.1, ..config() }),
+        ("save_every", TrainConfig { save_every: 0, ..config() }),
+        ("max_steps", TrainConfig { max_steps: Some(0), ..config() }),
+    ] {
+        let message = attempt(&examples(), &bad);
+        assert!(message.contains(field), "{message}");
+    }
+    let good = examples().remove(0);
+    for bad in [
+        Example { tokens: vec![9999; good.tokens.len()], ..good.clone() },
+        Example { policy_mask: vec![true], ..good.clone() },
+        Example { value_targets: vec![(good.tokens.len(), 0.0)], ..good.clone() },
+        Example { value_targets: vec![(0, f32::NAN)], ..good.clone() },
+        Example { value_targets: vec![(0, 1.5)], ..good.clone() },
+    ] {
+        let message = attempt(&[good.clone(), bad], &config());
+        assert!(message.contains("example 1"), "{message}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_loss_that_explodes_stops_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TrainConfig { learning_rate: 1e30, epochs: 50, ..config() };
+    let out = dir.path().join("out");
+    let result = train(&fresh(&tiny(), 1), &examples(), &config, 1, 2, &out, &mut go_on);
+    assert!(matches!(result, Err(Error::Diverged { .. })), "{result:?}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_trained_checkpoint_is_a_checkpoint_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    let config = TrainConfig { max_steps: Some(2), ..config() };
+    train(&fresh(&tiny(), 1), &examples(), &config, 1, 2, &first, &mut go_on).unwrap();
+    let trained = Checkpoint::load(&first).unwrap();
+    train(&trained, &examples(), &config, 1, 2, &second, &mut go_on).unwrap();
+    assert_ne!(Checkpoint::load(&second).unwrap().parameters, trained.parameters);
+}
