@@ -1,0 +1,217 @@
+//! Timings for `espalier bench`.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use espalier_search::testing::{HashedEvaluator, LetterGame};
+use espalier_search::{Evaluator, MctsConfig, Request, for_each_index, search_tree};
+use espalier_training::{
+    Checkpoint, Example, InferenceConfig, LocalEvaluator, StepMetrics, Tokenizer, TrainConfig,
+};
+use serde::Serialize;
+
+use crate::environment::{Domain, Split};
+use crate::pipeline::random_examples;
+use crate::recipe::Recipe;
+use crate::{problems, seed};
+
+/// One timed case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Case {
+    /// Names this form and its version.
+    pub schema: &'static str,
+    /// `search`, `inference` or `training`.
+    pub bench: &'static str,
+    /// What was timed.
+    pub case: String,
+    /// Threads at work.
+    pub threads: usize,
+    /// Threads beyond the machine's cores say nothing about scaling.
+    pub oversubscribed: bool,
+    /// Units of work in a repetition.
+    pub work: u64,
+    /// Units a second in the median repetition.
+    pub per_second: f64,
+    /// The unit.
+    pub unit: &'static str,
+    /// Median wall time of a repetition.
+    pub seconds: f64,
+    /// Fastest repetition.
+    pub seconds_min: f64,
+    /// Slowest repetition.
+    pub seconds_max: f64,
+    /// Where the program comes from.
+    pub git_revision: &'static str,
+}
+
+/// Times `work`, which returns how many units it did, after one repetition that is not counted.
+fn time(
+    bench: &'static str,
+    case: String,
+    threads: usize,
+    unit: &'static str,
+    repetitions: usize,
+    mut work: impl FnMut() -> Result<u64>,
+) -> Result<Case> {
+    let mut units = work()?;
+    let mut seconds = Vec::with_capacity(repetitions);
+    for _ in 0..repetitions {
+        let start = Instant::now();
+        units = work()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2];
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Case {
+        schema: "espalier.bench/1",
+        bench,
+        case,
+        threads,
+        oversubscribed: threads > cores,
+        work: units,
+        per_second: units as f64 / median,
+        unit,
+        seconds: median,
+        seconds_min: seconds[0],
+        seconds_max: seconds[seconds.len() - 1],
+        git_revision: env!("ESPALIER_GIT_REVISION"),
+    })
+}
+
+/// Trees of a letter game with a hashed evaluator: what the search itself costs, texts and states included.
+///
+/// # Errors
+/// When a search fails.
+pub fn search(threads: usize, repetitions: usize) -> Result<Vec<Case>> {
+    let game = LetterGame { length: Some(10) };
+    let problem = LetterGame::problem("bench", "abcdefgh");
+    let evaluator = HashedEvaluator::new(1, ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let mut cases = Vec::new();
+    for threads in counts(threads) {
+        let small = MctsConfig { max_depth: 10, ..MctsConfig::default() };
+        let case = "400 trees of 40 simulations".to_owned();
+        cases.push(time("search", case, threads, "simulations", repetitions, || {
+            let simulations = std::sync::atomic::AtomicU64::new(0);
+            for_each_index(400, threads, |index| -> Result<()> {
+                let tree = search_tree(&game, &evaluator, &problem, &small, index as u64, true)?;
+                simulations.fetch_add(tree.simulations, std::sync::atomic::Ordering::Relaxed);
+                Ok(())
+            })?;
+            Ok(simulations.into_inner())
+        })?);
+        let large = MctsConfig { simulations: 20_000, workers: threads, ..small };
+        let case = "one tree of 20000 simulations".to_owned();
+        cases.push(time("search", case, threads, "simulations", repetitions, || {
+            Ok(search_tree(&game, &evaluator, &problem, &large, 1, true)?.simulations)
+        })?);
+    }
+    Ok(cases)
+}
+
+/// 1, and all that there are.
+fn counts(threads: usize) -> Vec<usize> {
+    if threads > 1 { vec![1, threads] } else { vec![1] }
+}
+
+/// The checkpoint to time, or a fresh net of the recipe's shape.
+///
+/// # Errors
+/// When the checkpoint cannot be loaded.
+pub fn net(recipe: &Recipe, checkpoint: Option<&Path>) -> Result<Checkpoint> {
+    match checkpoint {
+        Some(path) => Ok(Checkpoint::load(path)?),
+        None => Ok(Checkpoint::initialise(&recipe.net, Tokenizer::characters()?, recipe.seed)?),
+    }
+}
+
+/// Five samples a leaf, as a search asks for them.
+///
+/// # Errors
+/// When a request fails.
+pub fn inference<E: Domain>(
+    environment: &E,
+    recipe: &Recipe,
+    net: &Checkpoint,
+    repetitions: usize,
+) -> Result<Vec<Case>> {
+    let config =
+        InferenceConfig { stops: environment.stops().to_vec(), ..InferenceConfig::default() };
+    let evaluator = LocalEvaluator::new(net, config)?;
+    let problems = problems::draw(environment, &recipe.problems, Split::Test, 0, 64, 1)?;
+    let requests: Vec<Request> = problems
+        .iter()
+        .enumerate()
+        .map(|(index, problem)| {
+            let root = environment.root(problem)?;
+            Ok(Request {
+                context: environment.context(&root).into(),
+                samples: 5,
+                temperature: 1.0,
+                seed: seed::derive(1, &["bench", &index.to_string()]),
+            })
+        })
+        .collect::<Result<_>>()?;
+    let mut cases = Vec::new();
+    for threads in counts(recipe.compute.resolved_threads()) {
+        for batch in [1, 8, 64] {
+            let batches: Vec<&[Request]> = requests.chunks(batch).collect();
+            let case = format!("batches of {batch} leaves, 5 samples each");
+            cases.push(time("inference", case, threads, "rows", repetitions, || {
+                let rows = std::sync::atomic::AtomicU64::new(0);
+                // As many times the 64 requests as there are threads, so that each has a whole batch.
+                for_each_index(batches.len() * threads, threads, |index| -> Result<()> {
+                    let batch = batches[index % batches.len()];
+                    for (request, answer) in batch.iter().zip(evaluator.evaluate(batch)) {
+                        let sampled: usize =
+                            answer?.proposals.iter().map(|proposal| proposal.tokens).sum();
+                        let read = request.context.chars().count() + sampled;
+                        rows.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
+                    }
+                    Ok(())
+                })?;
+                Ok(rows.into_inner())
+            })?);
+        }
+    }
+    Ok(cases)
+}
+
+/// The trainer on random lines: a few steps of the recipe's batch size.
+///
+/// # Errors
+/// When training fails.
+pub fn training<E: Domain>(
+    environment: &E,
+    recipe: &Recipe,
+    net: &Checkpoint,
+    repetitions: usize,
+) -> Result<Vec<Case>> {
+    let problems = problems::draw(environment, &recipe.problems, Split::Train, 0, 500, 1)?;
+    let examples: Vec<Example> =
+        random_examples(environment, &net.tokenizer, &problems, 2000, &recipe.training, 1)?;
+    let out = std::env::temp_dir().join(format!("espalier-bench-{}", std::process::id()));
+    let mut cases = Vec::new();
+    for threads in counts(recipe.compute.resolved_threads()) {
+        let config = TrainConfig { epochs: 1, max_steps: Some(8), ..recipe.training.clone() };
+        let case = format!("steps of {} tokens", config.batch_tokens);
+        let timed = time("training", case, threads, "tokens", repetitions, || {
+            let mut tokens = 0;
+            let mut count = |step: &StepMetrics| {
+                tokens += step.tokens as u64;
+                ControlFlow::Continue(())
+            };
+            espalier_training::train(net, &examples, &config, 1, threads, &out, &mut count)?;
+            std::fs::remove_dir_all(&out)
+                .with_context(|| format!("cannot remove {}", out.display()))?;
+            Ok(tokens)
+        })?;
+        if timed.work == 0 {
+            bail!("no token was trained on");
+        }
+        cases.push(timed);
+    }
+    Ok(cases)
+}

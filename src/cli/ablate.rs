@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::arguments::{UsageError, print_json, print_line, with_environment};
+use crate::pipeline::{Ablation, ablate};
+
+/// Measure a grid of search settings on a fixed net: accuracy with intervals, tokens, simulations and time for every cell.
+///
+/// The result directory holds the table as text, Markdown and CSV and a plot; killed and started again with the same command, the
+/// ablation goes on at the first unfinished cell.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The ablation, as in configs/ablations/.
+    file: PathBuf,
+    /// The policy-value net.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// The result directory [default: runs/ablation-NAME].
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Override one key of the ablation's recipe; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print one JSON object a cell.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let (ablation, cells) =
+        Ablation::read(&arguments.file, &arguments.overrides).map_err(UsageError)?;
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs").join(format!("ablation-{}", ablation.name)));
+    let (table, measured) = with_environment!(cells[0], environment => {
+        ablate(environment, &ablation, &cells, &arguments.checkpoint, &out)?
+    });
+    if arguments.json {
+        return measured.iter().try_for_each(print_json);
+    }
+    print_line(&table.text())
+}

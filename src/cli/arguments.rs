@@ -1,0 +1,63 @@
+//! What several subcommands share.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Error, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::recipe::{self, Recipe};
+
+/// The user's mistake rather than the run's: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct UsageError(pub Error);
+
+/// The recipe and what overrides it.
+#[derive(Debug, Args)]
+pub struct RecipeArguments {
+    /// Recipe file [default: the embedded configs/countdown.toml].
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one key of the recipe, as in `--set search.c_puct=2`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Root of every random stream [default: the recipe's].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Cores for inference and training; 0 takes all [default: the recipe's].
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+impl RecipeArguments {
+    /// Loads the recipe.
+    pub fn load(&self) -> Result<Recipe> {
+        let mut overrides = self.overrides.clone();
+        overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
+        overrides.extend(self.threads.map(|threads| format!("compute.threads={threads}")));
+        recipe::load(self.config.as_deref(), &overrides).map_err(|error| UsageError(error).into())
+    }
+}
+
+/// Writes one object a line to standard output.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    print_line(&serde_json::to_string(value)?)
+}
+
+/// Writes a line to standard output.
+pub fn print_line(line: &str) -> Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")?;
+    Ok(())
+}
+
+/// Runs `$body` with `$environment` bound to the recipe's environment, of whatever type.
+macro_rules! with_environment {
+    ($recipe:expr, $environment:ident => $body:expr) => {
+        match &$recipe.environment {
+            $crate::recipe::EnvironmentRecipe::Countdown($environment) => $body,
+        }
+    };
+}
+pub(crate) use with_environment;

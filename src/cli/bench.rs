@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use crate::bench::{self, Case};
+use crate::report::Table;
+
+/// Time the engine on this machine: the tree search alone, inference alone, training alone.
+///
+/// Machines are noisy: compare rows of one run. Each row is the median of several repetitions.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    /// What to time [default: everything].
+    #[arg(value_enum)]
+    what: Vec<What>,
+    /// The net for inference and training [default: a fresh one of the recipe's shape].
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Repetitions of each case.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    repetitions: u16,
+    /// Print one JSON object a case.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Trees with a trivial evaluator: simulations a second.
+    Search,
+    /// Batched sampling and values: rows (tokens through the net) a second.
+    Inference,
+    /// The trainer: tokens a second.
+    Training,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let recipe = arguments.recipe.load()?;
+    let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
+    let repetitions = usize::from(arguments.repetitions);
+    let mut cases: Vec<Case> = Vec::new();
+    if wanted(What::Search) {
+        cases.extend(bench::search(recipe.compute.resolved_threads(), repetitions)?);
+    }
+    if wanted(What::Inference) || wanted(What::Training) {
+        with_environment!(recipe, environment => {
+            let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
+            if wanted(What::Inference) {
+                cases.extend(bench::inference(environment, &recipe, &net, repetitions)?);
+            }
+            if wanted(What::Training) {
+                cases.extend(bench::training(environment, &recipe, &net, repetitions)?);
+            }
+        });
+    }
+    if arguments.json {
+        return cases.iter().try_for_each(print_json);
+    }
+    let mut table = Table::new(["bench", "case", "threads", "per second", "unit", "median s"]);
+    for case in &cases {
+        table.push([
+            case.bench.to_owned(),
+            case.case.clone(),
+            case.threads.to_string(),
+            format!("{:.0}", case.per_second),
+            case.unit.to_owned(),
+            format!("{:.4}", case.seconds),
+        ]);
+    }
+    print_line(&table.text())
+}

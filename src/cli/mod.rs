@@ -1,0 +1,116 @@
+//! The command line: one file a subcommand. Data goes to standard output, logs and progress to standard error.
+
+mod ablate;
+mod arguments;
+mod bench;
+mod evaluate;
+mod generate;
+mod harvest;
+mod pretrain;
+mod report;
+mod run;
+mod search;
+mod solve;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use arguments::UsageError;
+
+/// Teach a model to reason by searching.
+///
+/// `espalier run` does the whole loop: round 0 trains a policy on random legal steps; every later round grows search trees on
+/// training problems, harvests each step's Q-value as its label, trains policy and value net on the labels, and measures the net
+/// on held-out problems. The other commands do one stage each and read and write the same files.
+///
+/// Exit status: 0 done, 2 wrong usage or recipe, 3 failed while running.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more (-v) or everything (-vv).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log warnings alone.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Generate(generate::Arguments),
+    Pretrain(pretrain::Arguments),
+    Search(search::Arguments),
+    Harvest(harvest::Arguments),
+    Train(train::Arguments),
+    Evaluate(evaluate::Arguments),
+    Solve(solve::Arguments),
+    Report(report::Arguments),
+    Ablate(ablate::Arguments),
+    Bench(bench::Arguments),
+}
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "warn",
+        (false, 0) => "info",
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("espalier: {error:#}");
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 3 })
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Run(arguments) => run::main(&arguments),
+        Command::Generate(arguments) => generate::main(&arguments),
+        Command::Pretrain(arguments) => pretrain::main(&arguments),
+        Command::Search(arguments) => search::main(&arguments),
+        Command::Harvest(arguments) => harvest::main(&arguments),
+        Command::Train(arguments) => train::main(&arguments),
+        Command::Evaluate(arguments) => evaluate::main(&arguments),
+        Command::Solve(arguments) => solve::main(&arguments),
+        Command::Report(arguments) => report::main(&arguments),
+        Command::Ablate(arguments) => ablate::main(&arguments),
+        Command::Bench(arguments) => bench::main(&arguments),
+    }
+}
+
+/// `espalier ... | head` is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,36 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use super::arguments::print_line;
+use crate::report::rounds_table;
+
+/// Set runs of one recipe (several seeds) side by side: accuracy by round and decoding, with 95 % intervals over problems
+/// and runs, and label quality by round.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Run directories.
+    #[arg(required = true, value_name = "RUN_DIR")]
+    runs: Vec<PathBuf>,
+    /// The form of the table.
+    #[arg(long, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Markdown,
+    Csv,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let table = rounds_table(&arguments.runs)?;
+    let text = match arguments.format {
+        Format::Text => table.text(),
+        Format::Markdown => table.markdown(),
+        Format::Csv => table.csv(),
+    };
+    print_line(text.trim_end())
+}

@@ -1,0 +1,37 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::arguments::{RecipeArguments, print_line, with_environment};
+use crate::pipeline;
+use crate::run_dir::RunDir;
+
+/// Run the whole loop of a recipe: search, harvest, train, evaluate, round after round.
+///
+/// A run is a directory; killed at any moment and started again with the same command, it goes on where it was and loses no
+/// finished problem. At its end it prints the table of accuracy by round and decoding, which is also in the directory.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  espalier run --seed 2\n  espalier run --config configs/countdown.toml \
+    --set rounds.count=1 --run-dir runs/short"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    /// The run directory [default: runs/NAME-sSEED].
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let recipe = arguments.recipe.load()?;
+    let path = arguments
+        .run_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-s{}", recipe.name, recipe.seed)));
+    let run = RunDir::open(&path, &recipe)?;
+    let table =
+        with_environment!(recipe, environment => pipeline::run(environment, &recipe, &run))?;
+    print_line(&table.text())
+}

@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use crate::recipe::SearchRecipe;
+use crate::{pipeline, problems};
+
+/// Grow search trees on problems whose answers are known.
+///
+/// One tree a line, nodes by tag (`0` is the root, `0.2` its third child) with text, value, Q-value, prior and visits. Killed and
+/// started again with the same command, it goes on after the last finished problem.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    /// The policy-value net.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Problems, as `espalier generate` writes them.
+    #[arg(long, value_name = "FILE")]
+    problems: PathBuf,
+    /// Where to write the trees.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let recipe = arguments.recipe.load()?;
+    let SearchRecipe::Mcts(config) = &recipe.search;
+    let summary = with_environment!(recipe, environment => {
+        let problems = problems::read(environment, &arguments.problems)?;
+        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint)?;
+        let plan = pipeline::SearchPlan {
+            problems: &problems,
+            config,
+            trees_per_problem: recipe.rounds.trees_per_problem,
+            seed: recipe.seed,
+            net: evaluator.fingerprint(),
+        };
+        pipeline::search(environment, &evaluator, &plan, &recipe.compute, &arguments.out)?
+    });
+    if arguments.json {
+        return print_json(&summary);
+    }
+    print_line(&format!(
+        "{} of {} problems solved: {} trees, {} nodes, {} sampled tokens, {:.1} s",
+        summary.solved,
+        summary.problems,
+        summary.trees,
+        summary.nodes,
+        summary.tokens,
+        summary.seconds
+    ))
+}

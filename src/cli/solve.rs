@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use espalier_search::{Decoding, Environment, decode};
+use serde_json::json;
+
+use super::arguments::{RecipeArguments, UsageError, print_json, print_line, with_environment};
+use crate::environment::Domain;
+use crate::pipeline;
+use crate::report::Table;
+
+/// Solve one problem and show the chosen steps with their Q-value, value and visits.
+#[derive(Debug, Args)]
+#[command(after_help = "Example (countdown: the target, then the numbers):\n  \
+    espalier solve \"26: 3 5 7\" --checkpoint runs/countdown-s1/rounds/3/checkpoint")]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    /// The problem.
+    problem: String,
+    /// The policy-value net.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// How to decode.
+    #[arg(long, default_value = "mcts:40")]
+    decoding: Decoding,
+    /// Print the solution as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let recipe = arguments.recipe.load()?;
+    with_environment!(recipe, environment => {
+        let problem = environment
+            .read_problem(&arguments.problem)
+            .map_err(|message| UsageError(anyhow!(message)))?;
+        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint)?;
+        let config = &recipe.evaluation.decode;
+        let outcome =
+            decode(arguments.decoding, environment, &evaluator, &problem, config, recipe.seed)
+                .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
+        let right = outcome.answer.as_ref().map(|answer| environment.grade(&problem, answer));
+        if arguments.json {
+            return print_json(&json!({
+                "schema": "espalier.solution_shown/1",
+                "problem": problem,
+                "decoding": arguments.decoding.to_string(),
+                "answer": outcome.answer,
+                "correct": right,
+                "steps": outcome.solution,
+                "tokens": outcome.tokens,
+                "simulations": outcome.simulations,
+            }));
+        }
+        let mut table = Table::new(["step", "prior", "Q", "value", "visits"]);
+        let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
+        for step in &outcome.solution {
+            table.push([
+                format!("{}{}", step.action, step.observation.trim_end()),
+                format!("{:.3}", step.prior),
+                number(step.q),
+                number(step.value),
+                step.visits.map_or("–".into(), |visits| visits.to_string()),
+            ]);
+        }
+        print_line(&table.text())?;
+        let verdict = match right {
+            Some(true) => "right",
+            Some(false) => "wrong",
+            None => "none found",
+        };
+        let answer = outcome.answer.as_deref().unwrap_or("–");
+        print_line(&format!("answer {answer} ({verdict}), {} sampled tokens", outcome.tokens))
+    })
+}

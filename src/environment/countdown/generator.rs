@@ -1,0 +1,162 @@
+//! Seeded problems in disjoint splits.
+
+use std::collections::HashSet;
+
+use espalier_search::Problem;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::moves::legal_moves;
+use super::prompt;
+use crate::environment::Split;
+use crate::seed;
+
+/// The split that a problem belongs to: a hash of its sorted numbers and its target.
+#[must_use]
+pub fn split_of(numbers: &[u64], target: u64) -> Split {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    let key = format!("countdown {target}: {numbers:?}");
+    match seed::derive(0, &[&key]) % 10 {
+        0 | 1 => Split::Test,
+        2 | 3 => Split::Validation,
+        _ => Split::Train,
+    }
+}
+
+/// How hard the generated problems are. All bounds are inclusive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GeneratorRecipe {
+    /// How many numbers a problem has: least and most.
+    pub numbers: [usize; 2],
+    /// The numbers lie in 1..=max_value.
+    pub max_value: u64,
+    /// The target lies between these.
+    pub target: [u64; 2],
+}
+
+impl Default for GeneratorRecipe {
+    fn default() -> Self {
+        Self { numbers: [3, 3], max_value: 20, target: [1, 100] }
+    }
+}
+
+impl GeneratorRecipe {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// Naming the key that is out of range.
+    pub fn validate(&self) -> Result<(), String> {
+        let [least, most] = self.numbers;
+        if least < 2 || most < least || most > 8 {
+            return Err(format!(
+                "numbers = [{least}, {most}] must be [least, most] with 2 <= least <= most <= 8"
+            ));
+        }
+        if !(1..=1000).contains(&self.max_value) {
+            return Err(format!("max_value = {} must lie in 1..=1000", self.max_value));
+        }
+        if self.target[0] > self.target[1] {
+            return Err(format!("target = {:?} must be [least, most]", self.target));
+        }
+        Ok(())
+    }
+}
+
+/// Makes `count` different problems of a split. Each is solvable, since its target is where a random legal line of play
+/// ended, and that line is thrown away. The same seed gives the same problems, and a larger count only adds to them.
+///
+/// # Errors
+/// When the bounds do not hold so many problems.
+pub fn generate(
+    recipe: &GeneratorRecipe,
+    split: Split,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<Problem>, String> {
+    recipe.validate()?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["countdown problems"]));
+    let mut seen = HashSet::with_capacity(count);
+    let mut problems = Vec::with_capacity(count);
+    let mut fruitless = 0;
+    while problems.len() < count {
+        if fruitless == 100_000 {
+            return Err(format!(
+                "only {} different problems of split {split:?} were found within numbers = {:?}, max_value = {}, \
+                 target = {:?}; ask for fewer or widen the bounds",
+                problems.len(),
+                recipe.numbers,
+                recipe.max_value,
+                recipe.target,
+            ));
+        }
+        fruitless += 1;
+        let terms = rng.random_range(recipe.numbers[0]..=recipe.numbers[1]);
+        let mut numbers: Vec<u64> =
+            (0..terms).map(|_| rng.random_range(1..=recipe.max_value)).collect();
+        numbers.sort_unstable();
+        let Some(target) = random_line(&numbers, &mut rng) else { continue };
+        if target < recipe.target[0]
+            || target > recipe.target[1]
+            || split_of(&numbers, target) != split
+            || !seen.insert((numbers.clone(), target))
+        {
+            continue;
+        }
+        fruitless = 0;
+        let id = format!("countdown-{}-{seed}-{}", split.name(), problems.len());
+        problems.push(prompt::problem(id, &numbers, target));
+    }
+    Ok(problems)
+}
+
+/// Where a line of uniformly random legal moves ends.
+fn random_line(numbers: &[u64], rng: &mut ChaCha8Rng) -> Option<u64> {
+    let mut numbers = numbers.to_vec();
+    while numbers.len() > 1 {
+        numbers = legal_moves(&numbers).choose(rng)?.1.clone();
+    }
+    numbers.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(problem: &Problem) -> (Vec<u64>, u64) {
+        prompt::numbers_and_target(problem).unwrap()
+    }
+
+    #[test]
+    fn splits_are_disjoint_and_problems_different() {
+        let recipe = GeneratorRecipe { numbers: [2, 3], max_value: 6, target: [1, 30] };
+        let mut seen = HashSet::new();
+        for (split, seed) in [(Split::Train, 1), (Split::Validation, 2), (Split::Test, 3)] {
+            let problems = generate(&recipe, split, 20, seed).unwrap();
+            assert_eq!(problems.len(), 20);
+            for problem in &problems {
+                assert!(seen.insert(key(problem)), "{problem:?} occurs twice");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_problems_and_more_only_adds() {
+        let recipe = GeneratorRecipe::default();
+        let some = generate(&recipe, Split::Train, 10, 5).unwrap();
+        let more = generate(&recipe, Split::Train, 20, 5).unwrap();
+        assert_eq!(some, more[..10]);
+        assert_ne!(some, generate(&recipe, Split::Train, 10, 6).unwrap());
+    }
+
+    #[test]
+    fn a_space_too_small_is_said() {
+        let recipe = GeneratorRecipe { numbers: [2, 2], max_value: 2, target: [1, 4] };
+        let error = generate(&recipe, Split::Train, 100, 1).unwrap_err();
+        assert!(error.contains("widen the bounds"), "{error}");
+    }
+}

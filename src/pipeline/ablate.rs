@@ -1,0 +1,257 @@
+//! Ablations: a grid of search settings on a fixed net, resumable by cell.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use toml::{Table as TomlTable, Value};
+
+use super::{Accuracy, EvaluationPlan, evaluate, load_evaluator};
+use crate::environment::{Domain, Split};
+use crate::recipe::{self, Recipe};
+use crate::report::{Plot, Series, Table};
+use crate::{jsonl, problems, seed};
+
+/// An ablation file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ablation {
+    /// Names the result directory and the plot.
+    pub name: String,
+    /// What is asked.
+    #[serde(default)]
+    pub about: String,
+    /// The recipe whose `[evaluation]` the grid varies; relative to this file. Absent means the embedded one.
+    pub recipe: Option<PathBuf>,
+    /// Held-out problems.
+    pub problems: usize,
+    /// Times that each problem is decoded in each cell.
+    pub seeds: usize,
+    /// `decoding` and keys of `[evaluation.decode]`, each with its values. The cells are all combinations.
+    pub grid: TomlTable,
+}
+
+/// A measured cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Key and value in the grid's order.
+    pub settings: Vec<(String, Value)>,
+    /// What came out.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+}
+
+impl Ablation {
+    /// Reads an ablation file and the recipe that it varies.
+    ///
+    /// # Errors
+    /// Naming the file and what is wrong with it.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<(Self, Vec<Recipe>)> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read ablation {}", path.display()))?;
+        let ablation: Self = toml::from_str(&text).map_err(|error| {
+            anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end())
+        })?;
+        ensure!(ablation.problems > 0, "{}: problems must be at least 1", path.display());
+        ensure!(ablation.seeds > 0, "{}: seeds must be at least 1", path.display());
+        ensure!(!ablation.grid.is_empty(), "{}: [grid] is empty", path.display());
+        let base = ablation
+            .recipe
+            .as_ref()
+            .map(|recipe| path.parent().unwrap_or(Path::new("")).join(recipe));
+        let recipe = recipe::load(base.as_deref(), overrides)?;
+        let cells = ablation
+            .combinations()?
+            .iter()
+            .map(|settings| vary(&recipe, settings))
+            .collect::<Result<_>>()
+            .with_context(|| format!("{}: [grid]", path.display()))?;
+        Ok((ablation, cells))
+    }
+
+    /// All combinations of the grid's values, the last key varying fastest.
+    fn combinations(&self) -> Result<Vec<Vec<(String, Value)>>> {
+        let mut combinations = vec![Vec::new()];
+        for (key, values) in &self.grid {
+            let Value::Array(values) = values else {
+                bail!("[grid]: {key} = {values} must be a list of values");
+            };
+            ensure!(!values.is_empty(), "[grid]: {key} has no values");
+            combinations = combinations
+                .iter()
+                .flat_map(|settings: &Vec<(String, Value)>| {
+                    values.iter().map(move |value| {
+                        let mut settings = settings.clone();
+                        settings.push((key.clone(), value.clone()));
+                        settings
+                    })
+                })
+                .collect();
+        }
+        Ok(combinations)
+    }
+}
+
+/// The recipe of a cell: one decoding, with the cell's settings.
+fn vary(recipe: &Recipe, settings: &[(String, Value)]) -> Result<Recipe> {
+    let mut table = TomlTable::try_from(recipe).context("cannot write the recipe as TOML")?;
+    for (key, value) in settings {
+        if key == "decoding" {
+            let list = Value::Array(vec![value.clone()]);
+            recipe::set_value(&mut table, "evaluation.decodings", list)?;
+        } else {
+            recipe::set_value(&mut table, &format!("evaluation.decode.{key}"), value.clone())?;
+        }
+    }
+    recipe::parse(table, &[], "cell")
+}
+
+/// Measures every cell of an ablation on a net and writes `table.txt`, `table.md`, `table.csv` and `plot.svg` to `out`. A cell
+/// that is finished is not measured again; in an unfinished one the finished problems are kept.
+///
+/// # Errors
+/// When files cannot be read or written, `out` holds another ablation, or a problem cannot be decoded.
+pub fn ablate<E: Domain>(
+    environment: &E,
+    ablation: &Ablation,
+    cells: &[Recipe],
+    checkpoint: &Path,
+    out: &Path,
+) -> Result<(Table, Vec<Measured>)> {
+    let settings = ablation.combinations()?;
+    let first = cells.first().context("[grid] is empty")?;
+    let evaluator = load_evaluator(environment, checkpoint)?;
+    claim(ablation, first, checkpoint, out)?;
+    let seed = first.evaluation.seed;
+    let problems =
+        problems::draw(environment, &first.problems, Split::Test, 0, ablation.problems, seed)?;
+    let mut measured = Vec::new();
+    for (index, (recipe, settings)) in cells.iter().zip(settings).enumerate() {
+        let path = out.join("cells").join(format!("{index}.json"));
+        let name = describe(&settings);
+        if let Ok(text) = fs::read_to_string(&path) {
+            let cell: Measured = serde_json::from_str(&text)
+                .with_context(|| format!("{} is damaged; remove it", path.display()))?;
+            measured.push(cell);
+            continue;
+        }
+        tracing::info!("cell {} of {}: {name}", index + 1, cells.len());
+        let plan = EvaluationPlan {
+            problems: &problems,
+            decodings: &recipe.evaluation.decodings,
+            config: &recipe.evaluation.decode,
+            seeds: ablation.seeds,
+            seed: seed::derive(recipe.seed, &["ablation"]),
+            net: evaluator.fingerprint(),
+        };
+        let rows = path.with_extension("jsonl");
+        let results = evaluate(environment, &evaluator, &plan, &recipe.compute, Some(&rows))?;
+        for accuracy in results {
+            let cell = Measured { settings: settings.clone(), accuracy };
+            jsonl::write_file(&path, &serde_json::to_vec_pretty(&cell)?)?;
+            measured.push(cell);
+        }
+    }
+    let table = table(&measured);
+    let plot = plot(ablation, &measured);
+    for (name, text) in [
+        ("table.txt", table.text()),
+        ("table.md", table.markdown()),
+        ("table.csv", table.csv()),
+        ("plot.svg", plot.svg().context("cannot draw the plot")?),
+    ] {
+        jsonl::write_file(&out.join(name), text.as_bytes())?;
+    }
+    Ok((table, measured))
+}
+
+/// Writes down what the directory is for, or checks that it is for the same.
+fn claim(ablation: &Ablation, recipe: &Recipe, checkpoint: &Path, out: &Path) -> Result<()> {
+    let mut manifest = crate::run_dir::manifest(recipe.seed);
+    let identity = serde_json::json!({
+        "ablation": ablation.name,
+        "grid": ablation.grid,
+        "problems": ablation.problems,
+        "seeds": ablation.seeds,
+        "checkpoint": fs::canonicalize(checkpoint)?,
+        "recipe": { "environment": recipe.environment, "problems": recipe.problems, "seed": recipe.seed },
+    });
+    manifest["identity"] = identity.clone();
+    let path = out.join("manifest.json");
+    if let Ok(text) = fs::read_to_string(&path) {
+        let before: serde_json::Value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged", path.display()))?;
+        ensure!(
+            before["identity"] == identity,
+            "{} holds another ablation (see its manifest.json); choose another --out",
+            out.display()
+        );
+        return Ok(());
+    }
+    jsonl::write_file(&path, &serde_json::to_vec_pretty(&manifest)?)
+}
+
+fn describe(settings: &[(String, Value)]) -> String {
+    settings
+        .iter()
+        .map(|(key, value)| format!("{key} = {}", plain(value)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn table(measured: &[Measured]) -> Table {
+    let keys = measured[0].settings.iter().map(|(key, _)| key.clone());
+    let figures = [
+        "% right",
+        "95 % interval",
+        "n",
+        "seeds",
+        "tokens a problem",
+        "simulations a problem",
+        "seconds",
+    ];
+    let mut table = Table::new(keys.chain(figures.map(str::to_owned)));
+    for cell in measured {
+        let accuracy = &cell.accuracy;
+        let settings = cell.settings.iter().map(|(_, value)| plain(value));
+        let figures = [
+            format!("{:.1}", 100.0 * accuracy.accuracy),
+            format!("[{:.1}, {:.1}]", 100.0 * accuracy.low, 100.0 * accuracy.high),
+            accuracy.n.to_string(),
+            accuracy.seeds.to_string(),
+            format!("{:.1}", accuracy.tokens_per_problem),
+            format!("{:.1}", accuracy.simulations_per_problem),
+            accuracy.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
+        ];
+        table.push(settings.chain(figures));
+    }
+    table
+}
+
+/// Accuracy along the last key, one curve for each combination of the others.
+fn plot(ablation: &Ablation, measured: &[Measured]) -> Plot {
+    let mut series: Vec<Series> = Vec::new();
+    let mut ticks: Vec<String> = Vec::new();
+    for cell in measured {
+        let Some(((_, last), others)) = cell.settings.split_last() else { continue };
+        let label = describe(others);
+        let tick = plain(last);
+        let x = ticks.iter().position(|seen| *seen == tick).unwrap_or_else(|| {
+            ticks.push(tick);
+            ticks.len() - 1
+        });
+        let accuracy = &cell.accuracy;
+        let point = (x as f64, accuracy.accuracy, accuracy.low, accuracy.high);
+        match series.iter_mut().find(|series| series.label == label) {
+            Some(series) => series.points.push(point),
+            None => series.push(Series { label, points: vec![point] }),
+        }
+    }
+    let x_label = ablation.grid.keys().next_back().cloned().unwrap_or_default();
+    Plot { title: ablation.name.clone(), x_label, y_label: "share right".into(), ticks, series }
+}

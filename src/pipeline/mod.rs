@@ -1,0 +1,236 @@
+//! The round loop and its stages. Each stage reads and writes files and can be run alone; [`run`] chains them.
+
+mod ablate;
+mod evaluate;
+mod harvest;
+mod measure;
+mod search;
+mod serving;
+mod train;
+
+pub use ablate::{Ablation, Measured, ablate};
+pub use evaluate::{Accuracy, Decoded, Plan as EvaluationPlan, evaluate};
+pub use harvest::{Summary as HarvestSummary, harvest};
+pub use measure::{LabelQuality, label_auc, value_auc};
+pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
+pub use serving::{serve, serve_with_stats};
+pub use train::{Summary as TrainSummary, pretrain, random_examples, train};
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use espalier_search::{LabelledSolution, Problem};
+use espalier_training::{InferenceConfig, LocalEvaluator};
+use serde_json::{Value, json};
+
+use crate::environment::{Domain, Split};
+use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
+use crate::report::{Table, rounds_table};
+use crate::run_dir::RunDir;
+use crate::truth::Measurable;
+use crate::{jsonl, problems, seed};
+
+/// Loads a net for an environment's steps.
+///
+/// # Errors
+/// When the folder holds no valid checkpoint.
+pub fn load_evaluator<E: Domain>(environment: &E, checkpoint: &Path) -> Result<LocalEvaluator> {
+    let config =
+        InferenceConfig { stops: environment.stops().to_vec(), ..InferenceConfig::default() };
+    LocalEvaluator::load(checkpoint, config)
+        .with_context(|| format!("cannot load the checkpoint {}", checkpoint.display()))
+}
+
+/// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
+///
+/// # Errors
+/// The first stage's that fails; started again, the run goes on there.
+pub fn run<E: Measurable>(environment: &E, recipe: &Recipe, run: &RunDir) -> Result<Table> {
+    let rounds = Rounds { environment, recipe, run };
+    let mut summaries = Vec::new();
+    for round in 0..=recipe.rounds.count {
+        tracing::info!("round {round} of {}", recipe.rounds.count);
+        rounds.round(round, &mut summaries)?;
+    }
+    let table = rounds_table(&[run.path().to_owned()])?;
+    for (name, text) in
+        [("table.txt", table.text()), ("table.md", table.markdown()), ("table.csv", table.csv())]
+    {
+        jsonl::write_file(&run.path().join(name), text.as_bytes())?;
+    }
+    Ok(table)
+}
+
+struct Rounds<'a, E> {
+    environment: &'a E,
+    recipe: &'a Recipe,
+    run: &'a RunDir,
+}
+
+impl<E: Measurable> Rounds<'_, E> {
+    fn round(&self, round: usize, summaries: &mut Vec<Value>) -> Result<()> {
+        if round == 0 {
+            self.stage(0, "pretrain", summaries, || self.pretrain())?;
+        } else {
+            self.stage(round, "search", summaries, || self.search(round))?;
+            self.stage(round, "harvest", summaries, || self.harvest(round))?;
+            self.stage(round, "train", summaries, || self.train(round))?;
+        }
+        self.stage(round, "evaluate", summaries, || self.evaluate(round))
+    }
+
+    fn stage(
+        &self,
+        round: usize,
+        name: &str,
+        summaries: &mut Vec<Value>,
+        work: impl FnOnce() -> Result<Value>,
+    ) -> Result<()> {
+        summaries.push(self.run.stage(round, name, work)?);
+        self.run.write_metrics(summaries)
+    }
+
+    /// The problems of a split, written down once so that the run does not depend on a file that may change.
+    fn problems(
+        &self,
+        name: &str,
+        split: Split,
+        offset: usize,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Problem>> {
+        let path = self.run.problems(name);
+        if path.exists() {
+            return problems::read(self.environment, &path);
+        }
+        let drawn =
+            problems::draw(self.environment, &self.recipe.problems, split, offset, count, seed)?;
+        jsonl::write(&path, &drawn)?;
+        Ok(drawn)
+    }
+
+    fn training_problems(&self, round: usize) -> Result<Vec<Problem>> {
+        let count = self.recipe.rounds.problems;
+        let name = format!("round-{round}");
+        self.problems(&name, Split::Train, (round - 1) * count, count, self.recipe.seed)
+    }
+
+    fn held_out_problems(&self) -> Result<Vec<Problem>> {
+        let recipe = &self.recipe.evaluation;
+        self.problems("test", Split::Test, 0, recipe.problems, recipe.seed)
+    }
+
+    fn checkpoint(&self, round: usize) -> PathBuf {
+        self.run.round(round).join("checkpoint")
+    }
+
+    fn stream(&self, stage: &str, round: usize) -> u64 {
+        seed::derive(self.recipe.seed, &[stage, &round.to_string()])
+    }
+
+    fn pretrain(&self) -> Result<Value> {
+        let rounds = &self.recipe.rounds;
+        let count = rounds.problems * rounds.count.max(1);
+        let seed = self.recipe.seed;
+        let problems =
+            problems::draw(self.environment, &self.recipe.problems, Split::Train, 0, count, seed)?;
+        let summary = pretrain(self.environment, self.recipe, &problems, &self.checkpoint(0))?;
+        Ok(serde_json::to_value(summary)?)
+    }
+
+    fn search(&self, round: usize) -> Result<Value> {
+        let problems = self.training_problems(round)?;
+        let evaluator = load_evaluator(self.environment, &self.checkpoint(round - 1))?;
+        let SearchRecipe::Mcts(config) = &self.recipe.search;
+        let plan = SearchPlan {
+            problems: &problems,
+            config,
+            trees_per_problem: self.recipe.rounds.trees_per_problem,
+            seed: self.stream("search", round),
+            net: evaluator.fingerprint(),
+        };
+        let path = self.run.round(round).join("trees.jsonl");
+        let summary = search(self.environment, &evaluator, &plan, &self.recipe.compute, &path)?;
+        tracing::info!(
+            "round {round}: {} of {} problems solved in {} trees, {:.1} s",
+            summary.solved,
+            summary.problems,
+            summary.trees,
+            summary.seconds
+        );
+        Ok(serde_json::to_value(summary)?)
+    }
+
+    fn harvest(&self, round: usize) -> Result<Value> {
+        let LabelsRecipe::QValue(config) = &self.recipe.labels;
+        let folder = self.run.round(round);
+        let labels = folder.join("labels.jsonl");
+        let summary = harvest(
+            &folder.join("trees.jsonl"),
+            config,
+            self.stream("harvest", round),
+            &labels,
+            Some(&folder.join("stepwise.jsonl")),
+        )?;
+        let mut summary = serde_json::to_value(summary)?;
+        let solutions: Vec<LabelledSolution> = jsonl::read(&labels)?;
+        let q = label_auc(self.environment, &self.training_problems(round)?, &solutions)?;
+        summary["q_auc"] = serde_json::to_value(q)?;
+        Ok(summary)
+    }
+
+    fn train(&self, round: usize) -> Result<Value> {
+        let (base, first) = (
+            match self.recipe.rounds.start_from {
+                StartFrom::Base => 0,
+                StartFrom::Previous => round - 1,
+            },
+            match self.recipe.rounds.data {
+                RoundData::Accumulated => 1,
+                RoundData::Latest => round,
+            },
+        );
+        let mut solutions: Vec<LabelledSolution> = Vec::new();
+        for earlier in first..=round {
+            solutions.extend(jsonl::read(&self.run.round(earlier).join("labels.jsonl"))?);
+        }
+        let summary = train(
+            &self.checkpoint(base),
+            &solutions,
+            &self.recipe.training,
+            self.stream("train", round),
+            self.recipe.compute.resolved_threads(),
+            &self.checkpoint(round),
+        )?;
+        Ok(serde_json::to_value(summary)?)
+    }
+
+    fn evaluate(&self, round: usize) -> Result<Value> {
+        let problems = self.held_out_problems()?;
+        let evaluator = load_evaluator(self.environment, &self.checkpoint(round))?;
+        let recipe = &self.recipe.evaluation;
+        let plan = EvaluationPlan {
+            problems: &problems,
+            decodings: &recipe.decodings,
+            config: &recipe.decode,
+            seeds: 1,
+            seed: self.stream("evaluate", round),
+            net: evaluator.fingerprint(),
+        };
+        let out = self.run.round(round).join("evaluation.jsonl");
+        let compute = &self.recipe.compute;
+        let results = evaluate(self.environment, &evaluator, &plan, compute, Some(&out))?;
+        for result in &results {
+            tracing::info!(
+                "round {round}: {} {:.1} % [{:.1}, {:.1}]",
+                result.decoding,
+                100.0 * result.accuracy,
+                100.0 * result.low,
+                100.0 * result.high
+            );
+        }
+        let stream = seed::derive(recipe.seed, &["value auc"]);
+        let value = value_auc(self.environment, &evaluator, &problems, compute, stream)?;
+        Ok(json!({ "results": results, "value_auc": value }))
+    }
+}

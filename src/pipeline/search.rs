@@ -1,0 +1,157 @@
+//! The search stage: trees for every problem, each written as soon as its problem is finished.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use espalier_search::{
+    Environment, Evaluator, MctsConfig, Problem, TreeRecord, for_each_index, search_tree,
+};
+use serde::Serialize;
+
+use super::serving::serve_with_stats;
+use crate::jsonl::{self, Log};
+use crate::progress::Progress;
+use crate::recipe::ComputeRecipe;
+use crate::seed;
+
+/// What to search.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// The training problems.
+    pub problems: &'a [Problem],
+    /// How each tree is grown.
+    pub config: &'a MctsConfig,
+    /// Trees a problem.
+    pub trees_per_problem: usize,
+    /// Root of the search seeds.
+    pub seed: u64,
+    /// Fingerprint of the net behind the evaluator.
+    pub net: &'a str,
+}
+
+/// What a search stage did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Names this form and its version.
+    pub schema: String,
+    /// Problems searched, by this process or an earlier one.
+    pub problems: usize,
+    /// Problems with a right answer in one of their trees.
+    pub solved: usize,
+    /// Problems whose search failed, with the cause.
+    pub failed: BTreeMap<String, String>,
+    /// Trees.
+    pub trees: usize,
+    /// Nodes in all trees.
+    pub nodes: usize,
+    /// Simulations.
+    pub simulations: u64,
+    /// Sampled tokens.
+    pub tokens: u64,
+    /// Mean requests in an inference batch; absent when an earlier process did all the work.
+    pub mean_batch: Option<f64>,
+    /// Wall time of this process's part.
+    pub seconds: f64,
+}
+
+/// Grows the trees and writes them to `path`, ordered as the problems are. Finished problems are kept in a log beside it
+/// (`*.log`, one problem a line), so that after a kill only unfinished ones are searched; a log of other settings is refused. One problem's failure does not end
+/// the others: it is recorded in the summary.
+///
+/// # Errors
+/// When files cannot be read or written, or every search failed.
+pub fn search<E: Environment + Serialize>(
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    plan: &Plan<'_>,
+    compute: &ComputeRecipe,
+    path: &Path,
+) -> Result<Summary> {
+    let log_path = path.with_extension("jsonl.log");
+    let Plan { problems, config, trees_per_problem, seed, net } = plan;
+    let parts = (environment, problems, config, trees_per_problem, seed, net);
+    let (log, before) = Log::<Vec<TreeRecord>>::open(&log_path, &jsonl::identity(&parts)?)?;
+    let mut finished = group(before);
+    let missing: Vec<&Problem> =
+        plan.problems.iter().filter(|problem| !finished.contains_key(&problem.id)).collect();
+    let progress =
+        Progress::new("search", plan.problems.len(), plan.problems.len() - missing.len());
+    let failed = Mutex::new(BTreeMap::new());
+    let found = Mutex::new(Vec::new());
+    let start = Instant::now();
+    let (result, stats) = serve_with_stats(evaluator, compute, |batcher| {
+        for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
+            let problem = missing[index];
+            match search_problem(environment, batcher, plan, problem) {
+                Ok(trees) => {
+                    log.append([&trees])?;
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(trees);
+                }
+                Err(error) => {
+                    tracing::warn!(problem = %problem.id, "search failed: {error}");
+                    let mut failed =
+                        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    failed.insert(problem.id.clone(), error.to_string());
+                }
+            }
+            progress.advance(String::new);
+            Ok(())
+        })
+    });
+    result?;
+    let seconds = start.elapsed().as_secs_f64();
+    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    finished.extend(group(found));
+    let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if finished.is_empty() {
+        let cause = failed.values().next().map_or("no problems", String::as_str);
+        bail!("every search failed; the first: {cause}");
+    }
+    let trees: Vec<TreeRecord> =
+        plan.problems.iter().filter_map(|problem| finished.remove(&problem.id)).flatten().collect();
+    jsonl::write(path, &trees)?;
+    log.remove()?;
+    let mean_batch = (stats.batches > 0).then_some(stats.mean_batch);
+    Ok(Summary { failed, mean_batch, seconds, ..count(&trees) })
+}
+
+/// Each problem's trees under its id.
+fn group(trees: Vec<Vec<TreeRecord>>) -> HashMap<String, Vec<TreeRecord>> {
+    trees.into_iter().filter_map(|trees| Some((trees.first()?.problem.clone(), trees))).collect()
+}
+
+fn search_problem<E: Environment>(
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    plan: &Plan<'_>,
+    problem: &Problem,
+) -> Result<Vec<TreeRecord>, espalier_search::SearchError> {
+    (0..plan.trees_per_problem)
+        .map(|tree| {
+            let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);
+            search_tree(environment, evaluator, problem, plan.config, stream, true)
+        })
+        .collect()
+}
+
+fn count(trees: &[TreeRecord]) -> Summary {
+    let solved: HashSet<&str> = trees
+        .iter()
+        .filter(|tree| tree.react.values().any(|node| node.correct == Some(true)))
+        .map(|tree| tree.problem.as_str())
+        .collect();
+    let problems: HashSet<&str> = trees.iter().map(|tree| tree.problem.as_str()).collect();
+    Summary {
+        schema: "espalier.search/1".into(),
+        problems: problems.len(),
+        solved: solved.len(),
+        trees: trees.len(),
+        nodes: trees.iter().map(|tree| tree.react.len()).sum(),
+        simulations: trees.iter().map(|tree| tree.simulations).sum(),
+        tokens: trees.iter().map(|tree| tree.tokens).sum(),
+        ..Summary::default()
+    }
+}

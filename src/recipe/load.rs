@@ -1,0 +1,196 @@
+//! From TOML to a checked [`Recipe`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use espalier_training::Tokenizer;
+use toml::{Table, Value};
+
+use super::{EnvironmentRecipe, LabelsRecipe, ProblemsRecipe, Recipe, SearchRecipe, overrides};
+
+/// The recipe that runs when none is named.
+const DEFAULT: &str = include_str!("../../configs/countdown.toml");
+
+/// Reads a recipe file (or the embedded default), follows `extends`, applies `--set` overrides and checks the whole.
+///
+/// # Errors
+/// Naming the file, line and key that is wrong, with the nearest right key.
+pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Recipe> {
+    let table = match path {
+        Some(path) => read(path, &mut Vec::new())?,
+        None => table_of(DEFAULT, "the embedded recipe")?,
+    };
+    let origin = path.map_or("the embedded recipe".to_owned(), |path| path.display().to_string());
+    parse(table, overrides, &origin)
+}
+
+/// Applies overrides to a table and checks it.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Recipe> {
+    for assignment in overrides {
+        overrides::set(&mut table, assignment)?;
+    }
+    let recipe: Recipe = match serde_path_to_error::deserialize(Value::Table(table)) {
+        Ok(recipe) => recipe,
+        Err(error) => {
+            let place = match error.path().to_string() {
+                root if root == "." => String::new(),
+                path => format!(" in [{path}]"),
+            };
+            bail!("{origin}{place}: {}", with_suggestion(&error.inner().to_string()));
+        }
+    };
+    check(&recipe).with_context(|| origin.to_owned())?;
+    Ok(recipe)
+}
+
+/// A file's table laid over the one that it extends.
+fn read(path: &Path, chain: &mut Vec<PathBuf>) -> Result<Table> {
+    if chain.iter().any(|seen| seen == path) {
+        bail!("{}: extends itself", path.display());
+    }
+    chain.push(path.to_owned());
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read recipe {}", path.display()))?;
+    let mut table = table_of(&text, &path.display().to_string())?;
+    match table.remove("extends") {
+        None => {
+            // Typed reading of the text itself: its errors show the line, which a merged table has lost.
+            if let Err(error) = toml::from_str::<Recipe>(&text) {
+                bail!("{}: {}", path.display(), with_suggestion(error.to_string().trim_end()));
+            }
+            Ok(table)
+        }
+        Some(Value::String(base)) => {
+            let base = path.parent().unwrap_or(Path::new("")).join(base);
+            let mut merged = read(&base, chain)?;
+            overrides::merge(&mut merged, table);
+            Ok(merged)
+        }
+        Some(other) => bail!("{}: extends = {other} must be a file name", path.display()),
+    }
+}
+
+fn table_of(text: &str, origin: &str) -> Result<Table> {
+    text.parse::<Table>()
+        .map_err(|error| anyhow::anyhow!("{origin}: {}", error.to_string().trim_end()))
+}
+
+/// Adds the nearest known key to serde's "unknown field" message, which lists what it expected.
+fn with_suggestion(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let unknown = message.contains("unknown field") || message.contains("unknown variant");
+    match quoted.as_slice() {
+        [wrong, known @ ..] if unknown => {
+            let nearest = known
+                .iter()
+                .filter(|known| {
+                    strsim::damerau_levenshtein(wrong, known) <= wrong.len().div_ceil(2)
+                })
+                .min_by_key(|known| strsim::damerau_levenshtein(wrong, known));
+            match nearest {
+                Some(nearest) => format!("{message}\ndid you mean `{nearest}`?"),
+                None => message.to_owned(),
+            }
+        }
+        _ => message.to_owned(),
+    }
+}
+
+fn check(recipe: &Recipe) -> Result<()> {
+    let SearchRecipe::Mcts(search) = &recipe.search;
+    search.validate().context("[search]")?;
+    let LabelsRecipe::QValue(_) = &recipe.labels;
+    let EnvironmentRecipe::Countdown(_) = &recipe.environment;
+    match &recipe.problems {
+        ProblemsRecipe::Generated(generator) => {
+            generator.validate().map_err(anyhow::Error::msg).context("[problems]")?;
+        }
+        ProblemsRecipe::Jsonl(file) if file.path.as_os_str().is_empty() => {
+            bail!("[problems]: kind = \"jsonl\" needs `path`");
+        }
+        ProblemsRecipe::Jsonl(_) => {}
+    }
+    recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
+    recipe.training.validate().context("[training]")?;
+    recipe.evaluation.decode.validate().context("[evaluation.decode]")?;
+    if recipe.name.is_empty() || recipe.name.contains(['/', '\\']) {
+        bail!("name = {:?} must be a plain name: it names the run directory", recipe.name);
+    }
+    for (key, value) in [
+        ("bootstrap.lines", recipe.bootstrap.lines),
+        ("bootstrap.epochs", recipe.bootstrap.epochs),
+        ("rounds.problems", recipe.rounds.problems),
+        ("rounds.trees_per_problem", recipe.rounds.trees_per_problem),
+        ("evaluation.problems", recipe.evaluation.problems),
+        ("evaluation.decodings", recipe.evaluation.decodings.len()),
+        ("compute.concurrent_problems", recipe.compute.concurrent_problems),
+        ("compute.max_batch", recipe.compute.max_batch),
+    ] {
+        if value == 0 {
+            bail!("{key} must be at least 1");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str) -> Result<Recipe> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recipe.toml");
+        fs::write(&path, text).unwrap();
+        load(Some(&path), &[])
+    }
+
+    #[test]
+    fn the_embedded_recipe_loads() {
+        assert_eq!(load(None, &[]).unwrap().name, "countdown");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line_and_the_nearest() {
+        let error = load_text("name = \"x\"\n[rounds]\ncuont = 3\n").unwrap_err().to_string();
+        for part in ["recipe.toml", "line 3", "`cuont`", "did you mean `count`?"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        let error = load_text("[search]\nkind = \"mcts\"\nc_pcut = 1.0\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `c_puct`?"), "{error}");
+        let error = load_text("[search]\nkind = \"mtcs\"\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `mcts`?"), "{error}");
+    }
+
+    #[test]
+    fn overrides_are_applied_and_checked() {
+        let recipe = load(None, &["search.c_puct=2.5".into(), "name=other".into()]).unwrap();
+        let SearchRecipe::Mcts(search) = recipe.search;
+        assert_eq!((search.c_puct, recipe.name.as_str()), (2.5, "other"));
+        for (assignment, part) in [
+            ("search.c_pcut=1", "did you mean `c_puct`?"),
+            ("rounds.count=many", "rounds.count"),
+            ("rounds", "key=value"),
+            ("rounds.count.deep=1", "rounds.count"),
+            ("problems.numbers=[3, 99]", "numbers"),
+        ] {
+            let error = format!("{:#}", load(None, &[assignment.into()]).unwrap_err());
+            assert!(error.contains(part), "{assignment}: {error}");
+        }
+    }
+
+    #[test]
+    fn extends_lays_one_recipe_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("base.toml"), "name = \"base\"\nseed = 7\n").unwrap();
+        let child = folder.path().join("child.toml");
+        fs::write(&child, "extends = \"base.toml\"\nname = \"child\"\n").unwrap();
+        let recipe = load(Some(&child), &[]).unwrap();
+        assert_eq!((recipe.name.as_str(), recipe.seed), ("child", 7));
+        fs::write(&child, "extends = \"child.toml\"\n").unwrap();
+        assert!(load(Some(&child), &[]).unwrap_err().to_string().contains("extends itself"));
+    }
+}

@@ -1,0 +1,261 @@
+//! Recipes: a method as a choice of environment, problems, policy, search, labels, training and evaluation.
+//!
+//! A recipe is a TOML file in `configs/`. It is strict (an unknown key is an error), may build on another
+//! (`extends = "base.toml"`), and single keys can be overridden from the command line (`--set search.c_puct=2`).
+
+mod load;
+mod overrides;
+
+pub use load::{load, parse};
+pub use overrides::{set, set_value};
+
+use std::path::PathBuf;
+
+use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
+use espalier_training::{NetConfig, TrainConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::environment::countdown::{Countdown, GeneratorRecipe};
+
+/// A whole method. Every section has defaults: `configs/countdown.toml` states them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// Names the run directory.
+    pub name: String,
+    /// What the recipe is for, and the paper that it follows.
+    pub about: String,
+    /// Root of every random stream of the run.
+    pub seed: u64,
+    /// The rules of the problems.
+    pub environment: EnvironmentRecipe,
+    /// Where the problems come from.
+    pub problems: ProblemsRecipe,
+    /// The policy-value net.
+    pub net: NetConfig,
+    /// Round 0: a policy that knows the format and has seen no solution.
+    pub bootstrap: BootstrapRecipe,
+    /// The rounds of search, harvest, training and evaluation.
+    pub rounds: RoundsRecipe,
+    /// How training trees are grown.
+    pub search: SearchRecipe,
+    /// How trees become step labels.
+    pub labels: LabelsRecipe,
+    /// How the net learns from the labels.
+    pub training: TrainConfig,
+    /// How each round's net is measured.
+    pub evaluation: EvaluationRecipe,
+    /// How the machine is used; never what comes out of a run with one worker a tree.
+    pub compute: ComputeRecipe,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            name: "countdown".into(),
+            about: String::new(),
+            seed: 1,
+            environment: EnvironmentRecipe::default(),
+            problems: ProblemsRecipe::default(),
+            net: NetConfig::default(),
+            bootstrap: BootstrapRecipe::default(),
+            rounds: RoundsRecipe::default(),
+            search: SearchRecipe::default(),
+            labels: LabelsRecipe::default(),
+            training: TrainConfig::default(),
+            evaluation: EvaluationRecipe::default(),
+            compute: ComputeRecipe::default(),
+        }
+    }
+}
+
+/// Which environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EnvironmentRecipe {
+    /// Combine all the numbers to reach the target.
+    Countdown(Countdown),
+}
+
+impl Default for EnvironmentRecipe {
+    fn default() -> Self {
+        Self::Countdown(Countdown::default())
+    }
+}
+
+/// Where problems come from. Training and evaluation always draw from disjoint splits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ProblemsRecipe {
+    /// Made by the environment's own generator.
+    Generated(GeneratorRecipe),
+    /// Rows `{id, question, answer, metadata}` of a file.
+    Jsonl(JsonlRecipe),
+}
+
+impl Default for ProblemsRecipe {
+    fn default() -> Self {
+        Self::Generated(GeneratorRecipe::default())
+    }
+}
+
+/// A file of problems.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JsonlRecipe {
+    /// The file; a relative path starts at the working directory.
+    pub path: PathBuf,
+}
+
+/// Round 0: the net is trained on random legal steps, from which every solution was removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BootstrapRecipe {
+    /// How many random legal lines of play.
+    pub lines: usize,
+    /// How many times each is read.
+    pub epochs: usize,
+}
+
+impl Default for BootstrapRecipe {
+    fn default() -> Self {
+        Self { lines: 20_000, epochs: 1 }
+    }
+}
+
+/// The rounds after round 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoundsRecipe {
+    /// How many.
+    pub count: usize,
+    /// Training problems searched in a round. Each round takes the next ones of the training split, starting again when a file
+    /// holds no more.
+    pub problems: usize,
+    /// Trees grown for each problem (AlphaMath: 4 to 10).
+    pub trees_per_problem: usize,
+    /// The checkpoint that a round's training starts from.
+    pub start_from: StartFrom,
+    /// The labels that a round's training reads.
+    pub data: RoundData,
+}
+
+impl Default for RoundsRecipe {
+    fn default() -> Self {
+        Self {
+            count: 3,
+            problems: 1000,
+            trees_per_problem: 1,
+            start_from: StartFrom::Base,
+            data: RoundData::Accumulated,
+        }
+    }
+}
+
+/// The checkpoint that a round's training starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartFrom {
+    /// Round 0's, as in AlphaMath.
+    Base,
+    /// The round before.
+    Previous,
+}
+
+/// The labels that a round's training reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundData {
+    /// Those of all rounds so far.
+    Accumulated,
+    /// Those of this round alone.
+    Latest,
+}
+
+/// How training trees are grown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum SearchRecipe {
+    /// Monte Carlo tree search.
+    Mcts(MctsConfig),
+}
+
+impl Default for SearchRecipe {
+    fn default() -> Self {
+        Self::Mcts(MctsConfig::default())
+    }
+}
+
+/// How trees become step labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LabelsRecipe {
+    /// Every step's label is its Q in the tree; the last step's is the reward (AlphaMath).
+    QValue(HarvestConfig),
+}
+
+impl Default for LabelsRecipe {
+    fn default() -> Self {
+        Self::QValue(HarvestConfig::default())
+    }
+}
+
+/// How a net is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationRecipe {
+    /// How many problems of the test split.
+    pub problems: usize,
+    /// Picks the problems; the same for every seed of the run, so that runs are compared on the same problems.
+    pub seed: u64,
+    /// The decodings, such as `greedy`, `maj@5`, `bon@5`, `sbs:3x5`, `mcts:40`.
+    pub decodings: Vec<Decoding>,
+    /// What the decodings share.
+    pub decode: DecodeConfig,
+}
+
+impl Default for EvaluationRecipe {
+    fn default() -> Self {
+        Self {
+            problems: 400,
+            seed: 0,
+            decodings: vec![
+                Decoding::Greedy,
+                Decoding::Majority { k: 5 },
+                Decoding::StepBeam { beams: 1, samples: 5 },
+                Decoding::StepBeam { beams: 3, samples: 5 },
+                Decoding::Mcts { simulations: 40 },
+            ],
+            decode: DecodeConfig::default(),
+        }
+    }
+}
+
+/// How the machine is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComputeRecipe {
+    /// Cores for inference and training; 0 takes all.
+    pub threads: usize,
+    /// Problems searched at the same time; the evaluator batches over them.
+    pub concurrent_problems: usize,
+    /// Most requests in one inference batch.
+    pub max_batch: usize,
+}
+
+impl Default for ComputeRecipe {
+    fn default() -> Self {
+        Self { threads: 0, concurrent_problems: 128, max_batch: 64 }
+    }
+}
+
+impl ComputeRecipe {
+    /// The number of cores that 0 stands for.
+    #[must_use]
+    pub fn resolved_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        }
+    }
+}

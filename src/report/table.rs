@@ -1,0 +1,83 @@
+//! One table, three ways to write it.
+
+use comfy_table::{CellAlignment, ContentArrangement, TableStyle, presets};
+
+/// A table with a header.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table.
+    #[must_use]
+    pub fn new(header: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { header: header.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row of as many cells as the header has.
+    pub fn push(&mut self, row: impl IntoIterator<Item = impl Into<String>>) {
+        self.rows.push(row.into_iter().map(Into::into).collect());
+    }
+
+    /// Aligned text for a terminal.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.aligned(presets::UTF8_HORIZONTAL_ONLY)
+    }
+
+    /// Markdown.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        self.aligned(presets::ASCII_MARKDOWN)
+    }
+
+    fn aligned(&self, style: TableStyle) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(style).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(&self.header);
+        table.add_rows(&self.rows);
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table.to_string()
+    }
+
+    /// CSV (RFC 4180): cells with commas or quotes are quoted.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut text = String::new();
+        for row in std::iter::once(&self.header).chain(&self.rows) {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|cell| {
+                    if cell.contains([',', '"', '\n']) {
+                        format!("\"{}\"", cell.replace('"', "\"\""))
+                    } else {
+                        cell.clone()
+                    }
+                })
+                .collect();
+            text.push_str(&cells.join(","));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn three_forms() {
+        let mut table = Table::new(["decoding", "accuracy"]);
+        table.push(["greedy", "5.0"]);
+        table.push(["sbs, \"wide\"", "10.0"]);
+        assert!(table.text().contains("greedy"));
+        let markdown = table.markdown();
+        assert_eq!(markdown.lines().next(), Some("| decoding    | accuracy |"));
+        assert_eq!(table.csv(), "decoding,accuracy\ngreedy,5.0\n\"sbs, \"\"wide\"\"\",10.0\n");
+    }
+}
