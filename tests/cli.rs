@@ -1,0 +1,229 @@
+//! The command line: what scripts rely on, and what bad input is answered with.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::program::{TINY, espalier, fail, run, text, tiny_run};
+
+fn rows(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let help = run(&["--help"]);
+    for command in [
+        "run", "generate", "pretrain", "search", "harvest", "train", "evaluate", "solve", "report",
+        "ablate", "bench",
+    ] {
+        assert!(help.contains(command), "{command}");
+        assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
+    }
+}
+
+#[test]
+fn the_stages_chain_by_files_and_print_what_scripts_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (problems, base) = (path("problems.jsonl"), path("base"));
+    let tiny = ["--config", TINY];
+    let with = |arguments: &[&str]| run(&[arguments, &tiny].concat());
+
+    with(&["generate", "--split", "train", "--count", "30", "--out", text(&problems)]);
+    assert_eq!(rows(&fs::read_to_string(&problems).unwrap()).len(), 30);
+    let small = ["--set", "bootstrap.lines=300"];
+    with(&[&["pretrain", "--out", text(&base)][..], &small].concat());
+    let trees = path("trees.jsonl");
+    let search = ["search", "--checkpoint", text(&base), "--problems", text(&problems)];
+    let summary = with(&[&search[..], &["--out", text(&trees), "--json"]].concat());
+    assert_eq!(rows(&summary)[0]["problems"], 30);
+    let tree = &rows(&fs::read_to_string(&trees).unwrap())[0];
+    assert!(tree["react"]["0"]["visit_count"].as_u64().unwrap() > 0);
+
+    let (labels, stepwise) = (path("labels.jsonl"), path("stepwise.jsonl"));
+    let harvest = ["harvest", "--trees", text(&trees), "--out", text(&labels), "--json"];
+    let summary = with(&[&harvest[..], &["--stepwise", text(&stepwise)]].concat());
+    let solutions = rows(&fs::read_to_string(&labels).unwrap());
+    assert_eq!(rows(&summary)[0]["schema"], "espalier.harvest/1");
+    assert_eq!(
+        rows(&summary)[0]["correct"].as_u64().unwrap()
+            + rows(&summary)[0]["incorrect"].as_u64().unwrap(),
+        solutions.len() as u64
+    );
+    for (solution, row) in solutions.iter().zip(rows(&fs::read_to_string(&stepwise).unwrap())) {
+        let steps = solution["steps"].as_array().unwrap();
+        let last = steps.last().unwrap()["q"].as_f64().unwrap();
+        assert_eq!(last, if solution["correct"] == true { 1.0 } else { -1.0 });
+        assert_eq!(row["labels"].as_array().unwrap().len(), steps.len());
+        assert_eq!(row["labels"].as_array().unwrap().last().unwrap(), &solution["correct"]);
+    }
+
+    let trained = path("trained");
+    let train = ["train", "--checkpoint", text(&base), "--labels", text(&labels), "--json"];
+    let summary =
+        with(&[&train[..], &["--out", text(&trained), "--set", "training.epochs=1"]].concat());
+    assert_eq!(rows(&summary)[0]["value_solutions"], solutions.len());
+
+    let evaluate = [
+        "evaluate",
+        "--checkpoint",
+        text(&trained),
+        "--problems",
+        text(&problems),
+        "--decoding",
+        "greedy,maj@5,sbs:1x5,sbs:3x5,mcts:10",
+        "--seeds",
+        "2",
+        "--json",
+    ];
+    let results = rows(&with(&evaluate));
+    assert_eq!(results.len(), 5);
+    for result in &results {
+        assert_eq!((&result["n"], &result["seeds"]), (&30.into(), &2.into()), "{result}");
+        let number =
+            |key: &str| result[key].as_f64().unwrap_or_else(|| panic!("{key} in {result}"));
+        assert!(number("low") <= number("accuracy") && number("accuracy") <= number("high"));
+        assert!(number("tokens_per_problem") > 0.0 && number("seconds") > 0.0);
+        assert_eq!(result["schema"], "espalier.accuracy/1");
+    }
+
+    let solve = ["solve", "9: 4 5", "--checkpoint", text(&trained), "--json"];
+    let solution = &rows(&with(&solve))[0];
+    assert!(solution["steps"].is_array() && solution["decoding"] == "mcts:40");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trees_whatever_the_machine_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (problems, base) = (path("problems.jsonl"), path("base"));
+    run(&["generate", "--config", TINY, "--count", "20", "--out", text(&problems)]);
+    let pretrain = ["pretrain", "--config", TINY, "--set", "bootstrap.lines=200"];
+    run(&[&pretrain[..], &["--out", text(&base)]].concat());
+    let trees = |name: &str, compute: &[&str]| {
+        let out = path(name);
+        let search = ["search", "--config", TINY, "--checkpoint", text(&base)];
+        let files = ["--problems", text(&problems), "--out", text(&out)];
+        run(&[&search[..], &files, compute].concat());
+        fs::read(out).unwrap()
+    };
+    let first = trees("first", &[]);
+    assert!(first == trees("second", &[]));
+    let alone = ["--threads", "1", "--set", "compute.concurrent_problems=1"];
+    assert!(first == trees("alone", &alone), "the batch that a request is in changes its answer");
+    assert!(first != trees("other", &["--seed", "4"]));
+}
+
+#[test]
+fn ablations_resume_by_cell_and_draw_what_they_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = tiny_run(folder.path(), &["rounds.count=1", "bootstrap.lines=300"]);
+    let file = folder.path().join("ablation.toml");
+    fs::copy(TINY, folder.path().join("tiny.toml")).unwrap();
+    let ablation = "name = \"a\"\nrecipe = \"tiny.toml\"\nproblems = 10\nseeds = 2\n\
+        [grid]\nc_puct = [0.5, 2.0]\ndecoding = [\"mcts:2\", \"mcts:8\"]\n";
+    fs::write(&file, ablation).unwrap();
+    let (out, checkpoint) = (folder.path().join("out"), run_dir.join("rounds/1/checkpoint"));
+    let arguments =
+        ["ablate", text(&file), "--checkpoint", text(&checkpoint), "--out", text(&out), "--json"];
+    let cells = rows(&run(&arguments));
+    assert_eq!(cells.len(), 4);
+    assert_eq!(cells[3]["settings"], serde_json::json!([["c_puct", 2.0], ["decoding", "mcts:8"]]));
+    for name in ["table.txt", "table.md", "table.csv", "plot.svg", "manifest.json"] {
+        assert!(fs::metadata(out.join(name)).unwrap().len() > 0, "{name}");
+    }
+    fs::remove_file(out.join("cells/2.json")).unwrap();
+    let again = rows(&run(&arguments));
+    for (before, after) in cells.iter().zip(&again) {
+        assert_eq!(before["accuracy"], after["accuracy"]);
+    }
+    fs::write(&file, ablation.replace("seeds = 2", "seeds = 3")).unwrap();
+    assert!(fail(&arguments, 3).contains("another ablation"));
+    fs::write(&file, ablation.replace("c_puct", "c_pcut")).unwrap();
+    assert!(fail(&arguments, 2).contains("did you mean `c_puct`"));
+}
+
+#[test]
+fn bench_prints_a_versioned_object_a_case() {
+    let cases = rows(&run(&["bench", "search", "--config", TINY, "--repetitions", "1", "--json"]));
+    assert!(!cases.is_empty());
+    for case in cases {
+        assert_eq!(case["schema"], "espalier.bench/1");
+        assert!(case["per_second"].as_f64().unwrap() > 0.0, "{case}");
+    }
+}
+
+#[test]
+fn bad_input_is_named_and_nothing_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let absent = path("absent");
+    let problems = path("problems.jsonl");
+    run(&["generate", "--config", TINY, "--count", "5", "--out", text(&problems)]);
+
+    assert!(fail(&["run", "--config", text(&absent)], 2).contains("cannot read recipe"));
+    assert!(fail(&["run", "--set", "search.c_pcut=1"], 2).contains("did you mean `c_puct`?"));
+    assert!(fail(&["run", "--set", "training.learning_rate=-1"], 2).contains("learning_rate"));
+    assert!(fail(&["run", "--set", "net.heads=3"], 2).contains("heads"));
+    assert!(fail(&["run", "--set", "evaluation.decode.samples=0"], 2).contains("samples"));
+    assert!(fail(&["evaluate", "--decoding", "beam:3"], 2).contains("sbs:B1xB2"));
+    fail(&["no-such-command"], 2);
+
+    let evaluate = |checkpoint: &str, problems: &str| {
+        fail(&["evaluate", "--config", TINY, "--checkpoint", checkpoint, "--problems", problems], 3)
+    };
+    assert!(evaluate(text(&absent), text(&problems)).contains("absent"));
+    assert!(evaluate(text(&absent), text(&absent)).contains("cannot read"));
+    let malformed = path("malformed.jsonl");
+    let mut text_of = fs::read_to_string(&problems).unwrap();
+    text_of.push_str("{\"id\": \"x\"\n");
+    fs::write(&malformed, &text_of).unwrap();
+    assert!(evaluate(text(&absent), text(&malformed)).contains("malformed.jsonl:6:"));
+    let empty = path("empty.jsonl");
+    fs::write(&empty, "").unwrap();
+    assert!(evaluate(text(&absent), text(&empty)).contains("holds no problems"));
+
+    let base = path("base");
+    let pretrain = ["pretrain", "--config", TINY, "--set", "bootstrap.lines=50"];
+    run(&[&pretrain[..], &["--out", text(&base)]].concat());
+    assert!(
+        fail(&["solve", "3 5 7", "--config", TINY, "--checkpoint", text(&base)], 2)
+            .contains("TARGET: NUMBER")
+    );
+    let damaged = path("damaged");
+    fs::create_dir(&damaged).unwrap();
+    for entry in fs::read_dir(&base).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), damaged.join(entry.file_name())).unwrap();
+    }
+    let model = damaged.join("model.safetensors");
+    let mut bytes = fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&model, bytes).unwrap();
+    assert!(evaluate(text(&damaged), text(&problems)).contains("model.safetensors"));
+
+    let labels = path("labels.jsonl");
+    fs::write(&labels, "").unwrap();
+    let train = ["train", "--config", TINY, "--checkpoint", text(&base), "--labels", text(&labels)];
+    let out = path("out");
+    assert!(
+        fail(&[&train[..], &["--out", text(&out)]].concat(), 3).contains("no labelled solutions")
+    );
+    let harvest = ["harvest", "--trees", text(&empty), "--out", text(&out)];
+    assert!(fail(&harvest, 3).contains("holds no trees"));
+    assert!(fail(&["report", text(&absent)], 3).contains("no evaluated round"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    use std::process::Stdio;
+    let mut child = espalier(&["generate", "--config", TINY, "--count", "300"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,7 @@
+//! Whole-program tests: they drive the real binary in a temporary folder.
+
+mod cli;
+mod improves;
+mod program;
+mod reasoning_gym;
+mod resume;

@@ -1,0 +1,39 @@
+//! Problems that nobody here wrote: reasoning-gym's countdown, where it lies beside the checkout.
+
+use std::path::PathBuf;
+
+use crate::program::{TINY, run, text};
+
+#[test]
+fn the_loop_runs_on_reasoning_gym() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data/reasoning_gym/countdown.jsonl");
+    if !file.exists() {
+        println!("SKIPPED: {} is not there", file.display());
+        eprintln!("SKIPPED: {} is not there", file.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let problems = format!("problems={{kind=\"jsonl\", path=\"{}\"}}", text(&file));
+    let table = run(&[
+        "run",
+        "--config",
+        TINY,
+        "--run-dir",
+        text(&run_dir),
+        "--set",
+        &problems,
+        "--set",
+        "rounds.count=1",
+        "--set",
+        "rounds.problems=20",
+        "--set",
+        "evaluation.problems=10",
+        "--set",
+        "bootstrap.lines=300",
+        "--set",
+        "net.max_length=128",
+    ]);
+    assert!(table.contains("sbs:2x3"), "{table}");
+}

@@ -1,0 +1,119 @@
+//! A run that is killed and started again gives what an uninterrupted one gives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::program::{TINY, espalier, run, text};
+
+/// Where to kill: as soon as this holds of the run directory.
+struct KillPoint {
+    name: &'static str,
+    reached: fn(&Path) -> bool,
+}
+
+fn lines(path: PathBuf) -> usize {
+    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+const KILL_POINTS: [KillPoint; 6] = [
+    KillPoint {
+        name: "while round 0 trains",
+        reached: |run| run.join("rounds/0/checkpoint.partial").exists(),
+    },
+    KillPoint {
+        name: "while round 0 is evaluated",
+        reached: |run| lines(run.join("rounds/0/evaluation.jsonl.log")) > 30,
+    },
+    KillPoint {
+        name: "while round 1 searches",
+        reached: |run| lines(run.join("rounds/1/trees.jsonl.log")) > 10,
+    },
+    KillPoint {
+        name: "while round 1 searches, once more",
+        reached: |run| {
+            lines(run.join("rounds/1/trees.jsonl.log")) > 60
+                || run.join("rounds/1/search.json").exists()
+        },
+    },
+    KillPoint {
+        name: "while round 1 trains",
+        reached: |run| run.join("rounds/1/checkpoint.partial").exists(),
+    },
+    KillPoint {
+        name: "when round 2 has its labels",
+        reached: |run| run.join("rounds/2/labels.jsonl").exists(),
+    },
+];
+
+fn start_and_kill(run_dir: &Path, point: &KillPoint) {
+    let arguments = ["run", "--config", TINY, "--run-dir", text(run_dir)];
+    let mut child =
+        espalier(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !(point.reached)(run_dir) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before: {}", point.name);
+        assert!(Instant::now() < deadline, "never came: {}", point.name);
+        sleep(Duration::from_millis(1));
+    }
+    // SIGKILL: nothing is flushed and nothing cleaned up.
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_killed_run_goes_on_and_gives_the_same_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    run(&["run", "--config", TINY, "--run-dir", text(&whole)]);
+    let killed = folder.path().join("killed");
+    let mut finished_trees = 0;
+    for point in &KILL_POINTS {
+        start_and_kill(&killed, point);
+        // No finished problem is lost from one kill to the next.
+        let log = killed.join("rounds/1/trees.jsonl.log");
+        if log.exists() {
+            let trees = lines(log);
+            assert!(trees >= finished_trees, "{}: {trees} < {finished_trees}", point.name);
+            finished_trees = trees;
+        }
+    }
+    run(&["run", "--config", TINY, "--run-dir", text(&killed)]);
+    for file in [
+        "rounds/1/trees.jsonl",
+        "rounds/1/labels.jsonl",
+        "rounds/1/stepwise.jsonl",
+        "rounds/2/labels.jsonl",
+        "rounds/1/checkpoint/model.safetensors",
+        "rounds/2/checkpoint/model.safetensors",
+        "rounds/2/checkpoint/value_head.safetensors",
+        "table.csv",
+    ] {
+        let [expected, found] = [&whole, &killed].map(|run| fs::read(run.join(file)).unwrap());
+        assert!(expected == found, "{file} differs");
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let arguments = [
+        "run",
+        "--config",
+        TINY,
+        "--run-dir",
+        text(&run_dir),
+        "--set",
+        "rounds.count=1",
+        "--set",
+        "bootstrap.lines=200",
+    ];
+    let first = run(&arguments);
+    let trees = run_dir.join("rounds/1/trees.jsonl");
+    let written = fs::metadata(&trees).unwrap().modified().unwrap();
+    assert_eq!(run(&arguments), first);
+    assert_eq!(fs::metadata(&trees).unwrap().modified().unwrap(), written);
+}
