@@ -70,7 +70,7 @@ pub mod testing;
 pub mod tree;
 
 pub use algorithm::{
-    Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, decode,
+    Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, best_path, decode,
 };
 pub use batcher::{BatchStats, Batcher, BatcherConfig, serve};
 pub use environment::{Environment, Problem, ProblemError, Terminal, Transition};

@@ -90,7 +90,7 @@ impl TreeRecord {
     }
 
     /// A node's children in order, with their tags.
-    pub fn children<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = (String, &'a NodeRecord)> {
+    pub fn children<'a>(&'a self, tag: &str) -> impl Iterator<Item = (String, &'a NodeRecord)> {
         (0..).map_while(move |index| {
             let child = format!("{tag}.{index}");
             self.react.get(&child).map(|node| (child, node))

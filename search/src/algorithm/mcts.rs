@@ -19,8 +19,7 @@ pub(super) fn decode<E: Environment>(
     Ok(read_answer(&record, config.answer_rule))
 }
 
-/// Walks from the root: at each level to the child that `rule` puts first among those at or below
-/// which there is an answer. Ties go to the first child.
+/// The answer at the end of [`best_path`] with the steps that lead to it.
 pub(super) fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
     let mut outcome = Outcome {
         tokens: record.tokens,
@@ -28,24 +27,12 @@ pub(super) fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
         simulations: record.simulations,
         ..Outcome::default()
     };
-    // Tags of every node at or below which there is an answer.
-    let mut leads = std::collections::HashSet::new();
-    for (tag, node) in &record.react {
+    for node in record.react.values() {
         if let Some(Terminal::Answer(answer)) = &node.terminal {
             outcome.candidates.push(Candidate { answer: answer.clone(), score: score(node, rule) });
-            leads.insert(tag.as_str());
-            leads.extend(tag.match_indices('.').map(|(end, _)| &tag[..end]));
         }
     }
-    let mut tag = TreeRecord::ROOT.to_owned();
-    loop {
-        let children: Vec<(String, &NodeRecord)> =
-            record.children(&tag).filter(|(child, _)| leads.contains(child.as_str())).collect();
-        let Some(best) = super::first_best(children.iter().map(|(_, node)| score(node, rule)))
-        else {
-            return outcome;
-        };
-        let (child, node) = &children[best];
+    for (_, node) in best_path(record, rule) {
         outcome.solution.push(SolutionStep {
             action: node.action.clone(),
             observation: node.observation.clone(),
@@ -57,7 +44,33 @@ pub(super) fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
         if let Some(Terminal::Answer(answer)) = &node.terminal {
             outcome.answer = Some(answer.clone());
         }
-        tag = child.clone();
+    }
+    outcome
+}
+
+/// Walks from the root: at each level to the child that `rule` puts first among those at or below
+/// which there is an answer. Ties go to the first child. Gives the nodes below the root with their
+/// tags, the answer last; none when the tree has no answer.
+#[must_use]
+pub fn best_path(record: &TreeRecord, rule: AnswerRule) -> Vec<(String, &NodeRecord)> {
+    // Tags of every node at or below which there is an answer.
+    let mut leads = std::collections::HashSet::new();
+    for (tag, node) in &record.react {
+        if let Some(Terminal::Answer(_)) = &node.terminal {
+            leads.insert(tag.as_str());
+            leads.extend(tag.match_indices('.').map(|(end, _)| &tag[..end]));
+        }
+    }
+    let mut path: Vec<(String, &NodeRecord)> = Vec::new();
+    loop {
+        let tag = path.last().map_or(TreeRecord::ROOT, |(tag, _)| tag);
+        let mut children: Vec<(String, &NodeRecord)> =
+            record.children(tag).filter(|(child, _)| leads.contains(child.as_str())).collect();
+        let Some(best) = super::first_best(children.iter().map(|(_, node)| score(node, rule)))
+        else {
+            return path;
+        };
+        path.push(children.swap_remove(best));
     }
 }
 

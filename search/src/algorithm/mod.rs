@@ -13,6 +13,7 @@ mod step_beam;
 
 pub use config::DecodeConfig;
 pub use decoding::{Decoding, DecodingParseError};
+pub use mcts::best_path;
 pub use outcome::{Candidate, Outcome, SolutionStep};
 
 use crate::guard::{CheckedEvaluator, catch_panic};
