@@ -13,6 +13,7 @@ pub mod pipeline;
 pub mod problems;
 pub mod progress;
 pub mod recipe;
+pub mod replay;
 pub mod report;
 pub mod run_dir;
 pub mod seed;

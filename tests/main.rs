@@ -4,4 +4,5 @@ mod cli;
 mod improves;
 mod program;
 mod reasoning_gym;
+mod replay;
 mod resume;

@@ -14,6 +14,11 @@ use crate::recipe::{self, Recipe};
 #[error("{0:#}")]
 pub struct UsageError(pub Error);
 
+/// The command did its work, and what it checked does not hold: exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CheckFailed(pub String);
+
 /// The recipe and what overrides it.
 #[derive(Debug, Args)]
 pub struct RecipeArguments {

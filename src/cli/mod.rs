@@ -7,6 +7,7 @@ mod evaluate;
 mod generate;
 mod harvest;
 mod pretrain;
+mod replay;
 mod report;
 mod run;
 mod search;
@@ -19,7 +20,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use arguments::UsageError;
+use arguments::{CheckFailed, UsageError};
 
 /// Teach a model to reason by searching.
 ///
@@ -27,7 +28,8 @@ use arguments::UsageError;
 /// training problems, harvests each step's Q-value as its label, trains policy and value net on the labels, and measures the net
 /// on held-out problems. The other commands do one stage each and read and write the same files.
 ///
-/// Exit status: 0 done, 2 wrong usage or recipe, 3 failed while running.
+/// Exit status: 0 done, 1 done and what was checked does not hold (`espalier replay`), 2 wrong usage or recipe, 3 failed while
+/// running.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 struct Cli {
@@ -54,6 +56,7 @@ enum Command {
     Report(report::Arguments),
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
+    Replay(replay::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -77,9 +80,16 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("espalier: {error:#}");
-            ExitCode::from(if error.is::<UsageError>() { 2 } else { 3 })
+            ExitCode::from(status(&error))
         }
     }
+}
+
+fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<CheckFailed>() {
+        return 1;
+    }
+    if error.is::<UsageError>() { 2 } else { 3 }
 }
 
 fn dispatch(command: Command) -> Result<()> {
@@ -95,6 +105,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Report(arguments) => report::main(&arguments),
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Replay(arguments) => replay::main(&arguments),
     }
 }
 

@@ -5,5 +5,4 @@ mod decoding;
 mod golden_tree;
 mod harvest;
 mod invariants;
-mod original;
 mod script;
