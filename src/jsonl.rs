@@ -18,20 +18,37 @@ const LOG_SCHEMA: &str = "espalier.log/1";
 /// # Errors
 /// With file and line of the first row that cannot be read; blank lines are passed over.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text, path, 1)
+    read_checked(path, |_| Ok(()))
 }
 
-/// Reads rows, the first of which is on line `first_line` of the file.
-fn parse<T: DeserializeOwned>(text: &str, path: &Path, first_line: usize) -> Result<Vec<T>> {
+/// Reads every row and checks what serde cannot see.
+///
+/// # Errors
+/// With file and line of the first row that cannot be read or that `check` finds fault with; blank lines are passed over.
+pub fn read_checked<T: DeserializeOwned>(
+    path: &Path,
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<Vec<T>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text, path, 1, check)
+}
+
+/// Reads and checks rows, the first of which is on line `first_line` of the file.
+fn parse<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    first_line: usize,
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<Vec<T>> {
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
-        let row = serde_json::from_str(line)
-            .map_err(|error| anyhow!("{}:{}: {error}", path.display(), first_line + index))?;
+        let at = || format!("{}:{}", path.display(), first_line + index);
+        let row = serde_json::from_str(line).map_err(|error| anyhow!("{}: {error}", at()))?;
+        check(&row).map_err(|fault| anyhow!("{}: {fault}", at()))?;
         rows.push(row);
     }
     Ok(rows)
@@ -137,7 +154,7 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
             "{} is left from a run with other settings, problems, seed or checkpoint; remove it or choose another file",
             path.display()
         );
-        Ok((log, parse(rows, path, 2)?))
+        Ok((log, parse(rows, path, 2, |_| Ok(()))?))
     }
 
     /// Appends rows with one write.
@@ -213,5 +230,9 @@ mod tests {
         fs::write(&path, "1\n\nx\n").unwrap();
         let error = read::<u32>(&path).unwrap_err().to_string();
         assert!(error.contains("rows.jsonl:3:"), "{error}");
+        fs::write(&path, "1\n\n2\n").unwrap();
+        let odd = |row: &u32| (row % 2 == 1).then_some(()).ok_or(format!("{row} is even"));
+        let error = read_checked(&path, odd).unwrap_err().to_string();
+        assert!(error.ends_with("rows.jsonl:3: 2 is even"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod improves;
+mod inspect;
 mod program;
 mod reasoning_gym;
 mod replay;

@@ -6,6 +6,7 @@ mod bench;
 mod evaluate;
 mod generate;
 mod harvest;
+mod inspect;
 mod pretrain;
 mod replay;
 mod report;
@@ -56,6 +57,7 @@ enum Command {
     Report(report::Arguments),
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
+    Inspect(inspect::Arguments),
     Replay(replay::Arguments),
 }
 
@@ -105,6 +107,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Report(arguments) => report::main(&arguments),
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Replay(arguments) => replay::main(&arguments),
     }
 }

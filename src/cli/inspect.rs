@@ -1,0 +1,122 @@
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use espalier_search::TreeRecord;
+use serde_json::json;
+
+use super::arguments::{UsageError, print_json, print_line};
+use crate::jsonl;
+use crate::report::{Outline, OutlineFilter, OutlineNode, check_tree};
+
+/// Look into the files that the other commands write.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    Tree(TreeArguments),
+}
+
+/// Show search trees as indented outlines, one node a line.
+///
+/// P is the prior, N the visit count, Q the mean backed-up value, V the value net's opinion. `*` marks the path that a walk by Q takes
+/// to an answer.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    espalier inspect tree trees.jsonl --problem train-0-7 --depth 3 --min-visits 2")]
+struct TreeArguments {
+    /// Trees, as `espalier search` writes them.
+    file: PathBuf,
+    /// Show the trees of this problem alone.
+    #[arg(long, value_name = "ID")]
+    problem: Option<String>,
+    /// Show nodes of at most so many steps [default: all].
+    #[arg(long)]
+    depth: Option<usize>,
+    /// Show nodes of at least so many visits.
+    #[arg(long, default_value_t = 0)]
+    min_visits: u64,
+    /// Print one JSON object a node.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn main(arguments: &Arguments) -> Result<()> {
+    match &arguments.kind {
+        Kind::Tree(arguments) => inspect_tree(arguments),
+    }
+}
+
+fn inspect_tree(arguments: &TreeArguments) -> Result<()> {
+    let trees: Vec<TreeRecord> = jsonl::read_checked(&arguments.file, check_tree)?;
+    if trees.is_empty() {
+        bail!("{} holds no trees", arguments.file.display());
+    }
+    let wanted = |tree: &&TreeRecord| {
+        arguments.problem.as_ref().is_none_or(|problem| *problem == tree.problem)
+    };
+    let chosen: Vec<&TreeRecord> = trees.iter().filter(wanted).collect();
+    if let (Some(problem), []) = (&arguments.problem, chosen.as_slice()) {
+        return Err(UsageError(anyhow!(
+            "{} has no tree of problem {problem:?}; it has {}",
+            arguments.file.display(),
+            some_problems(&trees)
+        ))
+        .into());
+    }
+    let filter = OutlineFilter { depth: arguments.depth, min_visits: arguments.min_visits };
+    for (index, tree) in chosen.into_iter().enumerate() {
+        let outline = Outline::new(tree, filter);
+        if arguments.json {
+            outline.nodes.iter().try_for_each(|shown| print_node(&tree.problem, index, shown))?;
+            continue;
+        }
+        if index > 0 {
+            print_line("")?;
+        }
+        print_line(&outline.text())?;
+    }
+    Ok(())
+}
+
+fn print_node(problem: &str, tree: usize, shown: &OutlineNode<'_>) -> Result<()> {
+    let OutlineNode { tag, depth, node, best } = shown;
+    print_json(&json!({
+        "schema": "espalier.tree_node/1",
+        "problem": problem,
+        "tree": tree,
+        "tag": tag,
+        "depth": depth,
+        "best": best,
+        "action": node.action,
+        "observation": node.observation,
+        "text": node.text,
+        "prior": node.prior,
+        "visit_count": node.visit_count,
+        "q_value": node.q_value,
+        "value": node.value,
+        "tokens": node.tokens,
+        "terminal": node.terminal,
+        "correct": node.correct,
+    }))
+}
+
+/// The first few ids in the order of the file.
+fn some_problems(trees: &[TreeRecord]) -> String {
+    const SHOWN: usize = 5;
+    let mut ids: Vec<&str> = Vec::new();
+    // The search stage writes a problem's trees one after the other.
+    for tree in trees {
+        if ids.last() != Some(&tree.problem.as_str()) {
+            ids.push(&tree.problem);
+        }
+    }
+    let quoted: Vec<String> = ids.iter().take(SHOWN).map(|id| format!("{id:?}")).collect();
+    let more = ids.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", quoted.join(", "))
+}

@@ -1,0 +1,33 @@
+//! Any text on one line of a terminal.
+
+/// The text with line breaks and other unprintable characters as escapes (`\n`, `\u{1b}`), cut with an ellipsis where it
+/// would exceed `width` characters.
+#[must_use]
+pub fn one_line(text: &str, width: usize) -> String {
+    let visible = text.chars().flat_map(|character| {
+        // Quotes are harmless here, and math is full of primes.
+        let plain = matches!(character, '"' | '\'').then_some(character);
+        let escaped = plain.is_none().then(|| character.escape_debug());
+        plain.into_iter().chain(escaped.into_iter().flatten())
+    });
+    // One more than fits tells whether the text has to be cut.
+    let mut line: Vec<char> = visible.take(width + 1).collect();
+    if line.len() > width {
+        line.truncate(width.saturating_sub(1));
+        line.push('…');
+    }
+    line.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn nothing_moves_the_cursor_and_nothing_is_too_long() {
+        assert_eq!(one_line("5 + 3 = 8\n", 60), r"5 + 3 = 8\n");
+        assert_eq!(one_line("\u{1b}[2J f'(\"x\")", 60), "\\u{1b}[2J f'(\"x\")");
+        assert_eq!(one_line("é×4", 3), "é×4");
+        assert_eq!(one_line("abcd", 3), "ab…");
+    }
+}
