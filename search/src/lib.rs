@@ -7,32 +7,35 @@
 //!
 //! # Many threads in one tree
 //!
-//! **What is shared.** A [`tree::Tree`] is an append-only arena of 24-byte nodes made of atomics,
-//! in chunks that never move; ids are indices, nothing is freed before the tree is, and so there is
-//! no reclamation to get wrong and no `unsafe`. Text, states and other cold data lie in a second
-//! table under the same ids, each cell written once.
+//! **What is shared.** A [`tree::Tree`] is an append-only arena of 16-byte slots made of atomics, in
+//! chunks that never move: a header and its siblings lie side by side (19.2 bytes a child for five, 18
+//! for eight). Nothing is freed before the tree is, and so there is no reclamation to get wrong and no
+//! `unsafe`. Text, states and other cold data lie in a second table by node id, each cell written once.
 //!
 //! **What a simulation does.**
 //! 1. *Descend.* At each level one `fetch_add` counts the simulation in flight and returns the
 //!    node's statistics from before; the children's words are then read and PUCT picks one. Counts
-//!    in flight act as losses, so that workers spread.
-//! 2. *Claim.* A compare-exchange of the leaf's `children` word from unexpanded to expanding. One
-//!    thread wins.
+//!    in flight act as losses, so that workers spread. The [`tree::Path`] remembers the way.
+//! 2. *Claim.* A compare-exchange of the leaf's link from unexpanded to expanding. One thread wins.
 //! 3. *Evaluate.* The request goes out with no lock held and nothing borrowed from other threads.
-//! 4. *Publish.* The winner takes a run of fresh ids with one `fetch_add`, writes the children's
-//!    records and cold data, and stores the leaf's `children` word.
-//! 5. *Back up.* From the leaf to the root one `fetch_add` a level adds visits and values and takes
-//!    away the count in flight, all in one 64-bit word ([`tree::StatsLayout`]). Rewards of children
-//!    that ended at creation ride along: sums commute.
+//! 4. *Publish.* The winner takes a run of fresh slots and ids with one `fetch_add`, writes the
+//!    children's records and cold data, and stores the leaf's link.
+//! 5. *Back up.* Along the path, from the leaf to the root, one `fetch_add` a level adds visits and
+//!    values and takes away the count in flight, all in one 64-bit word ([`tree::StatsLayout`]).
+//!    Rewards of children that ended at creation ride along: sums commute.
 //!
-//! **Which ordering pairs with which.** There is one publication edge: the Release store of a
-//! `children` word (publish, end, give back) and its Acquire load before anything below it is read,
-//! or its Acquire claim. Priors, parents, first visits and cold data travel over it. Statistics are
-//! Relaxed: a word carries everything that belongs together, additions to one word are never lost,
-//! and selection may as well see a sum from a moment ago. The count of open children is Relaxed
-//! too: the subtraction that brings it to 0 is one operation on one word, so exactly one thread
-//! sees it and tells the parent; as a read-modify-write it continues the publication's release
-//! sequence. What a finished search reports is read after its workers were joined.
+//! A tree with one worker makes the same steps with plain loads and stores in place of 1 and 5.
+//!
+//! **Which ordering pairs with which.** There is one publication edge: the Release store of a link
+//! (publish, end, give back) and its Acquire load before anything below it is read, or its Acquire
+//! claim. Priors, first visits and cold data travel over it. Statistics are Relaxed: a word carries
+//! everything that belongs together, additions to one word are never lost, and selection may as well
+//! see a sum from a moment ago. The count of open siblings in a run's header is Relaxed too: the
+//! subtraction that brings it to 0 is one operation on one word, so exactly one thread sees it and
+//! closes the parent. A closed flag is set by a read-modify-write, which continues the publication's
+//! release sequence; the NaN that makes selection pass a closed child over may be seen late, and a
+//! descent that comes there all the same finds the flag. What a finished search reports is read after
+//! its workers were joined.
 //!
 //! **What may wait.** Descending, claiming, publishing and backing up never wait for another
 //! thread, with one exception: threads that need a chunk of the arena which is just being allocated
@@ -82,6 +85,6 @@ pub use harvest::{
 pub use mcts::{AnswerRule, DeadEnd, Descent, MctsConfig, descend, search_tree};
 pub use pool::for_each_index;
 pub use seed::derive_seed;
-pub use selection::Puct;
+pub use selection::{Puct, Rule};
 pub use snapshot::{NodeRecord, StopReason, TREE_SCHEMA, TreeRecord};
 pub use stepwise::{TrlStepwise, to_stepwise};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
 use crate::selection::Puct;
-use crate::tree::{MAX_CHILDREN, StatsLayout};
+use crate::tree::{InFlight, MAX_CHILDREN, StatsLayout, TreeConfig};
 
 /// Settings of one tree. The defaults are AlphaMath's (arXiv 2405.03553 and its released
 /// configurations).
@@ -91,9 +91,9 @@ impl Default for MctsConfig {
 /// `mcts::descend`).
 pub(super) const MAX_DESCENTS: u64 = 4;
 
-/// Ids that a tree may hand out: the arena's index has 32 bits, and a chunk's end may cost a run of
-/// them.
-const MAX_NODES: u64 = 1 << 31;
+/// Nodes that a tree may have: the arena holds 2^31 slots, and a run has a header and may lose a
+/// chunk's end.
+const MAX_NODES: u64 = 1 << 29;
 
 impl MctsConfig {
     /// Checks every field.
@@ -125,7 +125,18 @@ impl MctsConfig {
     /// The selection rule that these settings describe.
     #[must_use]
     pub fn puct(&self) -> Puct {
-        Puct { c_puct: self.c_puct, virtual_loss: self.virtual_loss }
+        Puct { c_puct: self.c_puct }
+    }
+
+    /// The tree that these settings describe; `None` when it is too large for any statistics layout.
+    #[must_use]
+    pub fn tree(&self) -> Option<TreeConfig> {
+        Some(TreeConfig {
+            layout: self.layout()?,
+            workers: self.workers,
+            in_flight: InFlight { loss: self.virtual_loss, explored: self.virtual_loss },
+            avoid_exhausted: self.dead_end == DeadEnd::Avoid,
+        })
     }
 
     /// The finest statistics layout that the settings allow; `None` when the tree is too large for

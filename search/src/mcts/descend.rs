@@ -1,125 +1,150 @@
 //! The first half of a simulation: from the root down to a leaf.
 
-use super::config::DeadEnd;
-use crate::selection::Puct;
-use crate::tree::{NodeId, NodeState, Tree};
+use crate::selection::Rule;
+use crate::tree::{NodeState, Path, Tree};
 
-/// Where a descent came to. In every case but [`Descent::Exhausted`] one simulation is in flight at
-/// each node from the root to the one named, until [`Tree::backup`] or [`Tree::retreat`] from that
-/// node.
+/// Where a descent came to, the leaf of its [`Path`]. In every case but [`Descent::Exhausted`] one
+/// simulation is in flight at each node of the path, until [`Tree::backup`] or [`Tree::retreat`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Descent {
     /// A leaf, claimed: its children are the caller's to publish.
-    Leaf {
-        /// The leaf.
-        node: NodeId,
-        /// Steps from the root.
-        depth: usize,
-    },
+    Leaf,
     /// A leaf that another thread is expanding.
-    Collision {
-        /// The leaf.
-        node: NodeId,
-    },
+    Collision,
+    /// An end that may be come to again ([`crate::tree::End::Revisited`]).
+    Ended,
     /// A node with nothing left to search below it.
-    DeadEnd {
-        /// The node.
-        node: NodeId,
-    },
+    DeadEnd,
     /// Nothing is left to search; nothing is in flight.
     Exhausted,
 }
 
-/// Descends from the root by PUCT, one atomic addition a level. Lowest index wins ties.
+/// Descends from the root by `rule`, one atomic addition a level; `at_root` chooses in the root's
+/// stead. The path is the caller's to use again.
 #[must_use]
-pub fn descend(tree: &Tree, puct: &Puct, dead_end: DeadEnd) -> Descent {
-    let root = tree.children(NodeId::ROOT);
-    let over = match dead_end {
-        DeadEnd::Avoid => root.is_closed(),
-        DeadEnd::Stop => root.state() == NodeState::Terminal,
-    };
-    if over {
+#[inline]
+pub fn descend<'t>(
+    tree: &'t Tree,
+    rule: &impl Rule,
+    at_root: &impl Rule,
+    path: &mut Path<'t>,
+) -> Descent {
+    let root = tree.root();
+    if tree.is_over() {
         return Descent::Exhausted;
     }
-    let (mut node, mut depth) = (NodeId::ROOT, 0);
+    let mut visits = tree.start(path);
+    let mut node = root;
     loop {
-        let before = tree.enter(node);
-        let children = tree.children(node);
-        match children.state() {
-            NodeState::Unexpanded if tree.claim(node) => return Descent::Leaf { node, depth },
-            // A lost claim is a collision whatever became of the leaf since.
-            NodeState::Unexpanded | NodeState::Expanding => return Descent::Collision { node },
-            NodeState::Terminal => return Descent::DeadEnd { node },
-            NodeState::Expanded => {
-                let sqrt_parent = puct.sqrt_visits(before);
-                let score = |stats, prior| puct.score(stats, f64::from(prior), sqrt_parent);
-                match tree.best_child(children, dead_end == DeadEnd::Stop, score) {
-                    Some(child) => (node, depth) = (child, depth + 1),
-                    None => return Descent::DeadEnd { node },
-                }
-            }
-        }
+        let Some(siblings) = tree.siblings(node) else {
+            return match node.state() {
+                NodeState::Unexpanded if tree.claim(node) => Descent::Leaf,
+                NodeState::Terminal if node.is_closed() => Descent::DeadEnd,
+                NodeState::Terminal => Descent::Ended,
+                // A lost claim is a collision whatever became of the leaf since.
+                _ => Descent::Collision,
+            };
+        };
+        let chosen = if path.depth() == 0 {
+            at_root.choose(visits, siblings)
+        } else {
+            rule.choose(visits, siblings)
+        };
+        let Some(index) = chosen else {
+            return Descent::DeadEnd;
+        };
+        node = siblings.node(index);
+        visits = tree.enter(node, path);
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
-    use crate::tree::{NewChild, StatsLayout};
+    use crate::selection::Puct;
+    use crate::tree::{End, InFlight, NewChild, StatsLayout, TreeConfig};
 
-    const PUCT: Puct = Puct { c_puct: 1.0, virtual_loss: 1.0 };
+    const PUCT: Puct = Puct { c_puct: 1.0 };
+    const ENDED: NewChild = NewChild { prior: 1.0, end: Some(End::Closed), value: Some(1.0) };
 
-    fn tree_of(children: &[NewChild]) -> Tree {
-        let tree = Tree::new(StatsLayout::new(1000, 16).unwrap());
-        assert_eq!(step(&tree), Descent::Leaf { node: NodeId::ROOT, depth: 0 });
-        let run = tree.prepare(NodeId::ROOT, children);
-        tree.publish(NodeId::ROOT, &run);
-        tree.backup(NodeId::ROOT, tree.layout().visits(&[0.0]));
+    fn open(prior: f32) -> NewChild {
+        NewChild { prior, end: None, value: None }
+    }
+
+    fn step<'t>(tree: &'t Tree, path: &mut Path<'t>) -> Descent {
+        descend(tree, &PUCT, &PUCT, path)
+    }
+
+    fn expand(tree: &Tree, path: &Path<'_>, children: &[NewChild], values: &[f64]) {
+        let run = tree.prepare(children);
+        tree.publish(path, &run);
+        tree.backup(path, tree.layout().visits(values));
+    }
+
+    fn tree_of(workers: usize, avoid_exhausted: bool, children: &[NewChild]) -> Tree {
+        let layout = StatsLayout::new(1000, 16).unwrap();
+        let in_flight = InFlight { loss: 1.0, explored: 1.0 };
+        let tree = Tree::new(&TreeConfig { layout, workers, in_flight, avoid_exhausted });
+        {
+            let mut path = Path::new();
+            assert_eq!(step(&tree, &mut path), Descent::Leaf);
+            assert_eq!(path.leaf(), Some(tree.root()));
+            expand(&tree, &path, children, &[0.0]);
+        }
         tree
     }
 
-    fn step(tree: &Tree) -> Descent {
-        descend(tree, &PUCT, DeadEnd::Avoid)
+    fn id(path: &Path<'_>) -> u32 {
+        path.leaf().unwrap().id().index()
     }
-
-    fn open(prior: f32) -> NewChild {
-        NewChild { prior, terminal: false, value: None }
-    }
-
-    const ENDED: NewChild = NewChild { prior: 1.0, terminal: true, value: Some(1.0) };
 
     #[test]
-    fn ties_go_to_the_first_and_virtual_loss_spreads() {
-        let tree = tree_of(&[ENDED, open(0.5), open(0.5)]);
-        let ids: Vec<NodeId> = tree.children(NodeId::ROOT).ids().collect();
-        assert_eq!(step(&tree), Descent::Leaf { node: ids[1], depth: 1 });
-        assert_eq!(step(&tree), Descent::Leaf { node: ids[2], depth: 1 });
-        assert_eq!(step(&tree), Descent::Collision { node: ids[1] });
-        assert_eq!(tree.stats(NodeId::ROOT).in_flight, 3);
-        assert_eq!(tree.stats(ids[1]).in_flight, 2);
+    fn virtual_loss_sends_the_next_worker_elsewhere() {
+        let tree = tree_of(3, true, &[ENDED, open(0.5), open(0.4)]);
+        let (mut first, mut second, mut third) = (Path::new(), Path::new(), Path::new());
+        assert_eq!((step(&tree, &mut first), id(&first)), (Descent::Leaf, 2));
+        assert_eq!((step(&tree, &mut second), id(&second)), (Descent::Leaf, 3));
+        assert_eq!((step(&tree, &mut third), id(&third)), (Descent::Collision, 2));
+        assert_eq!(tree.root().stats(&tree).in_flight, 3);
+        assert_eq!(third.leaf().unwrap().stats(&tree).in_flight, 2);
+        for path in [first, second, third] {
+            tree.retreat(&path);
+        }
+        assert_eq!(tree.root().stats(&tree).in_flight, 0);
     }
 
     #[test]
     fn an_exhausted_root_ends_the_search_with_nothing_in_flight() {
-        let tree = tree_of(&[ENDED, open(0.5)]);
-        let Descent::Leaf { node, .. } = step(&tree) else { panic!() };
-        let run = tree.prepare(node, &[ENDED, ENDED]);
-        tree.publish(node, &run);
-        tree.backup(node, tree.layout().visits(&[1.0, 1.0, 0.0]));
-        assert_eq!(step(&tree), Descent::Exhausted);
-        assert_eq!(tree.stats(NodeId::ROOT).in_flight, 0);
+        for workers in [1, 2] {
+            let tree = tree_of(workers, true, &[ENDED, open(0.5)]);
+            let mut path = Path::new();
+            assert_eq!(step(&tree, &mut path), Descent::Leaf);
+            expand(&tree, &path, &[ENDED, ENDED], &[1.0, 1.0, 0.0]);
+            assert_eq!(step(&tree, &mut path), Descent::Exhausted);
+            let stats = tree.root().stats(&tree);
+            assert_eq!((stats.in_flight, stats.visits), (0, 4));
+        }
     }
 
     #[test]
     fn the_original_walks_into_the_exhausted_node() {
-        let tree = tree_of(&[open(0.9), open(0.1)]);
-        let Descent::Leaf { node, .. } = step(&tree) else { panic!() };
-        let run = tree.prepare(node, &[ENDED]);
-        tree.publish(node, &run);
-        tree.backup(node, tree.layout().visits(&[1.0, 0.5]));
-        assert_eq!(descend(&tree, &PUCT, DeadEnd::Stop), Descent::DeadEnd { node });
-        tree.retreat(node);
-        let ids: Vec<NodeId> = tree.children(NodeId::ROOT).ids().collect();
-        assert_eq!(step(&tree), Descent::Leaf { node: ids[1], depth: 1 });
+        let tree = tree_of(1, false, &[open(0.9), open(0.1)]);
+        let mut path = Path::new();
+        assert_eq!(step(&tree, &mut path), Descent::Leaf);
+        expand(&tree, &path, &[ENDED], &[1.0, 0.5]);
+        assert_eq!((step(&tree, &mut path), id(&path)), (Descent::DeadEnd, 1));
+    }
+
+    #[test]
+    fn a_revisited_end_is_come_to_again() {
+        let end = NewChild { end: Some(End::Revisited), ..ENDED };
+        let tree = tree_of(1, true, &[end]);
+        let mut path = Path::new();
+        for _ in 0..3 {
+            assert_eq!(step(&tree, &mut path), Descent::Ended);
+            tree.backup(&path, tree.layout().visits(&[1.0]));
+        }
+        let child = tree.root().children(&tree).next().unwrap();
+        assert_eq!((child.id(), child.stats(&tree).visits), (path.leaf().unwrap().id(), 4));
     }
 }

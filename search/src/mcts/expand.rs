@@ -5,7 +5,7 @@ use super::search::Search;
 use super::step_data::StepData;
 use crate::seed::derive_seed;
 use crate::sync::OnceLock;
-use crate::tree::{NewChild, NodeId};
+use crate::tree::{End, NewChild, NodeId, Path};
 use crate::{Environment, Evaluation, Request, SearchError, Terminal};
 
 /// Why a step beyond [`crate::MctsConfig::max_depth`] ended its path.
@@ -102,7 +102,7 @@ impl<E: Environment> Search<'_, E> {
 
     /// Publishes the children and backs up: each child that already has a value, then the expanded
     /// node's.
-    pub(super) fn commit(&self, leaf: NodeId, draft: Draft<E::State>) {
+    pub(super) fn commit(&self, path: &Path<'_>, leaf: NodeId, draft: Draft<E::State>) {
         let new: Vec<NewChild> = draft.children.iter().map(new_child).collect();
         let mut values: Vec<f64> = new.iter().filter_map(|child| child.value).collect();
         if !self.config.update_leaf_value {
@@ -111,23 +111,23 @@ impl<E: Environment> Search<'_, E> {
         // Set already where `update_leaf_value` scored this node as a child, with the same state's
         // value.
         _ = self.data(leaf).value.set(draft.value);
-        let run = self.tree.prepare(leaf, &new);
+        let run = self.tree.prepare(&new);
         for (id, child) in run.ids().zip(draft.children) {
             self.insert(id, child);
         }
-        self.tree.publish(leaf, &run);
-        self.tree.backup(leaf, self.tree.layout().visits(&values));
+        self.tree.publish(path, &run);
+        self.tree.backup(path, self.tree.layout().visits(&values));
     }
 
     /// Ends a path whose context the model cannot read.
-    pub(super) fn end_unreadable(&self, leaf: NodeId) {
+    pub(super) fn end_unreadable(&self, path: &Path<'_>, leaf: NodeId) {
         let data = self.data(leaf);
         // The claim makes this thread the only one to set either; a value from `update_leaf_value`
         // may stand.
         _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
         _ = data.value.set(self.config.negative_reward);
-        self.tree.end(leaf);
-        self.tree.backup(leaf, self.tree.layout().visits(&[self.config.negative_reward]));
+        self.tree.end(path);
+        self.tree.backup(path, self.tree.layout().visits(&[self.config.negative_reward]));
     }
 
     /// Whether an answer is right, where the ground truth may be read.
@@ -168,7 +168,7 @@ fn normalise<S>(siblings: &mut [StepData<S>]) {
 fn new_child<S>(child: &StepData<S>) -> NewChild {
     NewChild {
         prior: child.prior as f32,
-        terminal: child.terminal.get().is_some(),
+        end: child.terminal.get().map(|_| End::Closed),
         value: child.value.get().copied(),
     }
 }

@@ -3,24 +3,21 @@
 use super::search::Search;
 use crate::Environment;
 use crate::snapshot::{NodeRecord, StopReason, TREE_SCHEMA, TreeRecord};
-use crate::tree::{NodeId, NodeState};
+use crate::tree::{Node, NodeId};
 
 impl<E: Environment> Search<'_, E> {
     /// The whole tree, nodes in the order of their creation. Call it when the workers have ended.
     pub(super) fn record(&self, stop: StopReason) -> TreeRecord {
-        let mut nodes = vec![(NodeId::ROOT, TreeRecord::ROOT.to_owned())];
+        let mut nodes = vec![(self.tree.root(), TreeRecord::ROOT.to_owned())];
         let mut next = 0;
         while next < nodes.len() {
-            let (id, tag) = nodes[next].clone();
-            let children = self.tree.children(id);
-            if children.state() == NodeState::Expanded {
-                let tagged = |(index, child)| (child, format!("{tag}.{index}"));
-                nodes.extend(children.ids().enumerate().map(tagged));
-            }
+            let (node, tag) = nodes[next].clone();
+            let children = node.children(&self.tree).enumerate();
+            nodes.extend(children.map(|(index, child)| (child, format!("{tag}.{index}"))));
             next += 1;
         }
         // Ids grow in the order of creation.
-        nodes.sort_unstable_by_key(|(id, _)| *id);
+        nodes.sort_unstable_by_key(|(node, _)| node.id());
         TreeRecord {
             schema: TREE_SCHEMA.to_owned(),
             problem: self.problem.id.clone(),
@@ -33,16 +30,17 @@ impl<E: Environment> Search<'_, E> {
             tokens: self.evaluator.tokens(),
             evaluations: self.evaluator.evaluations(),
             collisions: self.collisions(),
-            react: nodes.into_iter().map(|(id, tag)| (tag, self.node_record(id))).collect(),
+            react: nodes.into_iter().map(|(node, tag)| (tag, self.node_record(node))).collect(),
         }
     }
 
-    fn node_record(&self, id: NodeId) -> NodeRecord {
-        let data = self.data(id);
-        let stats = self.tree.stats(id);
-        let text = match self.tree.parent(id) {
-            None => self.environment.context(&data.state).to_owned(),
-            Some(_) => format!("{}{}", data.action, data.observation),
+    fn node_record(&self, node: Node<'_>) -> NodeRecord {
+        let data = self.data(node.id());
+        let stats = node.stats(&self.tree);
+        let text = if node.id() == NodeId::ROOT {
+            self.environment.context(&data.state).to_owned()
+        } else {
+            [data.action.as_str(), &data.observation].concat()
         };
         NodeRecord {
             action: data.action.clone(),

@@ -1,13 +1,14 @@
 //! One tree from its root to its end, by one worker or several.
 
-use super::config::{MAX_DESCENTS, MctsConfig};
+use super::config::{DeadEnd, MAX_DESCENTS, MctsConfig};
 use super::descend::{Descent, descend};
 use super::progress::Progress;
 use super::step_data::StepData;
 use crate::guard::{CheckedEvaluator, catch_panic};
+use crate::selection::Rule;
 use crate::snapshot::StopReason;
 use crate::sync::{AtomicU64, OnceLock, Ordering};
-use crate::tree::{Chunked, NodeId, Tree};
+use crate::tree::{Chunked, Node, NodeId, Path, Tree};
 use crate::{ConfigError, Environment, Evaluator, Problem, SearchError};
 
 /// What the workers of one tree share.
@@ -40,7 +41,7 @@ impl<'a, E: Environment> Search<'a, E> {
         ground_truth: bool,
     ) -> Result<Self, SearchError> {
         config.validate()?;
-        let layout = config.layout().ok_or_else(|| ConfigError {
+        let tree = config.tree().ok_or_else(|| ConfigError {
             field: "simulations",
             value: config.simulations.to_string(),
             requirement: "too many for any statistics layout".to_owned(),
@@ -52,7 +53,7 @@ impl<'a, E: Environment> Search<'a, E> {
             config,
             seed,
             ground_truth,
-            tree: Tree::new(layout),
+            tree: Tree::new(&tree),
             cold: Chunked::new(),
             progress: Progress::default(),
             started: AtomicU64::new(0),
@@ -104,17 +105,19 @@ impl<'a, E: Environment> Search<'a, E> {
     }
 
     fn work(&self) {
+        let rule = self.config.puct();
+        let mut paths: [Path<'_>; MAX_DESCENTS as usize] = std::array::from_fn(|_| Path::new());
         // Relaxed: tickets need only differ.
         while self.started.fetch_add(1, Ordering::Relaxed) < self.config.simulations {
-            let Some((leaf, depth)) = self.next_leaf() else {
+            let Some(path) = self.next_leaf(&rule, &mut paths) else {
                 return;
             };
             // The evaluator's panics are caught where it is called; what is left is the
             // environment's.
-            let simulated = catch_panic(|| self.simulate(leaf, depth));
+            let simulated = catch_panic(|| self.simulate(path));
             if let Err(error) = simulated.map_err(SearchError::Environment).flatten() {
-                self.tree.release(leaf);
-                self.tree.retreat(leaf);
+                path.leaf().into_iter().for_each(|leaf| self.tree.release(leaf));
+                self.tree.retreat(path);
                 // The first cause is the one that is told.
                 _ = self.failure.set(error);
                 self.progress.stop();
@@ -131,30 +134,31 @@ impl<'a, E: Environment> Search<'a, E> {
     /// A descent that meets a taken leaf is held while the next one goes down, so that its virtual
     /// loss pushes that one elsewhere; when a few have failed, all are undone and the worker waits
     /// for any expansion to finish.
-    fn next_leaf(&self) -> Option<(NodeId, usize)> {
+    fn next_leaf<'p, 't>(
+        &'t self,
+        rule: &impl Rule,
+        paths: &'p mut [Path<'t>],
+    ) -> Option<&'p Path<'t>> {
         loop {
             let seen = self.progress.finished();
-            let mut held = [NodeId::ROOT; MAX_DESCENTS as usize];
-            let mut count = 0;
-            let mut claimed = None;
+            let mut held = 0;
+            let mut claimed = false;
             let mut met_worker = false;
-            while count < held.len() && !self.progress.stopped() {
-                match descend(&self.tree, &self.config.puct(), self.config.dead_end) {
-                    Descent::Leaf { node, depth } => {
-                        claimed = Some((node, depth));
+            while held < paths.len() && !self.progress.stopped() {
+                match descend(&self.tree, rule, rule, &mut paths[held]) {
+                    Descent::Leaf => {
+                        claimed = true;
                         break;
                     }
-                    Descent::Collision { node } => {
+                    Descent::Collision => {
                         // Relaxed: a counter (see `collisions`).
                         self.collisions.fetch_add(1, Ordering::Relaxed);
                         met_worker = true;
-                        held[count] = node;
-                        count += 1;
+                        held += 1;
                     }
-                    Descent::DeadEnd { node } => {
-                        held[count] = node;
-                        count += 1;
-                        if self.config.dead_end == super::DeadEnd::Stop {
+                    Descent::DeadEnd | Descent::Ended => {
+                        held += 1;
+                        if self.config.dead_end == DeadEnd::Stop {
                             self.end(StopReason::DeadEnd);
                         }
                     }
@@ -164,11 +168,11 @@ impl<'a, E: Environment> Search<'a, E> {
                     }
                 }
             }
-            for node in &held[..count] {
-                self.tree.retreat(*node);
+            for path in &paths[..held] {
+                self.tree.retreat(path);
             }
-            if claimed.is_some() {
-                return claimed;
+            if claimed {
+                return Some(&paths[held]);
             }
             if self.progress.stopped() {
                 return None;
@@ -189,16 +193,18 @@ impl<'a, E: Environment> Search<'a, E> {
         self.progress.stop();
     }
 
-    /// Evaluates a claimed leaf, expands it and backs up. On an error the tree is as it was before.
-    fn simulate(&self, leaf: NodeId, depth: usize) -> Result<(), SearchError> {
+    /// Evaluates a path's claimed leaf, expands it and backs up. On an error the tree is as it was
+    /// before.
+    fn simulate(&self, path: &Path<'_>) -> Result<(), SearchError> {
+        let leaf = path.leaf().map_or(NodeId::ROOT, Node::id);
         let mut answers = self.evaluator.ask(&[self.request(leaf)])?;
         match answers.pop().flatten() {
             Some(evaluation) => {
-                let draft = self.draft(leaf, depth, evaluation);
+                let draft = self.draft(leaf, path.depth(), evaluation);
                 self.score(&draft)?;
-                self.commit(leaf, draft);
+                self.commit(path, leaf, draft);
             }
-            None => self.end_unreadable(leaf),
+            None => self.end_unreadable(path, leaf),
         }
         Ok(())
     }

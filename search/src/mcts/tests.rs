@@ -4,7 +4,7 @@ use super::*;
 use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::testing::{HashedEvaluator, LetterGame, LetterState};
-use crate::tree::{NodeId, NodeState};
+use crate::tree::{Node, NodeState};
 use crate::{Evaluation, EvaluatorError, ProblemError, Request, Transition};
 use proptest::prelude::*;
 
@@ -72,19 +72,23 @@ impl Environment for Fragile {
 /// Walks the whole tree: nothing in flight, nothing claimed, and as many expanded nodes as
 /// simulations.
 fn assert_settled<E: Environment>(search: &Search<'_, E>) {
-    let mut open = vec![NodeId::ROOT];
+    let tree = &search.tree;
+    let mut open = vec![tree.root()];
     let mut expanded = 0;
-    while let Some(id) = open.pop() {
-        let (stats, children) = (search.tree.stats(id), search.tree.children(id));
-        assert_eq!(stats.in_flight, 0, "{id:?}");
+    while let Some(node) = open.pop() {
+        let stats = node.stats(tree);
+        assert_eq!(stats.in_flight, 0, "{node:?}");
         assert!(stats.q().abs() <= 1.0);
-        assert_ne!(children.state(), NodeState::Expanding, "{id:?}");
-        if children.state() == NodeState::Expanded {
+        assert_ne!(node.state(), NodeState::Expanding, "{node:?}");
+        if node.state() == NodeState::Expanded {
             expanded += 1;
-            let closed = |id: &NodeId| search.tree.children(*id).is_closed();
-            assert_eq!(children.open(), children.ids().filter(|id| !closed(id)).count());
+            let closed = |child: &Node<'_>| child.is_closed();
+            assert_eq!(
+                node.open_children(tree),
+                node.children(tree).filter(|c| !closed(c)).count()
+            );
         }
-        open.extend(children.ids());
+        open.extend(node.children(tree));
     }
     assert_eq!(expanded, search.completed());
 }
@@ -121,7 +125,7 @@ proptest! {
             _ => {
                 match result.unwrap() {
                     StopReason::Simulations => prop_assert_eq!(search.completed(), config.simulations),
-                    _ => prop_assert!(search.tree.children(NodeId::ROOT).is_closed()),
+                    _ => prop_assert!(search.tree.root().is_closed()),
                 }
                 return Ok(());
             }

@@ -3,68 +3,107 @@
 
 use crate::sync::OnceLock;
 
-/// Log2 of the first chunk's length. A tree of forty simulations fits the first chunk; a million
-/// need twelve.
-const FIRST_BITS: u32 = 8;
-/// Chunks `0 .. CHUNKS` hold `2^32 - 2^FIRST_BITS` items: every index of a 32-bit id but the last
-/// few.
-const CHUNKS: usize = (u32::BITS - FIRST_BITS) as usize;
+/// Log2 of the first chunk's length. A tree of forty simulations fits the first chunk. A model checker
+/// gets small chunks: each item is state that it tracks.
+const FIRST_BITS: u32 = if cfg!(espalier_loom) { 3 } else { 8 };
+/// Log2 of the longest chunk's length.
+const LAST_BITS: u32 = 26;
+/// Chunks that double in length.
+const DOUBLING: u32 = LAST_BITS - FIRST_BITS + 1;
+/// All chunks; those after the doubling ones are all of the longest length.
+const CHUNKS: u32 = 32;
 
-/// Items by `u32` index. Reading is wait-free; the first to touch a chunk allocates it while others
-/// that need the same chunk wait for the allocation.
-pub(crate) struct Chunked<T> {
-    chunks: [OnceLock<Box<[T]>>; CHUNKS],
+/// How many items a table holds: about 10^9.
+pub const CAPACITY: u32 =
+    (1 << (LAST_BITS + 1)) - (1 << FIRST_BITS) + ((CHUNKS - DOUBLING) << LAST_BITS);
+
+/// Where an item lies: its chunk in the upper 5 of 31 bits, its place there in the lower 26. Taking one apart
+/// costs less than finding the chunk of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address(pub(super) u32);
+
+impl Address {
+    /// The address of an index below [`CAPACITY`].
+    #[inline]
+    pub(super) fn of(index: u32) -> Self {
+        // Chunk `k` starts at index `2^(k + FIRST_BITS) - 2^FIRST_BITS`, so that the position of the highest
+        // bit of `index + 2^FIRST_BITS` names the chunk and the bits below it the place.
+        let shifted = index + (1 << FIRST_BITS);
+        let bits = shifted.ilog2();
+        if bits <= LAST_BITS {
+            return Self((bits - FIRST_BITS) << LAST_BITS | (shifted - (1 << bits)));
+        }
+        // From there on chunks are of one length.
+        let beyond = shifted - (1 << (LAST_BITS + 1));
+        Self((DOUBLING << LAST_BITS) + beyond)
+    }
+
+    #[inline]
+    fn chunk(self) -> usize {
+        (self.0 >> LAST_BITS) as usize
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        (self.0 & ((1 << LAST_BITS) - 1)) as usize
+    }
+}
+
+/// Items by `u32` index, for what a tree's nodes carry besides their hot records. Reading is wait-free;
+/// the first to touch a chunk allocates it while others that need the same chunk wait for the allocation.
+pub struct Chunked<T> {
+    chunks: [OnceLock<Box<[T]>>; CHUNKS as usize],
+}
+
+impl<T: Default> Default for Chunked<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<T: Default> Chunked<T> {
-    pub(crate) fn new() -> Self {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
         Self { chunks: std::array::from_fn(|_| OnceLock::new()) }
     }
 
     /// Makes room for `index` and for every index of its chunk.
-    pub(crate) fn reserve(&self, index: u32) {
-        let (chunk, _) = locate(index);
-        self.chunks[chunk].get_or_init(|| {
-            let length = 1_usize << (chunk as u32 + FIRST_BITS);
+    ///
+    /// # Panics
+    /// When `index` is not below [`CAPACITY`].
+    pub fn reserve(&self, index: u32) {
+        let chunk = Address::of(index).chunk() as u32;
+        self.chunks[chunk as usize].get_or_init(|| {
+            let length = 1_usize << (chunk + FIRST_BITS).min(LAST_BITS);
             std::iter::repeat_with(T::default).take(length).collect()
         });
     }
 
-    /// The item at `index`, whose chunk was reserved.
+    /// The item at `index`.
+    ///
+    /// # Panics
+    /// When its chunk was not reserved.
     #[inline]
-    pub(crate) fn get(&self, index: u32) -> &T {
-        let (chunk, offset) = locate(index);
-        &self.chunk(chunk)[offset]
+    #[must_use]
+    pub fn get(&self, index: u32) -> &T {
+        &self.from(Address::of(index))[0]
     }
 
-    /// `count` items from `first` on. They lie in one chunk: see [`fits_one_chunk`].
+    /// The items from an address to the end of its chunk.
     #[inline]
-    pub(crate) fn run(&self, first: u32, count: usize) -> &[T] {
-        let (chunk, offset) = locate(first);
-        &self.chunk(chunk)[offset..offset + count]
-    }
-
-    #[inline]
-    fn chunk(&self, chunk: usize) -> &[T] {
-        self.chunks[chunk].get().expect("an id is handed out only after its chunk was reserved")
+    pub(super) fn from(&self, address: Address) -> &[T] {
+        let chunk = self.chunks[address.chunk()].get();
+        &chunk.expect("an item is used only after its chunk was reserved")[address.place()..]
     }
 }
 
 /// Whether the `count` (> 0) indices from `first` on lie in one chunk.
-pub(crate) fn fits_one_chunk(first: u32, count: u32) -> bool {
-    first.checked_add(count - 1).is_some_and(|last| locate(first).0 == locate(last).0)
+pub(super) fn fits_one_chunk(first: u32, count: u32) -> bool {
+    Address::of(first).chunk() == Address::of(first + count - 1).chunk()
 }
 
-/// Chunk `k` starts at index `2^(k + FIRST_BITS) - 2^FIRST_BITS`, so that the position of the
-/// highest bit of `index + 2^FIRST_BITS` names the chunk and the bits below it the offset.
-#[inline]
-fn locate(index: u32) -> (usize, usize) {
-    let shifted = u64::from(index) + (1 << FIRST_BITS);
-    let bits = shifted.ilog2();
-    ((bits - FIRST_BITS) as usize, (shifted - (1 << bits)) as usize)
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
     use crate::sync::{AtomicU32, Ordering};
@@ -73,14 +112,20 @@ mod tests {
     fn indices_fill_each_chunk_before_the_next() {
         let mut expected = (0, 0);
         for index in 0..5000 {
-            assert_eq!(locate(index), expected, "index {index}");
+            let address = Address::of(index);
+            assert_eq!((address.chunk(), address.place()), expected, "index {index}");
             expected.1 += 1;
             if expected.1 == 1 << (expected.0 as u32 + FIRST_BITS) {
                 expected = (expected.0 + 1, 0);
             }
         }
-        let last = u32::MAX - (1 << FIRST_BITS);
-        assert_eq!(locate(last), (CHUNKS - 1, (1 << 31) - 1));
+        // The last place of the last doubling chunk, and what follows.
+        let border = (1 << (LAST_BITS + 1)) - (1 << FIRST_BITS);
+        assert_eq!(Address::of(border - 1).0 + 1, Address::of(border).0);
+        assert_eq!((Address::of(border).chunk(), Address::of(border).place()), (19, 0));
+        let last = Address::of(CAPACITY - 1);
+        assert_eq!((last.chunk(), last.place()), (31, (1 << 26) - 1));
+        assert_eq!(last.0, u32::MAX >> 1);
     }
 
     #[test]
@@ -89,7 +134,6 @@ mod tests {
         assert!(!fits_one_chunk(0, 257));
         assert!(!fits_one_chunk(255, 2));
         assert!(fits_one_chunk(256, 512));
-        assert!(!fits_one_chunk(u32::MAX, 2));
     }
 
     #[test]
@@ -102,7 +146,8 @@ mod tests {
             table.get(index).store(index, Ordering::Relaxed);
         }
         assert_eq!(first, std::ptr::from_ref(table.get(0)));
-        let run = table.run(768, 1024);
+        let run = table.from(Address::of(768));
+        assert_eq!(run.len(), 1024);
         assert!((768..).zip(run).all(|(index, item)| item.load(Ordering::Relaxed) == index));
     }
 }

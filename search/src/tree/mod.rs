@@ -1,56 +1,66 @@
-//! The shared tree: an append-only arena of 24-byte nodes, searched by many threads without a lock.
+//! The shared tree: an append-only arena of 16-byte slots, searched by many threads without a lock.
 //!
-//! A leaf is *claimed* by one thread, which *prepares* its children's records where nobody can see
-//! them yet, writes whatever cold data belongs to them, and *publishes* all of them with one
-//! Release store of the leaf's `children` word. Whoever reads that word with Acquire sees the
-//! children whole.
+//! ```text
+//! slot of a node     │ stats 64 │ link 32 │ prior 32 │
+//! run of siblings    │ header │ node │ node │ node │ ...      the link of their parent names the header
+//! ```
+//! A run of `n` children takes `16 (n + 1)` bytes: 19.2 a child for five, 18 for eight.
+//!
+//! A leaf is *claimed* by one thread, which *prepares* its children where nobody can see them yet,
+//! writes whatever cold data belongs to them, and *publishes* all of them with one Release store of
+//! the leaf's link. Whoever reads that link with Acquire sees the children whole. Nodes do not know
+//! their parents: a descent remembers its [`Path`].
 
-mod children;
 mod chunked;
+mod link;
 mod node;
+mod path;
+mod siblings;
+mod slot;
 mod stats;
 
-pub(crate) use chunked::Chunked;
-use chunked::fits_one_chunk;
-use node::Node;
+use chunked::{Address, CAPACITY, fits_one_chunk};
+use link::Link;
+use slot::{SLOT_BYTES, Slot};
 
-pub use children::{Children, MAX_CHILDREN, NodeState};
+pub use chunked::Chunked;
+pub use link::NodeState;
+pub use node::{Node, NodeId};
+pub use path::Path;
+pub use siblings::{InFlight, Pair, Siblings};
 pub use stats::{Stats, StatsLayout, Visits};
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
-/// A node's index in its tree. Ids grow in the order of creation; some stay unused where a chunk
-/// ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub(crate) u32);
-
-impl NodeId {
-    /// Every tree's root.
-    pub const ROOT: Self = Self(0);
-
-    /// As a number, unique within the tree.
-    #[must_use]
-    pub fn index(self) -> u32 {
-        self.0
-    }
-}
+/// Most children of a node.
+pub const MAX_CHILDREN: usize = (1 << 15) - 1;
 
 /// What a child starts with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NewChild {
     /// P(s, a), in [0, 1].
     pub prior: f32,
-    /// Whether the path ends here.
-    pub terminal: bool,
+    /// How the path ends here, if it does.
+    pub end: Option<End>,
     /// A value in [-1, 1] that is backed up at once: its first visit.
     pub value: Option<f64>,
+}
+
+/// What selection makes of the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It is never selected: its reward was backed up when it was made.
+    Closed,
+    /// It is selected like any other node, and each time its value is backed up again.
+    Revisited,
 }
 
 /// Children that are written and not yet published.
 #[derive(Debug)]
 #[must_use = "prepared children are lost unless they are published"]
 pub struct Run {
-    first: NodeId,
+    address: Address,
+    first_id: u32,
     count: usize,
     open: usize,
 }
@@ -58,219 +68,289 @@ pub struct Run {
 impl Run {
     /// The children's ids, in the order in which they were given.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = NodeId> {
-        Children::expanded(self.first, self.count, self.open).ids()
+        let first = self.first_id;
+        (0..self.count).map(move |index| NodeId(first + index as u32))
     }
+}
+
+/// Published siblings.
+struct RunView<'t> {
+    header: &'t Slot,
+    siblings: &'t [Slot],
+    first_id: u32,
+}
+
+/// What a tree is to be used for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TreeConfig {
+    /// How statistics are packed.
+    pub layout: StatsLayout,
+    /// Threads that search. With one, statistics are changed by plain stores: more threads would lose
+    /// each other's visits.
+    pub workers: usize,
+    /// What a simulation in flight counts for.
+    pub in_flight: InFlight,
+    /// Whether selection passes over nodes below which nothing is left, and not over ends alone.
+    pub avoid_exhausted: bool,
 }
 
 /// Statistics and shape of a search tree. All methods take `&self` and may be called from many
 /// threads.
 pub struct Tree {
-    nodes: Chunked<Node>,
-    /// The next id that was never handed out.
-    next: AtomicU32,
+    slots: Chunked<Slot>,
+    /// The next slot (upper half) and id (lower half) that were never handed out.
+    next: AtomicU64,
     layout: StatsLayout,
+    /// None where one thread alone changes the statistics.
+    in_flight: Option<InFlight>,
+    avoid_exhausted: bool,
 }
+
+const ROOT_SLOT: u32 = 0;
 
 impl Tree {
     /// A tree of an unexpanded root.
     #[must_use]
-    pub fn new(layout: StatsLayout) -> Self {
-        let nodes = Chunked::new();
-        nodes.reserve(NodeId::ROOT.0);
-        Self { nodes, next: AtomicU32::new(1), layout }
+    pub fn new(config: &TreeConfig) -> Self {
+        let slots = Chunked::new();
+        slots.reserve(ROOT_SLOT);
+        Self {
+            slots,
+            next: AtomicU64::new((u64::from(Link::FIRST_RUN) << 32) | 1),
+            layout: config.layout,
+            in_flight: (config.workers > 1).then_some(config.in_flight),
+            avoid_exhausted: config.avoid_exhausted,
+        }
     }
 
     /// How this tree packs its statistics.
+    #[inline]
     #[must_use]
     pub fn layout(&self) -> StatsLayout {
         self.layout
     }
 
-    /// A node's statistics. Under way they may lag behind other threads' updates; they are whole in
-    /// themselves.
+    /// The root.
     #[inline]
     #[must_use]
-    pub fn stats(&self, id: NodeId) -> Stats {
-        // Relaxed: the word carries all that belongs together, and nothing else is read on its
-        // account.
-        self.layout.unpack(self.nodes.get(id.0).stats.load(Ordering::Relaxed))
+    pub fn root(&self) -> Node<'_> {
+        Node { slot: self.slots.get(ROOT_SLOT), id: NodeId::ROOT }
     }
 
-    /// A node's children word; the children that it names are whole.
+    /// Whether nothing is left to search.
     #[inline]
     #[must_use]
-    pub fn children(&self, id: NodeId) -> Children {
-        // Acquire: pairs with the Release in `publish` and `end`.
-        Children(self.nodes.get(id.0).children.load(Ordering::Acquire))
+    pub fn is_over(&self) -> bool {
+        let root = self.root();
+        if self.avoid_exhausted { root.is_closed() } else { root.state() == NodeState::Terminal }
     }
 
-    /// P(s, a) of the step into a node.
+    /// Nodes handed out so far, the root included.
     #[must_use]
-    pub fn prior(&self, id: NodeId) -> f32 {
-        // Relaxed: written before the node was published; the Acquire that led here makes it
-        // visible.
-        f32::from_bits(self.nodes.get(id.0).prior.load(Ordering::Relaxed))
+    pub fn len(&self) -> usize {
+        // Relaxed: a count.
+        self.next.load(Ordering::Relaxed) as u32 as usize
     }
 
-    /// A node's parent; `None` at the root.
-    #[inline]
+    /// Whether there is nothing but the root.
     #[must_use]
-    pub fn parent(&self, id: NodeId) -> Option<NodeId> {
-        // Relaxed: as for `prior`.
-        (id != NodeId::ROOT).then(|| NodeId(self.nodes.get(id.0).parent.load(Ordering::Relaxed)))
+    pub fn is_empty(&self) -> bool {
+        self.len() == 1
     }
 
-    /// Counts one simulation in flight at a node and returns the statistics from before.
-    #[inline]
-    pub fn enter(&self, id: NodeId) -> Stats {
-        let node = self.nodes.get(id.0);
-        // Relaxed: a statistic; read-modify-writes of one word never lose an addition.
-        self.layout.unpack(node.stats.fetch_add(self.layout.in_flight(), Ordering::Relaxed))
+    /// Bytes of slots handed out so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // Relaxed: a count.
+        (self.next.load(Ordering::Relaxed) >> 32) as usize * SLOT_BYTES
     }
 
-    /// The open child with the highest `score`, the first of equals; `None` when no child is open.
-    /// With `closed_too` a child counts as open unless it is terminal itself.
-    ///
-    /// `children` is a word read from this tree.
+    /// Starts a descent: `path` holds the root alone, with one simulation more in flight. Returns the
+    /// root's visits from before, those in flight counted in.
     #[inline]
-    pub fn best_child(
-        &self,
-        children: Children,
-        closed_too: bool,
-        mut score: impl FnMut(Stats, f32) -> f64,
-    ) -> Option<NodeId> {
-        let first = children.first();
-        let mut best: Option<(f64, u32)> = None;
-        for (id, node) in (first..).zip(self.nodes.run(first, children.count())) {
-            // Relaxed: only the flags are looked at here; `children` reads again with Acquire
-            // before it goes below.
-            let word = Children(node.children.load(Ordering::Relaxed));
-            let skipped =
-                if closed_too { word.state() == NodeState::Terminal } else { word.is_closed() };
-            if skipped {
-                continue;
-            }
-            // Relaxed: a statistic (see `stats`); the prior was written before publication (see
-            // `prior`).
-            let stats = self.layout.unpack(node.stats.load(Ordering::Relaxed));
-            let prior = f32::from_bits(node.prior.load(Ordering::Relaxed));
-            let score = score(stats, prior);
-            if best.is_none_or(|(highest, _)| score > highest) {
-                best = Some((score, id));
+    pub fn start<'t>(&'t self, path: &mut Path<'t>) -> f64 {
+        path.nodes.clear();
+        self.enter(self.root(), path)
+    }
+
+    /// Goes down to a child of the path's leaf; returns the child's visits from before, those in flight
+    /// counted in.
+    #[inline]
+    pub fn enter<'t>(&'t self, node: Node<'t>, path: &mut Path<'t>) -> f64 {
+        path.nodes.push(node);
+        let word = &node.slot.stats;
+        match self.in_flight {
+            // Nobody else would read the count in flight.
+            None => self.layout.counts(word.load(Ordering::Relaxed)).0,
+            Some(counts) => {
+                // Relaxed: a statistic; read-modify-writes of one word never lose an addition.
+                let before = word.fetch_add(self.layout.in_flight(), Ordering::Relaxed);
+                let (visits, in_flight) = self.layout.counts(before);
+                visits + counts.explored * in_flight
             }
         }
-        best.map(|(_, id)| NodeId(id))
+    }
+
+    /// The children of an expanded node, for selection; `None` when it is not expanded.
+    #[inline]
+    #[must_use]
+    pub fn siblings<'t>(&'t self, parent: Node<'t>) -> Option<Siblings<'t>> {
+        let link = parent.link();
+        (link.state() == NodeState::Expanded).then(|| {
+            let RunView { siblings, first_id, .. } = self.run(link);
+            let (layout, in_flight) = (self.layout, self.in_flight);
+            Siblings { slots: siblings, first_id, layout, in_flight }
+        })
     }
 
     /// Takes a leaf for expansion; false when another thread has it or had it.
     #[must_use]
-    pub fn claim(&self, id: NodeId) -> bool {
-        let word = &self.nodes.get(id.0).children;
-        let (free, taken) = (Children::UNEXPANDED.0, Children::EXPANDING.0);
+    pub fn claim(&self, leaf: Node<'_>) -> bool {
+        let (free, taken) = (Link::UNEXPANDED.0, Link::EXPANDING.0);
         // Acquire on success pairs with the Release in `release`: a second claimant sees what the
         // first one left behind. Relaxed on failure: nothing is read then.
+        let word = &leaf.slot.link;
         word.compare_exchange(free, taken, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Gives a claimed leaf back unexpanded.
-    pub fn release(&self, leaf: NodeId) {
+    pub fn release(&self, leaf: Node<'_>) {
         // Release: pairs with the Acquire in `claim`.
-        self.nodes.get(leaf.0).children.store(Children::UNEXPANDED.0, Ordering::Release);
+        leaf.slot.link.store(Link::UNEXPANDED.0, Ordering::Release);
     }
 
-    /// Writes the records of a claimed leaf's children where nobody sees them yet.
+    /// Writes the records of a leaf's children where nobody sees them yet.
     ///
     /// # Panics
-    /// With no children, or with more than [`MAX_CHILDREN`].
-    pub fn prepare(&self, leaf: NodeId, children: &[NewChild]) -> Run {
+    /// With no children, with more than [`MAX_CHILDREN`], or when the arena is full: about 10^9 slots,
+    /// which are 14 GiB.
+    pub fn prepare(&self, children: &[NewChild]) -> Run {
         assert!((1..=MAX_CHILDREN).contains(&children.len()), "{} children", children.len());
-        let first = self.allocate(children.len() as u32);
-        for (node, child) in self.nodes.run(first, children.len()).iter().zip(children) {
-            let word = if child.terminal { Children::TERMINAL } else { Children::UNEXPANDED };
+        let (address, first_id) = self.allocate(children.len() as u32);
+        let slots = self.slots.from(address);
+        let open = children.iter().filter(|child| child.end != Some(End::Closed)).count();
+        slots[0].write_header(children.len(), open, first_id);
+        for (node, child) in slots[1..].iter().zip(children) {
+            let link = match child.end {
+                None => Link::UNEXPANDED,
+                Some(End::Revisited) => Link::ENDED,
+                Some(End::Closed) => Link::ENDED.closed(),
+            };
             let visits = child.value.map_or(0, |value| self.layout.visits(&[value]).0);
-            // Relaxed: nobody reads these before `publish` stores the leaf's word with Release.
+            let prior = if link.is_closed() { f32::NAN } else { child.prior };
+            // Relaxed: nobody reads these before `publish` stores the leaf's link with Release.
             node.stats.store(visits, Ordering::Relaxed);
-            node.children.store(word.0, Ordering::Relaxed);
-            node.prior.store(child.prior.to_bits(), Ordering::Relaxed);
-            node.parent.store(leaf.0, Ordering::Relaxed);
+            node.link.store(link.0, Ordering::Relaxed);
+            node.prior.store(prior.to_bits(), Ordering::Relaxed);
         }
-        let open = children.iter().filter(|child| !child.terminal).count();
-        Run { first: NodeId(first), count: children.len(), open }
+        Run { address, first_id, count: children.len(), open }
     }
 
-    /// Shows a claimed leaf's children to every thread. When none of them is open the leaf is
-    /// exhausted, and so may be nodes above it.
-    pub fn publish(&self, leaf: NodeId, run: &Run) {
-        let word = Children::expanded(run.first, run.count, run.open);
-        // Release: pairs with the Acquire in `children`; the records and their cold data go before
+    /// Shows the children of the path's leaf, which the caller has claimed, to every thread. When none
+    /// of them is open the leaf is closed, and so may be nodes above it.
+    ///
+    /// # Panics
+    /// With an empty path.
+    pub fn publish(&self, path: &Path<'_>, run: &Run) {
+        let leaf = path.leaf().expect("the caller has claimed the path's leaf");
+        // Release: pairs with the Acquire in `Node::link`; the records and their cold data go before
         // it.
-        self.nodes.get(leaf.0).children.store(word.0, Ordering::Release);
+        leaf.slot.link.store(run.address.0, Ordering::Release);
         if run.open == 0 {
-            self.close_in_parent(leaf);
+            self.close(path);
         }
     }
 
-    /// Makes a claimed leaf terminal.
-    pub fn end(&self, leaf: NodeId) {
-        // Release: pairs with the Acquire in `children`; the reason in the cold data goes before
-        // it.
-        self.nodes.get(leaf.0).children.store(Children::TERMINAL.0, Ordering::Release);
-        self.close_in_parent(leaf);
+    /// Makes the path's leaf, which the caller has claimed, the end of its path.
+    ///
+    /// # Panics
+    /// With an empty path.
+    pub fn end(&self, path: &Path<'_>) {
+        let leaf = path.leaf().expect("the caller has claimed the path's leaf");
+        // Release: pairs with the Acquire in `Node::link`; the reason in the cold data goes before it.
+        leaf.slot.link.store(Link::ENDED.0, Ordering::Release);
+        // Relaxed: a descent that still comes here finds the end.
+        leaf.slot.prior.store(f32::NAN.to_bits(), Ordering::Relaxed);
+        self.close(path);
     }
 
-    /// Ends a simulation: from `leaf` to the root each node gets the visits and one simulation less
-    /// in flight.
-    pub fn backup(&self, leaf: NodeId, visits: Visits) {
-        self.add_upwards(leaf, visits.0.wrapping_sub(self.layout.in_flight()));
-    }
-
-    /// Undoes a descent: from `leaf` to the root one simulation less in flight.
-    pub fn retreat(&self, leaf: NodeId) {
-        self.add_upwards(leaf, self.layout.in_flight().wrapping_neg());
-    }
-
-    fn add_upwards(&self, leaf: NodeId, amount: u64) {
-        let mut id = leaf;
-        loop {
-            // Relaxed: a statistic, as in `enter`. Additions commute, and no field leaves its
-            // range: each count that is taken away was added by the same simulation.
-            self.nodes.get(id.0).stats.fetch_add(amount, Ordering::Relaxed);
-            match self.parent(id) {
-                Some(parent) => id = parent,
-                None => return,
+    /// Ends a simulation: each node of the path gets the visits and one simulation less in flight.
+    #[inline]
+    pub fn backup(&self, path: &Path<'_>, visits: Visits) {
+        if self.in_flight.is_none() {
+            for node in &path.nodes {
+                let word = &node.slot.stats;
+                // Relaxed, and no read-modify-write: no other thread changes the word.
+                word.store(word.load(Ordering::Relaxed).wrapping_add(visits.0), Ordering::Relaxed);
             }
+        } else {
+            self.add(path, visits.0.wrapping_sub(self.layout.in_flight()));
         }
     }
 
-    /// Tells the ancestors that nothing is left to search below `id`.
-    fn close_in_parent(&self, id: NodeId) {
-        let mut id = id;
-        while let Some(parent) = self.parent(id) {
-            let word = &self.nodes.get(parent.0).children;
-            // Relaxed: the count is its own message. A read-modify-write continues the release
-            // sequence of `publish`, so whoever acquires the new word still sees the children
-            // whole.
-            let before = Children(word.fetch_sub(Children::ONE_OPEN, Ordering::Relaxed));
-            if before.open() > 1 {
+    /// Undoes a descent: at each node of the path one simulation less in flight.
+    pub fn retreat(&self, path: &Path<'_>) {
+        if self.in_flight.is_some() {
+            self.add(path, self.layout.in_flight().wrapping_neg());
+        }
+    }
+
+    fn add(&self, path: &Path<'_>, amount: u64) {
+        // From the leaf up, where fewer threads meet.
+        for node in path.nodes.iter().rev() {
+            // Relaxed: a statistic, as in `enter`. Additions commute, and no field leaves its range:
+            // each count that is taken away was added by the same simulation.
+            node.slot.stats.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks the path's leaf as closed, and every node above it whose last open child this closes.
+    fn close(&self, path: &Path<'_>) {
+        let mut above = path.nodes.iter().rev();
+        let Some(mut node) = above.next() else {
+            return;
+        };
+        loop {
+            // Relaxed: the flag is its own message. A read-modify-write continues the release sequence
+            // of `publish`, so whoever acquires the new word still sees the children whole.
+            node.slot.link.fetch_or(Link::CLOSED, Ordering::Relaxed);
+            if self.avoid_exhausted {
+                // Relaxed: a descent that still comes here finds the flag.
+                node.slot.prior.store(f32::NAN.to_bits(), Ordering::Relaxed);
+            }
+            let Some(parent) = above.next() else {
+                return;
+            };
+            if !self.run(parent.link()).header.close_one() {
                 return;
             }
-            id = parent;
+            node = parent;
         }
     }
 
-    /// `count` fresh ids in one chunk. Ids that would straddle a boundary are given up: a fraction
-    /// of a per cent.
-    fn allocate(&self, count: u32) -> u32 {
+    #[inline]
+    fn run(&self, link: Link) -> RunView<'_> {
+        let slots = self.slots.from(link.run());
+        let header = &slots[0];
+        RunView { header, siblings: &slots[1..=header.count()], first_id: header.first_id() }
+    }
+
+    /// Slots for a header and `count` siblings in one chunk, and as many ids. Slots that would
+    /// straddle a boundary are given up: a fraction of a per cent.
+    fn allocate(&self, count: u32) -> (Address, u32) {
+        let amount = (u64::from(count + 1) << 32) | u64::from(count);
         loop {
             // Relaxed: only uniqueness matters here.
-            let first = self.next.fetch_add(count, Ordering::Relaxed);
-            if fits_one_chunk(first, count) {
-                self.nodes.reserve(first);
-                return first;
+            let before = self.next.fetch_add(amount, Ordering::Relaxed);
+            let (slot, id) = ((before >> 32) as u32, before as u32);
+            assert!(slot < CAPACITY - count, "the tree's arena is full");
+            if fits_one_chunk(slot, count + 1) {
+                self.slots.reserve(slot);
+                return (Address::of(slot), id);
             }
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests;

@@ -1,0 +1,69 @@
+//! PUCT as AlphaMath has it.
+
+use wide::f64x2;
+
+use super::Rule;
+use crate::tree::{Pair, Siblings};
+
+/// `Q + c_puct P sqrt(N_parent) / (1 + N)` (arXiv 2405.03553, §3.2), lowest index first among equals;
+/// `Q = W / N`, 0 where `N = 0`. Priors are used as given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Puct {
+    /// Weight of the exploration term, >= 0.
+    pub c_puct: f64,
+}
+
+impl Puct {
+    /// The scores of two children. `weight` is `c_puct sqrt(N_parent)`.
+    #[inline(always)]
+    #[must_use]
+    pub fn score(child: &Pair, weight: f64) -> f64x2 {
+        /// Stands for 0 visits, of which nothing can be a mean: too small to change any other count, and
+        /// a power of two, so that it cancels without a trace.
+        const HARDLY_ANY: f64x2 = f64x2::splat(f64::from_bits(0x3c30_0000_0000_0000));
+        let n = child.visits.fast_max(HARDLY_ANY);
+        let explored = child.explored + 1.0;
+        let bonus = child.prior * weight;
+        // W / n + bonus / explored with one division: divisions are most of what a child costs.
+        (child.value_sum * explored + bonus * n) / (n * explored)
+    }
+}
+
+impl Rule for Puct {
+    #[inline(always)]
+    fn choose(&self, parent_visits: f64, siblings: Siblings<'_>) -> Option<usize> {
+        let weight = self.c_puct * parent_visits.sqrt();
+        siblings.best(|child| Self::score(child, weight))
+    }
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+
+    /// The score of a child with c_puct 1.5 and P 0.4 under a parent of 16 visits.
+    fn score(visits: f64, explored: f64, value_sum: f64) -> f64 {
+        let [visits, explored, value_sum, prior] =
+            [visits, explored, value_sum, 0.4].map(f64x2::splat);
+        Puct::score(&Pair { visits, explored, value_sum, prior }, 1.5 * 4.0).to_array()[0]
+    }
+
+    #[test]
+    fn an_untried_child_scores_its_prior() {
+        // 0 + 1.5 * 0.4 * sqrt(16) / (1 + 0)
+        assert!((score(0.0, 0.0, 0.0) - 2.4).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_tried_child_adds_its_mean() {
+        // 1.5 / 3 + 1.5 * 0.4 * 4 / (1 + 3)
+        assert!((score(3.0, 3.0, 1.5) - 1.1).abs() < 1e-14);
+    }
+
+    #[test]
+    fn what_the_exploration_term_counts_may_differ() {
+        // WU-UCT with one on its way: 1.5 / 3 + 1.5 * 0.4 * 4 / (1 + 3 + 1), and never tried: 2.4 / 2.
+        assert!((score(3.0, 4.0, 1.5) - 0.98).abs() < 1e-14);
+        assert!((score(0.0, 1.0, 0.0) - 1.2).abs() < 1e-14);
+    }
+}

@@ -1,0 +1,74 @@
+//! The unit of the arena: 16 bytes, a node's hot record or the header of a run of siblings.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// All of a node that selection and backup touch; or, in front of each run of siblings, what they
+/// share. The siblings lie behind their header, so that a level costs two or three cache lines.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// Node: [`super::StatsLayout`]. Header: the number of siblings in the upper half, how many of
+    /// them are open in the lower.
+    pub(super) stats: AtomicU64,
+    /// Node: [`super::link::Link`]. Header: the id of the first sibling.
+    pub(super) link: AtomicU32,
+    /// Node: bits of its prior, an `f32` in [0, 1], or of a NaN when selection is to pass it over.
+    /// Header: unused.
+    pub(super) prior: AtomicU32,
+}
+
+/// Bytes of a slot.
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+
+impl Slot {
+    /// Makes an unpublished slot a header.
+    pub(super) fn write_header(&self, count: usize, open: usize, first_id: u32) {
+        // Relaxed: nobody reads a slot before `Tree::publish` stores the leaf's link with Release.
+        self.stats.store(((count as u64) << 32) | open as u64, Ordering::Relaxed);
+        self.link.store(first_id, Ordering::Relaxed);
+    }
+
+    /// Of a header: how many siblings there are.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        // Relaxed: constant since before publication; the Acquire that led here makes it visible.
+        (self.stats.load(Ordering::Relaxed) >> 32) as usize
+    }
+
+    /// Of a header: how many siblings can still be searched.
+    pub(super) fn open(&self) -> usize {
+        // Relaxed: a count that is its own message.
+        self.stats.load(Ordering::Relaxed) as u32 as usize
+    }
+
+    /// Of a header: one open sibling less; true for the thread that closed the last one.
+    pub(super) fn close_one(&self) -> bool {
+        // Relaxed: exactly one subtraction brings the count to 0, whatever the order.
+        self.stats.fetch_sub(1, Ordering::Relaxed) as u32 == 1
+    }
+
+    /// Of a header: the id of the first sibling.
+    #[inline]
+    pub(super) fn first_id(&self) -> u32 {
+        // Relaxed: as for `count`.
+        self.link.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_16_bytes() {
+        assert_eq!((SLOT_BYTES, align_of::<Slot>()), (16, 8));
+    }
+
+    #[test]
+    fn a_header_counts_down_without_touching_the_rest() {
+        let header = Slot::default();
+        header.write_header(u32::MAX as usize, 2, 7);
+        assert!(!header.close_one());
+        assert!(header.close_one());
+        assert_eq!((header.count(), header.open(), header.first_id()), (u32::MAX as usize, 0, 7));
+    }
+}
