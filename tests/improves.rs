@@ -9,7 +9,14 @@ use crate::program::tiny_run;
 #[test]
 fn the_loop_makes_a_better_model_and_its_labels_tell_good_from_bad() {
     let folder = tempfile::tempdir().unwrap();
-    let run = tiny_run(folder.path(), &["rounds.problems=300", "evaluation.problems=150"]);
+    // Enough random lines to know how numbers add up, and as many problems as there are.
+    let overrides = [
+        "bootstrap.lines=20000",
+        "rounds.problems=170",
+        "evaluation.problems=100",
+        "training.epochs=30",
+    ];
+    let run = tiny_run(folder.path(), &overrides);
     let accuracy = |round: usize, decoding: &str| -> f64 {
         let path = run.join(format!("rounds/{round}/evaluate.json"));
         let summary: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
