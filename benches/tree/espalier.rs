@@ -1,0 +1,82 @@
+//! Our own tree in the benchmark's game.
+
+use espalier_search::tree::{
+    Chunked, End, InFlight, NewChild, Path, StatsLayout, Tree, TreeConfig,
+};
+use espalier_search::{Descent, Puct, descend};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Outcome;
+use super::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
+
+/// Grows one tree with `threads` threads.
+///
+/// # Panics
+/// When so many simulations fit no statistics layout: beyond a few hundred million.
+#[must_use]
+pub fn run(c_puct: f64, simulations: u64, threads: usize) -> Outcome {
+    let layout = StatsLayout::new(simulations, 4 * threads as u64)
+        .expect("the benchmark's sizes fit a statistics word");
+    let in_flight = InFlight { loss: 1.0, explored: 1.0 };
+    let tree =
+        Tree::new(&TreeConfig { layout, workers: threads, in_flight, avoid_exhausted: true });
+    let positions: Chunked<AtomicU64> = Chunked::new();
+    positions.reserve(0);
+    positions.get(0).store(START.0, Ordering::Relaxed);
+    let started = AtomicU64::new(0);
+    let work = || {
+        let puct = Puct { c_puct };
+        let mut path = Path::new();
+        while started.fetch_add(1, Ordering::Relaxed) < simulations {
+            simulate(&tree, &positions, &puct, &mut path);
+        }
+    };
+    if threads == 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+    }
+    let root_visits = tree.root().children(&tree).map(|child| child.stats(&tree).visits).collect();
+    Outcome { children: tree.len() as u64 - 1, root_visits }
+}
+
+/// One simulation.
+#[inline]
+fn simulate<'t>(tree: &'t Tree, positions: &Chunked<AtomicU64>, puct: &Puct, path: &mut Path<'t>) {
+    loop {
+        let descent = descend(tree, puct, puct, path);
+        let Some(leaf) = path.leaf() else { continue };
+        let position = positions.get(leaf.id().index());
+        // Relaxed: written before the leaf was published.
+        let position = Position(position.load(Ordering::Relaxed));
+        match descent {
+            Descent::Leaf => expand(tree, positions, position, path),
+            Descent::Ended => {}
+            Descent::Collision | Descent::DeadEnd | Descent::Exhausted => {
+                tree.retreat(path);
+                std::hint::spin_loop();
+                continue;
+            }
+        }
+        let value = f64::from(position.value()) / f64::from(VALUE_STEPS);
+        tree.backup(path, tree.layout().visits(&[value]));
+        return;
+    }
+}
+
+fn expand<'t>(tree: &'t Tree, positions: &Chunked<AtomicU64>, position: Position, path: &Path<'t>) {
+    let end = (path.depth() + 1 == DEPTH).then_some(End::Revisited);
+    let children: [NewChild; BRANCHING] =
+        position.priors().map(|prior| NewChild { prior, end, value: None });
+    let run = tree.prepare(&children);
+    for (choice, id) in run.ids().enumerate() {
+        positions.reserve(id.index());
+        // Relaxed: published with the run.
+        positions.get(id.index()).store(position.after(choice).0, Ordering::Relaxed);
+    }
+    tree.publish(path, &run);
+}
