@@ -1,7 +1,7 @@
 //! `bon@n`: of n sampled paths the one whose final state the value net rates highest.
 
-use super::outcome::{Candidate, Outcome};
-use super::path::Path;
+use super::outcome::Outcome;
+use super::path::{Path, best_finished};
 use super::rollout::sample_paths;
 use crate::guard::CheckedEvaluator;
 use crate::{DecodeConfig, Environment, Request, SearchError};
@@ -24,14 +24,5 @@ pub(super) fn decode<E: Environment>(
     for ((_, path), evaluation) in finished.iter_mut().zip(evaluator.ask(&requests)?) {
         path.set_value(evaluation.map_or(-1.0, |evaluation| evaluation.value));
     }
-    let candidates = finished.iter().map(|(answer, path)| Candidate {
-        answer: answer.clone(),
-        score: path.value().unwrap_or(-1.0),
-    });
-    let candidates: Vec<Candidate> = candidates.collect();
-    let Some(winner) = super::first_best(candidates.iter().map(|candidate| candidate.score)) else {
-        return Ok(Outcome::default());
-    };
-    let (answer, path) = finished.swap_remove(winner);
-    Ok(Outcome { answer: Some(answer), solution: path.steps, candidates, ..Outcome::default() })
+    Ok(best_finished(finished))
 }

@@ -1,6 +1,6 @@
 //! A partial solution outside a tree.
 
-use crate::algorithm::SolutionStep;
+use crate::algorithm::{Candidate, Outcome, SolutionStep, first_best};
 use crate::{Environment, Proposal, Request, Terminal};
 
 /// The steps taken so far and where they led.
@@ -66,4 +66,19 @@ impl<S: Clone> Path<S> {
     ) -> Request {
         Request { context: environment.context(&self.state).into(), samples, temperature, seed }
     }
+}
+
+/// The outcome of finished paths, given with their answers: the one whose final state the value net rates
+/// highest, the first of equals. One without a value counts as -1.
+pub(super) fn best_finished<S: Clone>(mut finished: Vec<(String, Path<S>)>) -> Outcome {
+    let candidates = finished.iter().map(|(answer, path)| Candidate {
+        answer: answer.clone(),
+        score: path.value().unwrap_or(-1.0),
+    });
+    let candidates: Vec<Candidate> = candidates.collect();
+    let Some(winner) = first_best(candidates.iter().map(|candidate| candidate.score)) else {
+        return Outcome::default();
+    };
+    let (answer, path) = finished.swap_remove(winner);
+    Outcome { answer: Some(answer), solution: path.steps, candidates, ..Outcome::default() }
 }

@@ -1,7 +1,7 @@
 //! `sbs:B1xB2`: step-level beam search (AlphaMath, arXiv 2405.03553, algorithm 2).
 
-use super::outcome::{Candidate, Outcome};
-use super::path::Path;
+use super::outcome::Outcome;
+use super::path::{Path, best_finished};
 use crate::guard::CheckedEvaluator;
 use crate::seed::derive_seed;
 use crate::{DecodeConfig, Environment, Request, SearchError};
@@ -43,16 +43,7 @@ pub(super) fn decode<E: Environment>(
         }
         places = beams - finished.len();
     }
-    let candidates = finished.iter().map(|(answer, path)| Candidate {
-        answer: answer.clone(),
-        score: path.value().unwrap_or(-1.0),
-    });
-    let candidates: Vec<Candidate> = candidates.collect();
-    let Some(winner) = super::first_best(candidates.iter().map(|candidate| candidate.score)) else {
-        return Ok(Outcome::default());
-    };
-    let (answer, path) = finished.swap_remove(winner);
-    Ok(Outcome { answer: Some(answer), solution: path.steps, candidates, ..Outcome::default() })
+    Ok(best_finished(finished))
 }
 
 /// Every step sampled from the beam that did not end in an invalid way, in the order of sampling.
