@@ -116,6 +116,55 @@ fn the_same_seed_gives_the_same_trees_whatever_the_machine_does() {
 }
 
 #[test]
+fn a_continued_search_is_one_longer_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (problems, base) = (path("problems.jsonl"), path("base"));
+    let three = ["--config", TINY, "--set", "problems.numbers=[3,3]"];
+    run(&[&["generate", "--count", "12", "--out", text(&problems)][..], &three].concat());
+    let pretrain = ["pretrain", "--set", "bootstrap.lines=200", "--out", text(&base)];
+    run(&[&pretrain[..], &three].concat());
+    let arguments = |simulations: &str, out: &str, more: &[&str]| -> Vec<String> {
+        let simulations = format!("search.simulations={simulations}");
+        let out = path(out);
+        let search = ["search", "--checkpoint", text(&base), "--problems", text(&problems)];
+        let set = ["--set", &simulations, "--out", text(&out)];
+        [&search[..], &three, &set, more].concat().into_iter().map(str::to_owned).collect()
+    };
+    let search = |simulations: &str, out: &str, more: &[&str]| {
+        let arguments = arguments(simulations, out, more);
+        run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let refuse = |simulations: &str, out: &str, more: &[&str], status: i32| {
+        let arguments = arguments(simulations, out, more);
+        fail(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), status)
+    };
+    search("3", "short", &[]);
+    search("6", "long", &[]);
+    let short = path("short");
+    search("6", "continued", &["--continue", text(&short)]);
+    assert!(fs::read(path("continued")).unwrap() == fs::read(path("long")).unwrap());
+
+    let (trees, damaged) = (fs::read_to_string(&short).unwrap(), path("damaged"));
+    let count = trees.lines().count();
+    fs::write(&damaged, trees.replacen("\"visit_count\":", "\"visit_count\":1", 1)).unwrap();
+    let summary = search("6", "rest", &["--continue", text(&damaged), "--json"]);
+    let failed = rows(&summary)[0]["failed"].as_object().unwrap().clone();
+    assert_eq!(failed.len(), 1);
+    let cause = failed.values().next().unwrap().as_str().unwrap();
+    assert!(cause.contains("cannot be continued: node 0: grown again"), "{cause}");
+    assert_eq!(fs::read_to_string(path("rest")).unwrap().lines().count(), count - 1);
+
+    let foreign = path("foreign");
+    fs::write(&foreign, format!("{trees}{{\"schema\": \"tree/9\"}}\n")).unwrap();
+    let message = refuse("6", "other", &["--continue", text(&foreign)], 3);
+    assert!(message.contains(&format!("foreign:{}", count + 1)), "{message}");
+    assert!(message.contains("tree/9"), "{message}");
+    let message = refuse("6", "short", &["--continue", text(&short)], 2);
+    assert!(message.contains("another file"), "{message}");
+}
+
+#[test]
 fn ablations_resume_by_cell_and_draw_what_they_measured() {
     let folder = tempfile::tempdir().unwrap();
     let run_dir = tiny_run(folder.path(), &["rounds.count=1", "bootstrap.lines=300"]);
@@ -140,15 +189,31 @@ fn ablations_resume_by_cell_and_draw_what_they_measured() {
     }
     fs::write(&file, ablation.replace("seeds = 2", "seeds = 3")).unwrap();
     assert!(fail(&arguments, 3).contains("another ablation"));
+    let rules = ablation.replace("c_puct = [0.5, 2.0]", "selection.rule = [\"puct\", \"gumbel\"]");
+    fs::write(&file, rules.replace("name = \"a\"", "name = \"rules\"")).unwrap();
+    let (ablate, json) = (["ablate", text(&file), "--checkpoint", text(&checkpoint)], "--json");
+    let rules = folder.path().join("rules");
+    let cells = rows(&run(&[&ablate[..], &["--out", text(&rules), json]].concat()));
+    assert_eq!(cells[2]["settings"][0], serde_json::json!(["selection.rule", "gumbel"]));
     fs::write(&file, ablation.replace("c_puct", "c_pcut")).unwrap();
     assert!(fail(&arguments, 2).contains("did you mean `c_puct`"));
 }
 
 #[test]
 fn bench_prints_a_versioned_object_a_case() {
-    let cases = rows(&run(&["bench", "search", "--config", TINY, "--repetitions", "1", "--json"]));
-    assert!(!cases.is_empty());
-    for case in cases {
+    let search = ["bench", "search", "--simulations", "2000", "--repetitions", "1", "--json"];
+    let cases = rows(&run(&search));
+    let has = |engine: &str, shape: &str| {
+        cases.iter().any(|case| case["engine"] == engine && case["shape"] == shape)
+    };
+    assert!(has("espalier", "narrow") && has("mcts", "wide") && has("floor", "wide"));
+    assert!(has("espalier", "alphamath"));
+    for case in &cases {
+        assert_eq!(case["schema"], "espalier.bench.search/1");
+        assert!(case["ns_per_simulation"].as_f64().unwrap() > 0.0, "{case}");
+    }
+    let inference = ["bench", "inference", "--config", TINY, "--repetitions", "1", "--json"];
+    for case in rows(&run(&inference)) {
         assert_eq!(case["schema"], "espalier.bench/1");
         assert!(case["per_second"].as_f64().unwrap() > 0.0, "{case}");
     }

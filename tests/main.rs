@@ -7,3 +7,4 @@ mod program;
 mod reasoning_gym;
 mod replay;
 mod resume;
+mod transpositions;

@@ -66,6 +66,13 @@ pub trait Environment: Send + Sync {
     /// action that cannot be read or breaks the rules gives [`Terminal::Invalid`].
     fn step(&self, state: &Self::State, action: &str) -> Transition<Self::State>;
 
+    /// What tells two states of one problem apart, as far as what may follow is concerned; `None` (the default) for a
+    /// state that is shared with none. Asked only under [`crate::MctsConfig::transpositions`]. States at different depths
+    /// are kept apart by the search.
+    fn state_key(&self, _state: &Self::State) -> Option<String> {
+        None
+    }
+
     /// Whether an answer is right. Search may ask only where the ground truth is known (when it makes training data).
     fn grade(&self, problem: &Problem, answer: &str) -> bool;
 }

@@ -41,6 +41,14 @@ pub enum SearchError {
     /// The evaluator failed, panicked, or broke its contract.
     #[error(transparent)]
     Evaluator(#[from] EvaluatorError),
+    /// A tree cannot be searched further.
+    #[error("the tree cannot be continued: node {tag}: {message}")]
+    Record {
+        /// Tag of the node that is at fault.
+        tag: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The environment panicked, which it must not.
     #[error("the environment panicked: {0}")]
     Environment(String),

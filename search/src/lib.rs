@@ -24,7 +24,14 @@
 //!    values and takes away the count in flight, all in one 64-bit word ([`tree::StatsLayout`]).
 //!    Rewards of children that ended at creation ride along: sums commute.
 //!
-//! A tree with one worker makes the same steps with plain loads and stores in place of 1 and 5.
+//! A tree with one descent at a time makes the same steps with plain loads and stores in place of 1 and 5.
+//!
+//! Closing goes up along the path: whoever closes a node takes one from the count of open siblings in
+//! its run's header, and whoever brings that to 0 closes the parent. A closed flag is set once
+//! (`fetch_or`), so that two threads may both try: one that comes to a node whose children are all
+//! closed closes it in the other's stead ([`tree::Tree::close_exhausted`]). Where states share nodes a
+//! step is an edge whose one child is the shared node, made by the first to look the state up; an edge
+//! learns that its state was exhausted by another way when a descent comes there.
 //!
 //! **Which ordering pairs with which.** There is one publication edge: the Release store of a link
 //! (publish, end, give back) and its Acquire load before anything below it is read, or its Acquire
@@ -51,8 +58,16 @@
 //!
 //! **What is reproducible.** With one worker a seed gives the same tree bit for bit: seeds of
 //! requests derive from the search's seed and the leaf's id. With several workers the schedule
-//! decides the tree, and what holds is that its sums add up.
-#![forbid(unsafe_code)]
+//! decides the tree, and what holds is that its sums add up. A time limit is the one setting that a
+//! seed does not cover. Any limit stops a search between simulations, and a stopped or finished tree
+//! can be searched further ([`continue_tree`]).
+//!
+//! **How it is checked.** `make check-concurrency`: loom tries every schedule of two threads over
+//! publication, the race for a leaf, backup, growth of the arena, closing and the wait for progress
+//! (`tests/loom.rs`); ThreadSanitizer watches four threads grow trees whose cold data is plain memory
+//! (`tests/race.rs`); Miri interprets the unit tests. Property tests hold the sums against random
+//! settings, schedules, faults and limits.
+#![deny(unsafe_code)]
 #![warn(clippy::print_stdout)]
 
 mod algorithm;
@@ -65,7 +80,7 @@ mod harvest;
 mod mcts;
 mod pool;
 mod seed;
-mod selection;
+pub mod selection;
 mod snapshot;
 mod stepwise;
 mod sync;
@@ -82,9 +97,12 @@ pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 pub use harvest::{
     HarvestConfig, HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, harvest,
 };
-pub use mcts::{AnswerRule, DeadEnd, Descent, MctsConfig, descend, search_tree};
+pub use mcts::{
+    AnswerRule, Compatibility, Descent, InFlightRule, MctsConfig, StopConfig, continue_tree,
+    descend, search_tree,
+};
 pub use pool::for_each_index;
 pub use seed::derive_seed;
-pub use selection::{Puct, Rule};
-pub use snapshot::{NodeRecord, StopReason, TREE_SCHEMA, TreeRecord};
+pub use selection::{Puct, Rule, SelectionConfig};
+pub use snapshot::{NodeRecord, StateRecord, StopReason, TREE_SCHEMA, TreeRecord};
 pub use stepwise::{TrlStepwise, to_stepwise};

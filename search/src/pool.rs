@@ -52,7 +52,7 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -47,8 +47,18 @@ pub enum StopReason {
     Simulations,
     /// Nothing was left to search.
     Exhausted,
-    /// Selection met a dead end under [`crate::DeadEnd::Stop`].
+    /// Selection met a dead end under [`crate::Compatibility::AlphaMath`].
     DeadEnd,
+    /// The time limit was reached.
+    Time,
+    /// The limit of sampled tokens was reached.
+    Tokens,
+    /// The memory limit was reached.
+    Memory,
+    /// A right answer was found and [`crate::StopConfig::solved`] set.
+    Solved,
+    /// The answer could not change any more and [`crate::StopConfig::settled`] was set.
+    Settled,
 }
 
 /// One node of a finished tree.
@@ -77,6 +87,21 @@ pub struct NodeRecord {
     /// Whether the answer is right. None unless the node is an answer of a tree with ground truth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correct: Option<bool>,
+    /// The state that the step leads to, where states share nodes; then `q_value` and `visit_count` are of the
+    /// step alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateRecord>,
+}
+
+/// A state to which several steps may lead, in a tree grown with transpositions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StateRecord {
+    /// Tag of the first step that led to it. The nodes below stand there, and nowhere else.
+    pub tag: String,
+    /// N of the state: values backed up through it from every step that leads to it.
+    pub visit_count: u64,
+    /// Q of the state.
+    pub q_value: f64,
 }
 
 impl TreeRecord {

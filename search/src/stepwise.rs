@@ -33,7 +33,7 @@ pub fn to_stepwise(solution: &LabelledSolution) -> TrlStepwise {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
     use crate::{LabelledStep, SOLUTION_SCHEMA};

@@ -123,7 +123,7 @@ impl Environment for LetterGame {
             }
             other => Some(Terminal::Invalid(format!("{other:?} is not a letter"))),
         };
-        let context = format!("{}{action}\n", state.context);
+        let context = [state.context.as_str(), action, "\n"].concat();
         let observation = "\n".to_owned();
         Transition { observation, state: LetterState { context, word }, terminal }
     }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use crate::bench::tree::Row;
 use crate::bench::{self, Case};
 use crate::report::Table;
 
@@ -23,6 +24,12 @@ pub struct Arguments {
     /// Repetitions of each case.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     repetitions: u16,
+    /// Simulations of each synthetic tree.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    simulations: u64,
+    /// Time one repetition of one case of `search` in this process.
+    #[arg(long, hide = true)]
+    case: Option<usize>,
     /// Print one JSON object a case.
     #[arg(long)]
     json: bool,
@@ -30,7 +37,7 @@ pub struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Trees with a trivial evaluator: simulations a second.
+    /// Trees with a trivial evaluator, beside the crate mcts and a floor: time a simulation.
     Search,
     /// Batched sampling and values: rows (tokens through the net) a second.
     Inference,
@@ -42,21 +49,31 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     let repetitions = usize::from(arguments.repetitions);
-    let mut cases: Vec<Case> = Vec::new();
     if wanted(What::Search) {
-        cases.extend(bench::search(recipe.compute.resolved_threads(), repetitions)?);
+        let threads = recipe.compute.resolved_threads();
+        if let Some(case) = arguments.case {
+            return print_json(&bench::tree::repetition(case, threads, arguments.simulations)?);
+        }
+        let rows = bench::tree::tree(threads, arguments.simulations, repetitions)?;
+        if arguments.json {
+            rows.iter().try_for_each(print_json)?;
+        } else {
+            print_line(&search_table(&rows).text())?;
+        }
     }
-    if wanted(What::Inference) || wanted(What::Training) {
-        with_environment!(recipe, environment => {
-            let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
-            if wanted(What::Inference) {
-                cases.extend(bench::inference(environment, &recipe, &net, repetitions)?);
-            }
-            if wanted(What::Training) {
-                cases.extend(bench::training(environment, &recipe, &net, repetitions)?);
-            }
-        });
+    if !wanted(What::Inference) && !wanted(What::Training) {
+        return Ok(());
     }
+    let mut cases: Vec<Case> = Vec::new();
+    with_environment!(recipe, environment => {
+        let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
+        if wanted(What::Inference) {
+            cases.extend(bench::inference(environment, &recipe, &net, repetitions)?);
+        }
+        if wanted(What::Training) {
+            cases.extend(bench::training(environment, &recipe, &net, repetitions)?);
+        }
+    });
     if arguments.json {
         return cases.iter().try_for_each(print_json);
     }
@@ -72,4 +89,34 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         ]);
     }
     print_line(&table.text())
+}
+
+fn search_table(rows: &[Row]) -> Table {
+    let header = [
+        "shape",
+        "engine",
+        "threads",
+        "tree",
+        "ns/simulation",
+        "min",
+        "max",
+        "path",
+        "bytes/child",
+    ];
+    let mut table = Table::new(header);
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
+    for row in rows {
+        table.push([
+            row.shape.to_owned(),
+            row.engine.to_owned(),
+            row.threads.to_string(),
+            if row.shared { "shared" } else { "each its own" }.to_owned(),
+            format!("{:.0}", row.ns_per_simulation),
+            format!("{:.0}", row.ns_min),
+            format!("{:.0}", row.ns_max),
+            number(row.mean_path),
+            number(row.bytes_per_child),
+        ]);
+    }
+    table
 }

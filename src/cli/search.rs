@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use super::arguments::{RecipeArguments, UsageError, print_json, print_line, with_environment};
 use crate::recipe::SearchRecipe;
-use crate::{pipeline, problems};
+use crate::{jsonl, pipeline, problems};
 
 /// Grow search trees on problems whose answers are known.
 ///
@@ -24,6 +24,10 @@ pub struct Arguments {
     /// Where to write the trees.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+    /// Search these trees further, up to the recipe's simulations in all, instead of growing new ones: with one worker a tree and
+    /// the same settings, as if each had been one longer search.
+    #[arg(long = "continue", value_name = "TREES")]
+    before: Option<PathBuf>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -32,6 +36,14 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     let SearchRecipe::Mcts(config) = &recipe.search;
+    if arguments.before.as_ref() == Some(&arguments.out) {
+        let message = "--out: name another file than --continue, which stays as it is";
+        return Err(UsageError(anyhow!(message)).into());
+    }
+    let before = match &arguments.before {
+        Some(path) => jsonl::read(path)?,
+        None => Vec::new(),
+    };
     let summary = with_environment!(recipe, environment => {
         let problems = problems::read(environment, &arguments.problems)?;
         let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint)?;
@@ -41,6 +53,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             trees_per_problem: recipe.rounds.trees_per_problem,
             seed: recipe.seed,
             net: evaluator.fingerprint(),
+            before: &before,
         };
         pipeline::search(environment, &evaluator, &plan, &recipe.compute, &arguments.out)?
     });

@@ -73,10 +73,7 @@ impl Ablation {
     /// All combinations of the grid's values, the last key varying fastest.
     fn combinations(&self) -> Result<Vec<Vec<(String, Value)>>> {
         let mut combinations = vec![Vec::new()];
-        for (key, values) in &self.grid {
-            let Value::Array(values) = values else {
-                bail!("[grid]: {key} = {values} must be a list of values");
-            };
+        for (key, values) in &axes("", &self.grid)? {
             ensure!(!values.is_empty(), "[grid]: {key} has no values");
             combinations = combinations
                 .iter()
@@ -91,6 +88,20 @@ impl Ablation {
         }
         Ok(combinations)
     }
+}
+
+/// The grid's keys, those of its tables dotted, with their values.
+fn axes<'a>(prefix: &str, grid: &'a TomlTable) -> Result<Vec<(String, &'a [Value])>> {
+    let mut axes = Vec::new();
+    for (key, value) in grid {
+        let key = format!("{prefix}{key}");
+        match value {
+            Value::Array(values) => axes.push((key, values.as_slice())),
+            Value::Table(table) => axes.extend(self::axes(&format!("{key}."), table)?),
+            other => bail!("[grid]: {key} = {other} must be a list of values"),
+        }
+    }
+    Ok(axes)
 }
 
 /// The recipe of a cell: one decoding, with the cell's settings.

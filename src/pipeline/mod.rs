@@ -148,6 +148,7 @@ impl<E: Measurable> Rounds<'_, E> {
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
             net: evaluator.fingerprint(),
+            before: &[],
         };
         let path = self.run.round(round).join("trees.jsonl");
         let summary = search(self.environment, &evaluator, &plan, &self.recipe.compute, &path)?;

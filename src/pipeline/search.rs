@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use espalier_search::{
-    Environment, Evaluator, MctsConfig, Problem, TreeRecord, for_each_index, search_tree,
+    Environment, Evaluator, MctsConfig, Problem, TreeRecord, continue_tree, for_each_index,
+    search_tree,
 };
 use serde::Serialize;
 
@@ -30,6 +31,8 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Fingerprint of the net behind the evaluator.
     pub net: &'a str,
+    /// Trees that are searched further instead of growing new ones of their problems.
+    pub before: &'a [TreeRecord],
 }
 
 /// What a search stage did.
@@ -71,10 +74,18 @@ pub fn search<E: Environment + Serialize>(
     path: &Path,
 ) -> Result<Summary> {
     let log_path = path.with_extension("jsonl.log");
-    let Plan { problems, config, trees_per_problem, seed, net } = plan;
-    let parts = (environment, problems, config, trees_per_problem, seed, net);
-    let (log, before) = Log::<Vec<TreeRecord>>::open(&log_path, &jsonl::identity(&parts)?)?;
-    let mut finished = group(before);
+    let Plan { problems, config, trees_per_problem, seed, net, before } = plan;
+    let parts = (environment, problems, config, trees_per_problem, seed, net, before);
+    let (log, logged) = Log::<Vec<TreeRecord>>::open(&log_path, &jsonl::identity(&parts)?)?;
+    let mut finished = group(logged);
+    let mut to_continue: HashMap<&str, Vec<&TreeRecord>> = HashMap::new();
+    for tree in *before {
+        to_continue.entry(&tree.problem).or_default().push(tree);
+    }
+    let known: HashSet<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
+    if let Some(unknown) = to_continue.keys().find(|problem| !known.contains(*problem)) {
+        bail!("there is a tree of problem {unknown} to continue, and no such problem");
+    }
     let missing: Vec<&Problem> =
         plan.problems.iter().filter(|problem| !finished.contains_key(&problem.id)).collect();
     let progress =
@@ -85,7 +96,8 @@ pub fn search<E: Environment + Serialize>(
     let (result, stats) = serve_with_stats(evaluator, compute, |batcher| {
         for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
             let problem = missing[index];
-            match search_problem(environment, batcher, plan, problem) {
+            let trees = to_continue.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
+            match search_problem(environment, batcher, plan, problem, trees) {
                 Ok(trees) => {
                     log.append([&trees])?;
                     found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(trees);
@@ -128,7 +140,13 @@ fn search_problem<E: Environment>(
     evaluator: &dyn Evaluator,
     plan: &Plan<'_>,
     problem: &Problem,
+    before: &[&TreeRecord],
 ) -> Result<Vec<TreeRecord>, espalier_search::SearchError> {
+    if !before.is_empty() {
+        let further =
+            |tree: &&TreeRecord| continue_tree(environment, evaluator, problem, plan.config, tree);
+        return before.iter().map(further).collect();
+    }
     (0..plan.trees_per_problem)
         .map(|tree| {
             let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);

@@ -1,6 +1,6 @@
 //! Replays a tree and compares it node for node.
 
-use espalier_search::{DeadEnd, MctsConfig, NodeRecord, Terminal, TreeRecord, search_tree};
+use espalier_search::{Compatibility, MctsConfig, NodeRecord, Terminal, TreeRecord, search_tree};
 
 use super::ReplayError;
 use super::difference::{Difference, close, same, same_text};
@@ -23,7 +23,7 @@ pub(super) fn replay(trace: &Trace) -> Result<(), ReplayError> {
         update_leaf_value: trace.config.update_leaf_value,
         positive_reward: trace.config.positive_reward,
         negative_reward: trace.config.negative_reward,
-        dead_end: DeadEnd::Stop,
+        compatibility: Compatibility::AlphaMath,
         ..MctsConfig::default()
     };
     let (steps, model) = (Steps::new(trace)?, Model::new(trace));

@@ -96,6 +96,11 @@ impl<'a> Outline<'a> {
             StopReason::Simulations => "all simulations done",
             StopReason::Exhausted => "exhausted",
             StopReason::DeadEnd => "dead end",
+            StopReason::Time => "time is up",
+            StopReason::Tokens => "all tokens used",
+            StopReason::Memory => "memory is full",
+            StopReason::Solved => "solved",
+            StopReason::Settled => "settled",
         };
         let (all, shown) = (react.len(), self.nodes.len());
         let hidden = if shown < all { format!(", {shown} shown") } else { String::new() };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AnswerRule, ConfigError, MctsConfig};
+use crate::{AnswerRule, ConfigError, InFlightRule, MctsConfig, SelectionConfig, StopConfig};
 
 /// Settings of every [`crate::Decoding`]; each reads those that concern it. The defaults are
 /// AlphaMath's at inference.
@@ -23,10 +23,24 @@ pub struct DecodeConfig {
     pub normalise_prior: bool,
     /// `mcts`: what the walk down the finished tree goes by.
     pub answer_rule: AnswerRule,
-    /// `mcts`: losses that a simulation in flight counts for.
-    pub virtual_loss: f64,
+    /// `mcts`: backs up the value of each new child at once.
+    pub update_leaf_value: bool,
     /// `mcts`: threads in one tree.
     pub workers: usize,
+    /// `mcts`: leaves that a worker sends to the evaluator as one batch.
+    pub leaf_batch: usize,
+    /// `mcts`: trees that share the simulations and are merged.
+    pub roots: usize,
+    /// `mcts`: how selection sees simulations in flight.
+    pub in_flight: InFlightRule,
+    /// `mcts`: losses that a simulation in flight counts for.
+    pub virtual_loss: f64,
+    /// `mcts`: equal states share a node.
+    pub transpositions: bool,
+    /// `mcts`: how children are chosen, beside `c_puct`.
+    pub selection: SelectionConfig,
+    /// `mcts`: what ends a search before its simulations are done.
+    pub stop: StopConfig,
 }
 
 impl Default for DecodeConfig {
@@ -40,8 +54,15 @@ impl Default for DecodeConfig {
             samples: tree.samples,
             normalise_prior: tree.normalise_prior,
             answer_rule: tree.answer_rule,
-            virtual_loss: tree.virtual_loss,
+            update_leaf_value: tree.update_leaf_value,
             workers: tree.workers,
+            leaf_batch: tree.leaf_batch,
+            roots: tree.roots,
+            in_flight: tree.in_flight,
+            virtual_loss: tree.virtual_loss,
+            transpositions: tree.transpositions,
+            selection: tree.selection,
+            stop: tree.stop,
         }
     }
 }
@@ -52,7 +73,7 @@ impl DecodeConfig {
     /// # Errors
     /// Names the first field that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.mcts(1).validate()
+        self.mcts(self.roots as u64).validate()
     }
 
     /// The settings of a tree with these choices. Duplicates stay: the paper removes them in step
@@ -66,15 +87,22 @@ impl DecodeConfig {
             max_depth: self.max_depth,
             temperature: self.temperature,
             normalise_prior: self.normalise_prior,
-            virtual_loss: self.virtual_loss,
-            workers: self.workers,
             answer_rule: self.answer_rule,
+            update_leaf_value: self.update_leaf_value,
+            workers: self.workers,
+            leaf_batch: self.leaf_batch,
+            roots: self.roots,
+            in_flight: self.in_flight,
+            virtual_loss: self.virtual_loss,
+            transpositions: self.transpositions,
+            selection: self.selection.clone(),
+            stop: self.stop.clone(),
             ..MctsConfig::default()
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
 

@@ -104,7 +104,7 @@ impl From<Decoding> for String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::stop::StopConfig;
 use crate::ConfigError;
-use crate::selection::Puct;
+use crate::selection::{RuleName, SelectionConfig};
 use crate::tree::{InFlight, MAX_CHILDREN, StatsLayout, TreeConfig};
 
 /// Settings of one tree. The defaults are AlphaMath's (arXiv 2405.03553 and its released
@@ -32,14 +33,37 @@ pub struct MctsConfig {
     pub positive_reward: f64,
     /// Backed up from a wrong answer and from every invalid ending, in [-1, 1].
     pub negative_reward: f64,
-    /// Losses that a simulation in flight counts for in selection; of no effect with one worker.
-    pub virtual_loss: f64,
-    /// Threads in one tree. One gives the same tree bit for bit under the same seed.
+    /// Threads in one tree (tree-parallel). One gives the same tree bit for bit under the same seed.
     pub workers: usize,
+    /// Leaves that a worker gathers and sends to the evaluator as one batch (leaf-parallel).
+    pub leaf_batch: usize,
+    /// Trees grown side by side, each with its part of the simulations, and merged (root-parallel).
+    pub roots: usize,
+    /// How selection sees simulations in flight; of no effect where there is never more than one.
+    pub in_flight: InFlightRule,
+    /// Losses that a simulation in flight counts for under `virtual_loss`.
+    pub virtual_loss: f64,
     /// What the walk that reads a solution off the tree goes by.
     pub answer_rule: AnswerRule,
-    /// What happens when every child of a selected node has ended.
-    pub dead_end: DeadEnd,
+    /// Equal states share a node (see [`crate::Environment::state_key`]).
+    pub transpositions: bool,
+    /// Whose tree is grown where the sane way and the original's differ.
+    pub compatibility: Compatibility,
+    /// How children are chosen, beside `c_puct`.
+    pub selection: SelectionConfig,
+    /// What ends a search before its simulations are done.
+    pub stop: StopConfig,
+}
+
+/// How selection sees simulations in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InFlightRule {
+    /// As `virtual_loss` visits of value -1 each.
+    #[default]
+    VirtualLoss,
+    /// As a visit in the exploration term that leaves Q alone (WU-UCT, arXiv 1810.11755).
+    WuUct,
 }
 
 /// What the walk that reads a solution off a finished tree goes by. Ties go to the first child.
@@ -55,15 +79,17 @@ pub enum AnswerRule {
     Visits,
 }
 
-/// What happens when selection meets a node all of whose children have ended.
+/// Whose tree is grown where the sane way and the original's differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeadEnd {
-    /// The node is exhausted and avoided; the search goes on until the root is exhausted.
+pub enum Compatibility {
+    /// A node below which everything has ended is exhausted and avoided; the search goes on until the root is.
     #[default]
-    Avoid,
-    /// The whole search of the problem ends, as in the original code.
-    Stop,
+    None,
+    /// AlphaMath's released code: a search ends for good when selection meets a node all of whose children have
+    /// ended.
+    #[serde(rename = "alphamath")]
+    AlphaMath,
 }
 
 impl Default for MctsConfig {
@@ -79,10 +105,16 @@ impl Default for MctsConfig {
             normalise_prior: false,
             positive_reward: 1.0,
             negative_reward: -1.0,
-            virtual_loss: 1.0,
             workers: 1,
+            leaf_batch: 1,
+            roots: 1,
+            in_flight: InFlightRule::VirtualLoss,
+            virtual_loss: 1.0,
             answer_rule: AnswerRule::QValue,
-            dead_end: DeadEnd::Avoid,
+            transpositions: false,
+            compatibility: Compatibility::None,
+            selection: SelectionConfig::default(),
+            stop: StopConfig::default(),
         }
     }
 }
@@ -109,7 +141,9 @@ impl MctsConfig {
         let few = (1..=MAX_CHILDREN).contains(&self.samples);
         check(few, "samples", &self.samples, "must be in 1 ..= 32767")?;
         check(self.simulations >= 1, "simulations", &self.simulations, "must be >= 1")?;
-        let nodes = self.simulations.saturating_mul(self.samples as u64);
+        // A shared state takes a node beside its edges', with a header of its own.
+        let each = if self.transpositions { 3 } else { 1 };
+        let nodes = self.simulations.saturating_mul(self.samples as u64).saturating_mul(each);
         let fits = nodes < MAX_NODES && self.layout().is_some();
         check(fits, "simulations", &self.simulations, "samples x simulations is too large a tree")?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")?;
@@ -119,13 +153,43 @@ impl MctsConfig {
         check(in_range(self.positive_reward), "positive_reward", &self.positive_reward, reward)?;
         check(in_range(self.negative_reward), "negative_reward", &self.negative_reward, reward)?;
         check(not_negative(self.virtual_loss), "virtual_loss", &self.virtual_loss, at_least_0)?;
-        check((1..=1024).contains(&self.workers), "workers", &self.workers, "must be in 1 ..= 1024")
+        for (field, count) in
+            [("workers", self.workers), ("leaf_batch", self.leaf_batch), ("roots", self.roots)]
+        {
+            check((1..=1024).contains(&count), field, &count, "must be in 1 ..= 1024")?;
+        }
+        let enough = self.simulations >= self.roots as u64;
+        check(enough, "simulations", &self.simulations, "must be at least one a root")?;
+        let waits = !(self.transpositions && self.update_leaf_value);
+        let apart = "must be false with transpositions, where a state is scored once";
+        check(waits, "update_leaf_value", &self.update_leaf_value, apart)?;
+        self.selection.validate()?;
+        self.stop.validate()?;
+        if self.compatibility == Compatibility::AlphaMath {
+            let alone = "must be 1 with compatibility = \"alphamath\", whose search has one worker";
+            let parallel =
+                [("workers", self.workers), ("leaf_batch", self.leaf_batch), ("roots", self.roots)];
+            for (field, count) in parallel {
+                check(count == 1, field, &count, alone)?;
+            }
+            let merged = "must be false with compatibility = \"alphamath\"";
+            check(!self.transpositions, "transpositions", &self.transpositions, merged)?;
+        }
+        Ok(())
     }
 
-    /// The selection rule that these settings describe.
-    #[must_use]
-    pub fn puct(&self) -> Puct {
-        Puct { c_puct: self.c_puct }
+    /// Whether several descents may be under way in one tree.
+    fn is_parallel(&self) -> bool {
+        self.workers > 1 || self.leaf_batch > 1
+    }
+
+    /// Whether a search can go on where a finished one stopped as if it had never stopped.
+    pub(super) fn can_continue(&self) -> Result<(), ConfigError> {
+        let check = ConfigError::require;
+        let halved =
+            "a schedule of halving is made for its number of simulations, and cannot go on";
+        check(self.selection.rule != RuleName::Gumbel, "selection.rule", &"gumbel", halved)?;
+        check(self.roots == 1, "roots", &self.roots, "merged trees cannot go on: must be 1")
     }
 
     /// The tree that these settings describe; `None` when it is too large for any statistics layout.
@@ -133,9 +197,13 @@ impl MctsConfig {
     pub fn tree(&self) -> Option<TreeConfig> {
         Some(TreeConfig {
             layout: self.layout()?,
-            workers: self.workers,
-            in_flight: InFlight { loss: self.virtual_loss, explored: self.virtual_loss },
-            avoid_exhausted: self.dead_end == DeadEnd::Avoid,
+            in_flight: self.is_parallel().then_some(match self.in_flight {
+                InFlightRule::VirtualLoss => {
+                    InFlight { loss: self.virtual_loss, explored: self.virtual_loss }
+                }
+                InFlightRule::WuUct => InFlight { loss: 0.0, explored: 1.0 },
+            }),
+            avoid_exhausted: self.compatibility == Compatibility::None,
         })
     }
 
@@ -145,11 +213,12 @@ impl MctsConfig {
     pub fn layout(&self) -> Option<StatsLayout> {
         // A simulation backs up at most one value a child and one of the expanded node.
         let visits = self.simulations.checked_mul(self.samples as u64 + 1)?;
-        StatsLayout::new(visits, self.workers as u64 * MAX_DESCENTS)
+        let descents = MAX_DESCENTS - 1 + self.leaf_batch as u64;
+        StatsLayout::new(visits, self.workers as u64 * descents)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(espalier_loom)))]
 mod tests {
     use super::*;
 
@@ -165,6 +234,7 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         let good = MctsConfig::default;
+        let never = StopConfig { seconds: Some(-1.0), ..StopConfig::default() };
         let cases = [
             ("c_puct", MctsConfig { c_puct: f64::NAN, ..good() }),
             ("samples", MctsConfig { samples: 0, ..good() }),
@@ -178,6 +248,10 @@ mod tests {
             ("negative_reward", MctsConfig { negative_reward: f64::NAN, ..good() }),
             ("virtual_loss", MctsConfig { virtual_loss: f64::INFINITY, ..good() }),
             ("workers", MctsConfig { workers: 0, ..good() }),
+            ("leaf_batch", MctsConfig { leaf_batch: 0, ..good() }),
+            ("roots", MctsConfig { roots: 2000, ..good() }),
+            ("roots", MctsConfig { roots: 2, compatibility: Compatibility::AlphaMath, ..good() }),
+            ("stop.seconds", MctsConfig { stop: never, ..good() }),
         ];
         for (field, config) in cases {
             assert_eq!(config.validate().unwrap_err().field, field, "{config:?}");

@@ -33,7 +33,7 @@ pub fn descend<'t>(
     if tree.is_over() {
         return Descent::Exhausted;
     }
-    let mut visits = tree.start(path);
+    let mut parent = tree.start(path);
     let mut node = root;
     loop {
         let Some(siblings) = tree.siblings(node) else {
@@ -46,15 +46,15 @@ pub fn descend<'t>(
             };
         };
         let chosen = if path.depth() == 0 {
-            at_root.choose(visits, siblings)
+            at_root.choose(&parent, siblings)
         } else {
-            rule.choose(visits, siblings)
+            rule.choose(&parent, siblings)
         };
         let Some(index) = chosen else {
             return Descent::DeadEnd;
         };
         node = siblings.node(index);
-        visits = tree.enter(node, path);
+        parent = tree.enter(node, path);
     }
 }
 
@@ -64,11 +64,12 @@ mod tests {
     use crate::selection::Puct;
     use crate::tree::{End, InFlight, NewChild, StatsLayout, TreeConfig};
 
-    const PUCT: Puct = Puct { c_puct: 1.0 };
-    const ENDED: NewChild = NewChild { prior: 1.0, end: Some(End::Closed), value: Some(1.0) };
+    const PUCT: Puct = Puct { c_puct: 1.0, base: None };
+    const ENDED: NewChild =
+        NewChild { prior: 1.0, end: Some(End::Closed), value: Some(1.0), shared: None };
 
     fn open(prior: f32) -> NewChild {
-        NewChild { prior, end: None, value: None }
+        NewChild::open(prior)
     }
 
     fn step<'t>(tree: &'t Tree, path: &mut Path<'t>) -> Descent {
@@ -83,8 +84,8 @@ mod tests {
 
     fn tree_of(workers: usize, avoid_exhausted: bool, children: &[NewChild]) -> Tree {
         let layout = StatsLayout::new(1000, 16).unwrap();
-        let in_flight = InFlight { loss: 1.0, explored: 1.0 };
-        let tree = Tree::new(&TreeConfig { layout, workers, in_flight, avoid_exhausted });
+        let in_flight = (workers > 1).then_some(InFlight { loss: 1.0, explored: 1.0 });
+        let tree = Tree::new(&TreeConfig { layout, in_flight, avoid_exhausted });
         {
             let mut path = Path::new();
             assert_eq!(step(&tree, &mut path), Descent::Leaf);

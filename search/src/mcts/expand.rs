@@ -4,7 +4,8 @@
 use super::search::Search;
 use super::step_data::StepData;
 use crate::seed::derive_seed;
-use crate::sync::OnceLock;
+use crate::selection::mix_noise;
+use crate::sync::{OnceLock, Ordering};
 use crate::tree::{End, NewChild, NodeId, Path};
 use crate::{Environment, Evaluation, Request, SearchError, Terminal};
 
@@ -12,14 +13,16 @@ use crate::{Environment, Evaluation, Request, SearchError, Terminal};
 const TOO_MANY_STEPS: &str = "too many steps";
 /// Why a state that the model cannot read ended its path.
 pub(crate) const CONTEXT_TOO_LONG: &str = "context too long";
+/// Streams of a search's seed beside those of its leaves, whose ids have 32 bits.
+const NOISE_STREAM: u64 = 1 << 32;
 
 /// Children that nobody sees yet.
 pub(super) struct Draft<S> {
-    children: Vec<StepData<S>>,
+    pub(super) children: Vec<StepData<S>>,
     /// Value of the expanded state, in [-1, 1].
-    value: f64,
+    pub(super) value: f64,
     /// Indices into `children` of those that the value net must score before they are published.
-    unscored: Vec<usize>,
+    pub(super) unscored: Vec<usize>,
 }
 
 impl<E: Environment> Search<'_, E> {
@@ -34,13 +37,9 @@ impl<E: Environment> Search<'_, E> {
     }
 
     /// Takes each proposed step in the environment. Changes nothing in the tree.
-    pub(super) fn draft(
-        &self,
-        leaf: NodeId,
-        depth: usize,
-        evaluation: Evaluation,
-    ) -> Draft<E::State> {
-        let state = &self.data(leaf).state;
+    pub(super) fn draft(&self, leaf: NodeId, evaluation: Evaluation) -> Draft<E::State> {
+        let StepData { state, depth, .. } = self.data(leaf);
+        let depth = depth + 1;
         let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
         for proposal in evaluation.proposals {
             let text = proposal.action.trim();
@@ -49,16 +48,15 @@ impl<E: Environment> Search<'_, E> {
             }
             let prior = proposal.prior().min(1.0);
             let transition = self.environment.step(state, &proposal.action);
-            let terminal = limit_depth(transition.terminal, depth + 1, self.config.max_depth);
+            let terminal = limit_depth(transition.terminal, depth, self.config.max_depth);
             children.push(StepData {
                 correct: self.grade(terminal.as_ref()),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 action: proposal.action,
                 observation: transition.observation,
-                state: transition.state,
                 prior,
                 tokens: proposal.tokens,
-                value: OnceLock::new(),
+                ..StepData::of_state(transition.state, depth)
             });
         }
         if self.config.normalise_prior {
@@ -102,8 +100,15 @@ impl<E: Environment> Search<'_, E> {
 
     /// Publishes the children and backs up: each child that already has a value, then the expanded
     /// node's.
-    pub(super) fn commit(&self, path: &Path<'_>, leaf: NodeId, draft: Draft<E::State>) {
-        let new: Vec<NewChild> = draft.children.iter().map(new_child).collect();
+    pub(super) fn commit(&self, path: &Path<'_>, leaf: NodeId, mut draft: Draft<E::State>) {
+        draft.children.iter_mut().for_each(|child| self.share(child));
+        let mut new: Vec<NewChild> =
+            draft.children.iter().map(|child| self.new_child(child)).collect();
+        if let Some(noise) = self.config.selection.root_noise.filter(|_| leaf == NodeId::ROOT) {
+            let mut priors: Vec<f32> = new.iter().map(|child| child.prior).collect();
+            mix_noise(&noise, &mut priors, derive_seed(self.seed, NOISE_STREAM));
+            new.iter_mut().zip(priors).for_each(|(child, prior)| child.prior = prior);
+        }
         let mut values: Vec<f64> = new.iter().filter_map(|child| child.value).collect();
         if !self.config.update_leaf_value {
             values.push(draft.value);
@@ -111,12 +116,67 @@ impl<E: Environment> Search<'_, E> {
         // Set already where `update_leaf_value` scored this node as a child, with the same state's
         // value.
         _ = self.data(leaf).value.set(draft.value);
+        self.note_answers(path, &draft.children);
         let run = self.tree.prepare(&new);
         for (id, child) in run.ids().zip(draft.children) {
+            if let Some(shared) = child.shared {
+                // The first edge stays the first.
+                _ = self.data(shared.id()).first_edge.set(id);
+            }
             self.insert(id, child);
         }
         self.tree.publish(path, &run);
         self.tree.backup(path, self.tree.layout().visits(&values));
+    }
+
+    /// Finds or makes the node of the state that a new child leads to, where states share nodes.
+    fn share(&self, child: &mut StepData<E::State>) {
+        let open = child.terminal.get().is_none();
+        if let Some(states) = self.states.as_ref().filter(|_| open)
+            && let Some(key) = self.environment.state_key(&child.state)
+        {
+            let make = || {
+                let shared = self.tree.share();
+                self.insert(shared.id(), StepData::of_state(child.state.clone(), child.depth));
+                shared
+            };
+            child.shared = Some(*states.entry((child.depth, key)).or_insert_with(make));
+        }
+    }
+
+    fn new_child(&self, child: &StepData<E::State>) -> NewChild {
+        let new = NewChild {
+            prior: child.prior as f32,
+            end: child.terminal.get().map(|_| End::Closed),
+            value: child.value.get().copied(),
+            shared: child.shared,
+        };
+        match child.shared.map(|shared| self.tree.shared(shared)) {
+            // Nothing is left to search there: what is known of it is backed up once, as for an end.
+            Some(state) if state.is_closed() => {
+                let q = state.stats(&self.tree).q();
+                NewChild { end: Some(End::Closed), value: Some(q), ..new }
+            }
+            _ => new,
+        }
+    }
+
+    /// Remembers that an answer, or a right one, was found.
+    fn note_answers(&self, path: &Path<'_>, children: &[StepData<E::State>]) {
+        let is_answer =
+            |child: &&StepData<_>| matches!(child.terminal.get(), Some(Terminal::Answer(_)));
+        for child in children.iter().filter(is_answer) {
+            // Relaxed, here and below: flags that announce nothing but themselves.
+            child.answered.store(true, Ordering::Relaxed);
+            if child.correct == Some(true) {
+                self.solved.store(true, Ordering::Relaxed);
+            }
+        }
+        if children.iter().any(|child| is_answer(&child)) {
+            for node in path.nodes() {
+                self.data(node.id()).answered.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Ends a path whose context the model cannot read.
@@ -162,13 +222,5 @@ fn normalise<S>(siblings: &mut [StepData<S>]) {
         for child in siblings {
             child.prior /= sum;
         }
-    }
-}
-
-fn new_child<S>(child: &StepData<S>) -> NewChild {
-    NewChild {
-        prior: child.prior as f32,
-        end: child.terminal.get().map(|_| End::Closed),
-        value: child.value.get().copied(),
     }
 }

@@ -7,17 +7,24 @@
 mod config;
 mod descend;
 mod expand;
+mod merge;
 mod progress;
 mod record;
+mod resume;
 mod search;
+mod settled;
 mod step_data;
+mod stop;
 
-pub use config::{AnswerRule, DeadEnd, MctsConfig};
+pub use config::{AnswerRule, Compatibility, InFlightRule, MctsConfig};
 pub use descend::{Descent, descend};
 pub(crate) use expand::CONTEXT_TOO_LONG;
+pub use stop::StopConfig;
 
+use crate::seed::derive_seed;
 use crate::snapshot::TreeRecord;
-use crate::{Environment, Evaluator, Problem, SearchError};
+use crate::sync::OnceLock;
+use crate::{Environment, Evaluator, Problem, SearchError, for_each_index};
 use search::Search;
 
 /// Grows one tree and gives it as plain data.
@@ -36,10 +43,61 @@ pub fn search_tree<E: Environment>(
     seed: u64,
     ground_truth: bool,
 ) -> Result<TreeRecord, SearchError> {
+    if config.roots > 1 {
+        return search_roots(environment, evaluator, problem, config, seed, ground_truth);
+    }
     let search = Search::new(environment, evaluator, problem, config, seed, ground_truth)?;
     let stop = search.run()?;
     Ok(search.record(stop))
 }
 
-#[cfg(test)]
+/// Searches a finished tree further, until it has had `config.simulations` in all. With one worker and the settings
+/// under which it was grown the result is that of one longer search, bit for bit.
+///
+/// # Errors
+/// As [`search_tree`]; and when the record is damaged, of another problem, was grown under other settings, or cannot
+/// be continued by its nature (merged trees, sequential halving).
+pub fn continue_tree<E: Environment>(
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    problem: &Problem,
+    config: &MctsConfig,
+    record: &TreeRecord,
+) -> Result<TreeRecord, SearchError> {
+    let (seed, ground_truth) = (record.seed, record.ground_truth);
+    let search = Search::new(environment, evaluator, problem, config, seed, ground_truth)?;
+    search.regrow(record)?;
+    let stop = search.run()?;
+    Ok(search.record(stop))
+}
+
+/// Trees from seeds of their own side by side, merged: each gets its part of the simulations.
+fn search_roots<E: Environment>(
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    problem: &Problem,
+    config: &MctsConfig,
+    seed: u64,
+    ground_truth: bool,
+) -> Result<TreeRecord, SearchError> {
+    config.validate()?;
+    let trees: Vec<OnceLock<TreeRecord>> = (0..config.roots).map(|_| OnceLock::new()).collect();
+    for_each_index(config.roots, config.roots, |index| -> Result<(), SearchError> {
+        let part = config.simulations + (config.roots - 1 - index) as u64;
+        let simulations = part / config.roots as u64;
+        let config = MctsConfig { simulations, roots: 1, ..config.clone() };
+        let seed = derive_seed(seed, ROOTS_STREAM + index as u64);
+        let tree = search_tree(environment, evaluator, problem, &config, seed, ground_truth)?;
+        _ = trees[index].set(tree);
+        Ok(())
+    })?;
+    let trees = trees.into_iter().filter_map(OnceLock::into_inner).collect();
+    let merged = merge::merge(trees).map(|tree| TreeRecord { seed, ..tree });
+    Ok(merged.expect("there is at least one root, and each grew a tree"))
+}
+
+/// Streams of a search's seed beside those of its leaves, whose ids have 32 bits.
+const ROOTS_STREAM: u64 = 1 << 33;
+
+#[cfg(all(test, not(espalier_loom)))]
 mod tests;

@@ -1,15 +1,25 @@
 //! One tree from its root to its end, by one worker or several.
 
-use super::config::{DeadEnd, MAX_DESCENTS, MctsConfig};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+
+use super::config::{Compatibility, MAX_DESCENTS, MctsConfig};
 use super::descend::{Descent, descend};
 use super::progress::Progress;
 use super::step_data::StepData;
+use super::stop::{Status, StopRule};
 use crate::guard::{CheckedEvaluator, catch_panic};
-use crate::selection::Rule;
+use crate::seed::derive_seed;
+use crate::selection::gumbel::{GumbelInterior, GumbelRoot};
+use crate::selection::{Bonus, Puct, Rule, RuleName, Scored};
 use crate::snapshot::StopReason;
-use crate::sync::{AtomicU64, OnceLock, Ordering};
-use crate::tree::{Chunked, Node, NodeId, Path, Tree};
+use crate::sync::{AtomicBool, AtomicU64, OnceLock, Ordering};
+use crate::tree::{Chunked, Node, NodeId, Path, SharedNode, Tree};
 use crate::{ConfigError, Environment, Evaluator, Problem, SearchError};
+
+/// Stream of a search's seed beside those of its leaves, whose ids have 32 bits.
+const GUMBEL_STREAM: u64 = (1 << 32) + 1;
 
 /// What the workers of one tree share.
 pub(super) struct Search<'a, E: Environment> {
@@ -22,11 +32,19 @@ pub(super) struct Search<'a, E: Environment> {
     pub(super) ground_truth: bool,
     pub(super) tree: Tree,
     cold: Chunked<OnceLock<StepData<E::State>>>,
+    /// Heap bytes of the cold side.
+    cold_bytes: AtomicU64,
+    /// The nodes of states by depth and key, where states share nodes.
+    pub(super) states: Option<DashMap<(usize, String), SharedNode>>,
+    gumbel_root: GumbelRoot,
     progress: Progress,
-    /// Simulations that workers have taken on, those beyond the budget included.
-    started: AtomicU64,
-    completed: AtomicU64,
-    collisions: AtomicU64,
+    begun: Instant,
+    stop_rules: Vec<Box<dyn StopRule>>,
+    /// Simulations that workers have taken on.
+    pub(super) started: AtomicU64,
+    pub(super) completed: AtomicU64,
+    pub(super) collisions: AtomicU64,
+    pub(super) solved: AtomicBool,
     stop: OnceLock<StopReason>,
     failure: OnceLock<SearchError>,
 }
@@ -55,6 +73,16 @@ impl<'a, E: Environment> Search<'a, E> {
             ground_truth,
             tree: Tree::new(&tree),
             cold: Chunked::new(),
+            cold_bytes: AtomicU64::new(0),
+            states: config.transpositions.then(DashMap::new),
+            gumbel_root: GumbelRoot::new(
+                config.selection.gumbel,
+                config.simulations,
+                derive_seed(seed, GUMBEL_STREAM),
+            ),
+            begun: Instant::now(),
+            stop_rules: config.stop.rules(),
+            solved: AtomicBool::new(false),
             progress: Progress::default(),
             started: AtomicU64::new(0),
             completed: AtomicU64::new(0),
@@ -62,17 +90,20 @@ impl<'a, E: Environment> Search<'a, E> {
             stop: OnceLock::new(),
             failure: OnceLock::new(),
         };
-        search.insert(NodeId::ROOT, StepData::root(environment.root(problem)?));
+        search.insert(NodeId::ROOT, StepData::of_state(environment.root(problem)?, 0));
         Ok(search)
     }
 
     /// Runs every worker to its end.
     pub(super) fn run(&self) -> Result<StopReason, SearchError> {
         std::thread::scope(|scope| {
-            for _ in 1..self.config.workers {
-                scope.spawn(|| self.work());
-            }
+            let others: Vec<_> =
+                (1..self.config.workers).map(|_| scope.spawn(|| self.work())).collect();
             self.work();
+            for other in others {
+                // A worker catches what panics, and the scope would tell of anything else.
+                _ = other.join();
+            }
         });
         match self.failure.get() {
             Some(error) => Err(error.clone()),
@@ -97,58 +128,134 @@ impl<'a, E: Environment> Search<'a, E> {
         self.cold.get(id.index()).get().expect("cold data are written before a node is published")
     }
 
+    /// Takes the cold side of a node out of a finished search.
+    pub(super) fn take_data(&mut self, id: NodeId) -> Option<StepData<E::State>> {
+        self.cold.get_mut(id.index()).take()
+    }
+
+    /// The nodes of the steps below a node, in order: through the shared node where the node is an edge to
+    /// one.
+    pub(super) fn steps_below<'t>(
+        &'t self,
+        node: Node<'t>,
+    ) -> impl ExactSizeIterator<Item = Node<'t>> + Clone {
+        let shared = self.data(node.id()).shared;
+        shared.map_or(node, |shared| self.tree.shared(shared)).children(&self.tree)
+    }
+
+    /// What is known of the state that a node leads to: its own data, or the shared node's.
+    pub(super) fn state_data<'s>(&'s self, data: &'s StepData<E::State>) -> &'s StepData<E::State> {
+        data.shared.map_or(data, |shared| self.data(shared.id()))
+    }
+
+    /// Whether the nodes below an edge to a shared node stand under this edge; true of every other node.
+    pub(super) fn owns_steps(&self, node: Node<'_>) -> bool {
+        let first = |shared: SharedNode| self.data(shared.id()).first_edge.get().copied();
+        self.data(node.id()).shared.is_none_or(|shared| first(shared) == Some(node.id()))
+    }
+
     /// Writes the cold side of a node that is not published yet.
     pub(super) fn insert(&self, id: NodeId, data: StepData<E::State>) {
+        let text = data.action.len() + data.observation.len();
+        let context = self.environment.context(&data.state).len();
+        let bytes = size_of::<OnceLock<StepData<E::State>>>() + text + context;
+        // Relaxed: a count.
+        self.cold_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.cold.reserve(id.index());
         let fresh = self.cold.get(id.index()).set(data);
         debug_assert!(fresh.is_ok(), "an id is handed out once");
     }
 
     fn work(&self) {
-        let rule = self.config.puct();
-        let mut paths: [Path<'_>; MAX_DESCENTS as usize] = std::array::from_fn(|_| Path::new());
-        // Relaxed: tickets need only differ.
-        while self.started.fetch_add(1, Ordering::Relaxed) < self.config.simulations {
-            let Some(path) = self.next_leaf(&rule, &mut paths) else {
+        let MctsConfig { c_puct, selection, .. } = self.config;
+        let bonus = match selection.rule {
+            RuleName::Gumbel => {
+                return self.work_by(&GumbelInterior(selection.gumbel), &self.gumbel_root);
+            }
+            RuleName::Puct if selection.is_plain_puct() => {
+                let puct = Puct { c_puct: *c_puct, base: selection.c_puct_base };
+                return self.work_by(&puct, &puct);
+            }
+            RuleName::Puct => Bonus::Puct { c_puct: *c_puct, base: selection.c_puct_base },
+            RuleName::Uct => Bonus::Uct { c: *c_puct },
+        };
+        let rule = Scored {
+            bonus,
+            first_play_urgency: selection.first_play(),
+            normalise_q: selection.normalise_q,
+            widening: selection.widening,
+        };
+        self.work_by(&rule, &rule);
+    }
+
+    fn work_by(&self, rule: &impl Rule, at_root: &impl Rule) {
+        let batch = self.config.leaf_batch;
+        let mut paths: Vec<Path<'_>> = Vec::new();
+        paths.resize_with(MAX_DESCENTS as usize - 1 + batch, Path::new);
+        loop {
+            let taken = self.take(batch as u64);
+            if taken == 0 {
                 return;
-            };
+            }
+            if let Some(reason) = self.stop_rules.iter().find_map(|rule| rule.reason(self)) {
+                return self.end(reason);
+            }
+            let claimed = self.gather(rule, at_root, &mut paths, taken as usize);
+            // Relaxed: as in `take`.
+            self.started.fetch_sub(taken - claimed as u64, Ordering::Relaxed);
+            if claimed == 0 {
+                return;
+            }
+            let paths = &paths[..claimed];
+            let mut done = 0;
             // The evaluator's panics are caught where it is called; what is left is the
             // environment's.
-            let simulated = catch_panic(|| self.simulate(path));
+            let simulated = catch_panic(|| self.simulate(paths, &mut done));
             if let Err(error) = simulated.map_err(SearchError::Environment).flatten() {
-                path.leaf().into_iter().for_each(|leaf| self.tree.release(leaf));
-                self.tree.retreat(path);
+                for path in &paths[done..] {
+                    path.leaf().into_iter().for_each(|leaf| self.tree.release(leaf));
+                    self.tree.retreat(path);
+                }
                 // The first cause is the one that is told.
                 _ = self.failure.set(error);
                 self.progress.stop();
                 return;
             }
-            // Relaxed: a counter (see `completed`).
-            self.completed.fetch_add(1, Ordering::Relaxed);
-            self.progress.finish_one();
         }
     }
 
-    /// Descends until a leaf can be claimed; `None` when the search is over.
+    /// Takes up to `wanted` of the simulations that are left to begin.
+    fn take(&self, wanted: u64) -> u64 {
+        // Relaxed: tickets need only be taken once.
+        let left = |started: u64| self.config.simulations.saturating_sub(started).min(wanted);
+        let take = |started: u64| Some(started + left(started)).filter(|after| *after > started);
+        let order = Ordering::Relaxed;
+        self.started.fetch_update(order, order, take).map_or(0, left)
+    }
+
+    /// Descends until `wanted` leaves are claimed or there are no more for now, and puts their paths in front;
+    /// none when the search is over.
     ///
     /// A descent that meets a taken leaf is held while the next one goes down, so that its virtual
-    /// loss pushes that one elsewhere; when a few have failed, all are undone and the worker waits
+    /// loss pushes that one elsewhere; after a few such all are undone, and a worker without a leaf waits
     /// for any expansion to finish.
-    fn next_leaf<'p, 't>(
+    fn gather<'t>(
         &'t self,
         rule: &impl Rule,
-        paths: &'p mut [Path<'t>],
-    ) -> Option<&'p Path<'t>> {
+        at_root: &impl Rule,
+        paths: &mut [Path<'t>],
+        wanted: usize,
+    ) -> usize {
         loop {
             let seen = self.progress.finished();
-            let mut held = 0;
-            let mut claimed = false;
+            let (mut claimed, mut held) = (0, 0);
             let mut met_worker = false;
-            while held < paths.len() && !self.progress.stopped() {
-                match descend(&self.tree, rule, rule, &mut paths[held]) {
+            while claimed < wanted && held < MAX_DESCENTS as usize && !self.progress.stopped() {
+                let next = claimed + held;
+                match descend(&self.tree, rule, at_root, &mut paths[next]) {
                     Descent::Leaf => {
-                        claimed = true;
-                        break;
+                        paths.swap(claimed, next);
+                        claimed += 1;
                     }
                     Descent::Collision => {
                         // Relaxed: a counter (see `collisions`).
@@ -157,10 +264,13 @@ impl<'a, E: Environment> Search<'a, E> {
                         held += 1;
                     }
                     Descent::DeadEnd | Descent::Ended => {
-                        held += 1;
-                        if self.config.dead_end == DeadEnd::Stop {
+                        if self.config.compatibility == Compatibility::AlphaMath {
                             self.end(StopReason::DeadEnd);
+                        } else {
+                            // Another worker is about to do so, or a shared state was exhausted by another way.
+                            self.tree.close_exhausted(&paths[next]);
                         }
+                        held += 1;
                     }
                     Descent::Exhausted => {
                         self.end(StopReason::Exhausted);
@@ -168,20 +278,19 @@ impl<'a, E: Environment> Search<'a, E> {
                     }
                 }
             }
-            for path in &paths[..held] {
+            for path in &paths[claimed..claimed + held] {
                 self.tree.retreat(path);
             }
-            if claimed {
-                return Some(&paths[held]);
+            if claimed > 0 {
+                return claimed;
             }
             if self.progress.stopped() {
-                return None;
+                return 0;
             }
             if met_worker {
                 self.progress.wait_beyond(seen);
             } else {
-                // Another worker is between closing a node and telling its parent: a matter of
-                // nanoseconds.
+                // What another worker is about to close takes it nanoseconds.
                 std::thread::yield_now();
             }
         }
@@ -193,19 +302,50 @@ impl<'a, E: Environment> Search<'a, E> {
         self.progress.stop();
     }
 
-    /// Evaluates a path's claimed leaf, expands it and backs up. On an error the tree is as it was
-    /// before.
-    fn simulate(&self, path: &Path<'_>) -> Result<(), SearchError> {
-        let leaf = path.leaf().map_or(NodeId::ROOT, Node::id);
-        let mut answers = self.evaluator.ask(&[self.request(leaf)])?;
-        match answers.pop().flatten() {
-            Some(evaluation) => {
-                let draft = self.draft(leaf, path.depth(), evaluation);
-                self.score(&draft)?;
-                self.commit(path, leaf, draft);
+    /// Evaluates the paths' claimed leaves in one batch, expands them and backs up; `done` counts those that
+    /// are finished. On an error the tree is as if the others had not been begun.
+    fn simulate(&self, paths: &[Path<'_>], done: &mut usize) -> Result<(), SearchError> {
+        let leaf = |path: &Path<'_>| path.leaf().map_or(NodeId::ROOT, Node::id);
+        let requests: Vec<_> = paths.iter().map(|path| self.request(leaf(path))).collect();
+        let answers = self.evaluator.ask(&requests)?;
+        for (path, answer) in paths.iter().zip(answers) {
+            match answer {
+                Some(evaluation) => {
+                    let draft = self.draft(leaf(path), evaluation);
+                    self.score(&draft)?;
+                    self.commit(path, leaf(path), draft);
+                }
+                None => self.end_unreadable(path, leaf(path)),
             }
-            None => self.end_unreadable(path, leaf),
+            *done += 1;
+            // Relaxed: a counter (see `completed`).
+            self.completed.fetch_add(1, Ordering::Relaxed);
+            self.progress.finish_one();
         }
         Ok(())
+    }
+}
+
+impl<E: Environment> Status for Search<'_, E> {
+    fn tokens(&self) -> u64 {
+        self.evaluator.tokens()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn bytes(&self) -> u64 {
+        // Relaxed: a count.
+        self.tree.bytes() as u64 + self.cold_bytes.load(Ordering::Relaxed)
+    }
+
+    fn solved(&self) -> bool {
+        // Relaxed: a flag that announces nothing but itself.
+        self.solved.load(Ordering::Relaxed)
+    }
+
+    fn settled(&self) -> bool {
+        self.is_settled()
     }
 }

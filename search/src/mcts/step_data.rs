@@ -1,7 +1,8 @@
 //! What a node carries besides its statistics.
 
 use crate::Terminal;
-use crate::sync::OnceLock;
+use crate::sync::{AtomicBool, OnceLock};
+use crate::tree::{NodeId, SharedNode};
 
 /// The cold side of a node, under the same id as the hot one.
 pub(super) struct StepData<S> {
@@ -21,11 +22,19 @@ pub(super) struct StepData<S> {
     /// The value net's opinion of the state or, at an end, what was backed up. Unset until
     /// evaluated.
     pub(super) value: OnceLock<f64>,
+    /// Steps from the root.
+    pub(super) depth: usize,
+    /// Whether there is an answer at or below the node, as far as its own subtree goes.
+    pub(super) answered: AtomicBool,
+    /// Of an edge: the node of the state that it leads to.
+    pub(super) shared: Option<SharedNode>,
+    /// Of a shared node: the edge that was the first to lead there.
+    pub(super) first_edge: OnceLock<NodeId>,
 }
 
 impl<S> StepData<S> {
-    /// The root's data.
-    pub(super) fn root(state: S) -> Self {
+    /// Of a node that no step leads to by itself: the root, or a shared state.
+    pub(super) fn of_state(state: S, depth: usize) -> Self {
         Self {
             action: String::new(),
             observation: String::new(),
@@ -35,6 +44,10 @@ impl<S> StepData<S> {
             terminal: OnceLock::new(),
             correct: None,
             value: OnceLock::new(),
+            depth,
+            answered: AtomicBool::new(false),
+            shared: None,
+            first_edge: OnceLock::new(),
         }
     }
 }

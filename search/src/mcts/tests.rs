@@ -105,6 +105,7 @@ proptest! {
         (workers, left, seed) in (1..=8_usize, 0..90_u64, any::<u64>()),
         (update_leaf_value, ground_truth) in any::<(bool, bool)>(),
         fault in prop::sample::select(vec![Fault::None, Fault::Error, Fault::Panic, Fault::WrongShape]),
+        (leaf_batch, tokens) in (1..=5_usize, prop::option::of(1..800_u64)),
     ) {
         let net = Faulty {
             inner: HashedEvaluator::new(seed, ["a", "b", "c", "d", "="]),
@@ -114,6 +115,8 @@ proptest! {
         };
         let problem = LetterGame::problem("p", "ab");
         let (game, config) = (LetterGame::default(), config(workers, update_leaf_value));
+        let stop = StopConfig { tokens, ..StopConfig::default() };
+        let config = MctsConfig { leaf_batch, stop, ..config };
         let search = Search::new(&game, &net, &problem, &config, seed, ground_truth).unwrap();
         let result = search.run();
         assert_settled(&search);
@@ -125,6 +128,7 @@ proptest! {
             _ => {
                 match result.unwrap() {
                     StopReason::Simulations => prop_assert_eq!(search.completed(), config.simulations),
+                    StopReason::Tokens => prop_assert!(search.evaluator.tokens() >= tokens.unwrap()),
                     _ => prop_assert!(search.tree.root().is_closed()),
                 }
                 return Ok(());

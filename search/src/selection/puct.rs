@@ -3,7 +3,7 @@
 use wide::f64x2;
 
 use super::Rule;
-use crate::tree::{Pair, Siblings};
+use crate::tree::{Entered, Pair, Siblings};
 
 /// `Q + c_puct P sqrt(N_parent) / (1 + N)` (arXiv 2405.03553, §3.2), lowest index first among equals;
 /// `Q = W / N`, 0 where `N = 0`. Priors are used as given.
@@ -11,6 +11,16 @@ use crate::tree::{Pair, Siblings};
 pub struct Puct {
     /// Weight of the exploration term, >= 0.
     pub c_puct: f64,
+    /// Lets the weight grow with visits; see [`c_puct_at`].
+    pub base: Option<f64>,
+}
+
+/// The exploration weight at a parent of `visits` visits: `c_puct + ln((1 + N + base) / base)` (AlphaZero, arXiv
+/// 1712.01815, as its pseudocode has it), or `c_puct` alone without a base.
+#[inline(always)]
+#[must_use]
+pub fn c_puct_at(c_puct: f64, base: Option<f64>, visits: f64) -> f64 {
+    base.map_or(c_puct, |base| c_puct + ((1.0 + visits + base) / base).ln())
 }
 
 impl Puct {
@@ -31,8 +41,9 @@ impl Puct {
 
 impl Rule for Puct {
     #[inline(always)]
-    fn choose(&self, parent_visits: f64, siblings: Siblings<'_>) -> Option<usize> {
-        let weight = self.c_puct * parent_visits.sqrt();
+    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+        let visits = parent.visits();
+        let weight = c_puct_at(self.c_puct, self.base, visits) * visits.sqrt();
         siblings.best(|child| Self::score(child, weight))
     }
 }
@@ -52,6 +63,14 @@ mod tests {
     fn an_untried_child_scores_its_prior() {
         // 0 + 1.5 * 0.4 * sqrt(16) / (1 + 0)
         assert!((score(0.0, 0.0, 0.0) - 2.4).abs() < 1e-14);
+    }
+
+    #[test]
+    fn the_weight_may_grow_with_visits() {
+        assert_eq!(c_puct_at(1.25, None, 1e6), 1.25);
+        // ln((1 + 19651 + 19652) / 19652) = ln 2
+        let grown = c_puct_at(1.25, Some(19652.0), 19651.0);
+        assert!((grown - 1.25 - 2.0_f64.ln()).abs() < 1e-15);
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! An append-only table in chunks that double in size and never move, so that a reference stays
 //! good while others append.
 
+#[cfg(not(espalier_loom))]
+use zerocopy::FromZeros;
+
+#[cfg(not(espalier_loom))]
+use super::zeroed::zeroed;
 use crate::sync::OnceLock;
 
 /// Log2 of the first chunk's length. A tree of forty simulations fits the first chunk. A model checker
@@ -73,11 +78,13 @@ impl<T: Default> Chunked<T> {
     /// # Panics
     /// When `index` is not below [`CAPACITY`].
     pub fn reserve(&self, index: u32) {
+        self.reserve_by(index, |length| std::iter::repeat_with(T::default).take(length).collect());
+    }
+
+    fn reserve_by(&self, index: u32, make: impl FnOnce(usize) -> Box<[T]>) {
         let chunk = Address::of(index).chunk() as u32;
-        self.chunks[chunk as usize].get_or_init(|| {
-            let length = 1_usize << (chunk + FIRST_BITS).min(LAST_BITS);
-            std::iter::repeat_with(T::default).take(length).collect()
-        });
+        self.chunks[chunk as usize]
+            .get_or_init(|| make(1_usize << (chunk + FIRST_BITS).min(LAST_BITS)));
     }
 
     /// The item at `index`.
@@ -90,11 +97,42 @@ impl<T: Default> Chunked<T> {
         &self.from(Address::of(index))[0]
     }
 
+    /// The item at `index`, for one who has the table alone.
+    ///
+    /// # Panics
+    /// When its chunk was not reserved.
+    #[must_use]
+    pub fn get_mut(&mut self, index: u32) -> &mut T {
+        let address = Address::of(index);
+        let chunk = self.chunks[address.chunk()].get_mut();
+        &mut chunk.expect("an item is used only after its chunk was reserved")[address.place()]
+    }
+
     /// The items from an address to the end of its chunk.
     #[inline]
     pub(super) fn from(&self, address: Address) -> &[T] {
         let chunk = self.chunks[address.chunk()].get();
         &chunk.expect("an item is used only after its chunk was reserved")[address.place()..]
+    }
+}
+
+#[cfg(not(espalier_loom))]
+impl<T: Default + FromZeros> Chunked<T> {
+    /// As [`Chunked::reserve`], for items that are all zero at first: memory is touched only where it is used, and large
+    /// chunks ask for huge pages.
+    ///
+    /// # Panics
+    /// When `index` is not below [`CAPACITY`], or memory is short.
+    pub fn reserve_zeroed(&self, index: u32) {
+        self.reserve_by(index, zeroed);
+    }
+}
+
+#[cfg(espalier_loom)]
+impl<T: Default> Chunked<T> {
+    /// As [`Chunked::reserve`]: a model checker's atomics are not made of zeros.
+    pub fn reserve_zeroed(&self, index: u32) {
+        self.reserve(index);
     }
 }
 

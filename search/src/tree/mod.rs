@@ -18,6 +18,8 @@ mod path;
 mod siblings;
 mod slot;
 mod stats;
+#[cfg(not(espalier_loom))]
+mod zeroed;
 
 use chunked::{Address, CAPACITY, fits_one_chunk};
 use link::Link;
@@ -27,7 +29,7 @@ pub use chunked::Chunked;
 pub use link::NodeState;
 pub use node::{Node, NodeId};
 pub use path::Path;
-pub use siblings::{InFlight, Pair, Siblings};
+pub use siblings::{Child, Entered, InFlight, Pair, Siblings};
 pub use stats::{Stats, StatsLayout, Visits};
 
 use crate::sync::{AtomicU64, Ordering};
@@ -44,6 +46,34 @@ pub struct NewChild {
     pub end: Option<End>,
     /// A value in [-1, 1] that is backed up at once: its first visit.
     pub value: Option<f64>,
+    /// The node of a state that several steps lead to; the child is the edge to it.
+    pub shared: Option<SharedNode>,
+}
+
+impl NewChild {
+    /// A leaf without a visit.
+    #[must_use]
+    pub fn open(prior: f32) -> Self {
+        Self { prior, end: None, value: None, shared: None }
+    }
+}
+
+/// The node of a state to which several steps lead ([`Tree::share`]).
+///
+/// Each of the steps is an *edge*: a node with visits of its own whose one child is the shared node. A descent
+/// goes through both, so that the visits of an edge and those of the state are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedNode {
+    address: Address,
+    id: NodeId,
+}
+
+impl SharedNode {
+    /// The node's number.
+    #[must_use]
+    pub fn id(self) -> NodeId {
+        self.id
+    }
 }
 
 /// What selection makes of the end of a path.
@@ -85,11 +115,9 @@ struct RunView<'t> {
 pub struct TreeConfig {
     /// How statistics are packed.
     pub layout: StatsLayout,
-    /// Threads that search. With one, statistics are changed by plain stores: more threads would lose
-    /// each other's visits.
-    pub workers: usize,
-    /// What a simulation in flight counts for.
-    pub in_flight: InFlight,
+    /// What a simulation in flight counts for. None where one descent at a time is under way: statistics are
+    /// then changed by plain stores, and more threads would lose each other's visits.
+    pub in_flight: Option<InFlight>,
     /// Whether selection passes over nodes below which nothing is left, and not over ends alone.
     pub avoid_exhausted: bool,
 }
@@ -101,7 +129,6 @@ pub struct Tree {
     /// The next slot (upper half) and id (lower half) that were never handed out.
     next: AtomicU64,
     layout: StatsLayout,
-    /// None where one thread alone changes the statistics.
     in_flight: Option<InFlight>,
     avoid_exhausted: bool,
 }
@@ -113,12 +140,12 @@ impl Tree {
     #[must_use]
     pub fn new(config: &TreeConfig) -> Self {
         let slots = Chunked::new();
-        slots.reserve(ROOT_SLOT);
+        slots.reserve_zeroed(ROOT_SLOT);
         Self {
             slots,
             next: AtomicU64::new((u64::from(Link::FIRST_RUN) << 32) | 1),
             layout: config.layout,
-            in_flight: (config.workers > 1).then_some(config.in_flight),
+            in_flight: config.in_flight,
             avoid_exhausted: config.avoid_exhausted,
         }
     }
@@ -166,29 +193,24 @@ impl Tree {
     }
 
     /// Starts a descent: `path` holds the root alone, with one simulation more in flight. Returns the
-    /// root's visits from before, those in flight counted in.
+    /// root's statistics from before.
     #[inline]
-    pub fn start<'t>(&'t self, path: &mut Path<'t>) -> f64 {
+    pub fn start<'t>(&'t self, path: &mut Path<'t>) -> Entered {
         path.nodes.clear();
         self.enter(self.root(), path)
     }
 
-    /// Goes down to a child of the path's leaf; returns the child's visits from before, those in flight
-    /// counted in.
+    /// Goes down to a child of the path's leaf; returns the child's statistics from before.
     #[inline]
-    pub fn enter<'t>(&'t self, node: Node<'t>, path: &mut Path<'t>) -> f64 {
+    pub fn enter<'t>(&'t self, node: Node<'t>, path: &mut Path<'t>) -> Entered {
         path.nodes.push(node);
-        let word = &node.slot.stats;
-        match self.in_flight {
-            // Nobody else would read the count in flight.
-            None => self.layout.counts(word.load(Ordering::Relaxed)).0,
-            Some(counts) => {
-                // Relaxed: a statistic; read-modify-writes of one word never lose an addition.
-                let before = word.fetch_add(self.layout.in_flight(), Ordering::Relaxed);
-                let (visits, in_flight) = self.layout.counts(before);
-                visits + counts.explored * in_flight
-            }
-        }
+        let (layout, in_flight) = (self.layout, self.in_flight);
+        let word = match in_flight {
+            None => node.slot.stats.load(Ordering::Relaxed),
+            // Relaxed: a statistic; read-modify-writes of one word never lose an addition.
+            Some(_) => node.slot.stats.fetch_add(layout.in_flight(), Ordering::Relaxed),
+        };
+        Entered { word, layout, in_flight }
     }
 
     /// The children of an expanded node, for selection; `None` when it is not expanded.
@@ -219,6 +241,22 @@ impl Tree {
         leaf.slot.link.store(Link::UNEXPANDED.0, Ordering::Release);
     }
 
+    /// A node for a state to which several steps lead: give it to their [`NewChild::shared`].
+    ///
+    /// # Panics
+    /// As [`Tree::prepare`].
+    #[must_use]
+    pub fn share(&self) -> SharedNode {
+        let run = self.prepare(&[NewChild::open(1.0)]);
+        SharedNode { address: run.address, id: NodeId(run.first_id) }
+    }
+
+    /// A shared node.
+    #[must_use]
+    pub fn shared(&self, shared: SharedNode) -> Node<'_> {
+        Node { slot: &self.slots.from(shared.address)[1], id: shared.id }
+    }
+
     /// Writes the records of a leaf's children where nobody sees them yet.
     ///
     /// # Panics
@@ -231,10 +269,12 @@ impl Tree {
         let open = children.iter().filter(|child| child.end != Some(End::Closed)).count();
         slots[0].write_header(children.len(), open, first_id);
         for (node, child) in slots[1..].iter().zip(children) {
+            // The one who has the shared node's address has seen its records written.
+            let below = child.shared.map(|shared| Link(shared.address.0));
             let link = match child.end {
-                None => Link::UNEXPANDED,
+                None => below.unwrap_or(Link::UNEXPANDED),
                 Some(End::Revisited) => Link::ENDED,
-                Some(End::Closed) => Link::ENDED.closed(),
+                Some(End::Closed) => below.unwrap_or(Link::ENDED).closed(),
             };
             let visits = child.value.map_or(0, |value| self.layout.visits(&[value]).0);
             let prior = if link.is_closed() { f32::NAN } else { child.prior };
@@ -304,6 +344,18 @@ impl Tree {
         }
     }
 
+    /// Closes the path's leaf if none of its children is open: what another thread is about to do, or what
+    /// nobody told an edge to a shared node.
+    pub fn close_exhausted(&self, path: &Path<'_>) {
+        let exhausted = |node: Node<'_>| {
+            let link = node.link();
+            link.state() == NodeState::Expanded && self.run(link).header.open() == 0
+        };
+        if path.leaf().is_some_and(exhausted) {
+            self.close(path);
+        }
+    }
+
     /// Marks the path's leaf as closed, and every node above it whose last open child this closes.
     fn close(&self, path: &Path<'_>) {
         let mut above = path.nodes.iter().rev();
@@ -313,7 +365,11 @@ impl Tree {
         loop {
             // Relaxed: the flag is its own message. A read-modify-write continues the release sequence
             // of `publish`, so whoever acquires the new word still sees the children whole.
-            node.slot.link.fetch_or(Link::CLOSED, Ordering::Relaxed);
+            let before = node.slot.link.fetch_or(Link::CLOSED, Ordering::Relaxed);
+            if Link(before).is_closed() {
+                // Another thread was first, and goes on above.
+                return;
+            }
             if self.avoid_exhausted {
                 // Relaxed: a descent that still comes here finds the flag.
                 node.slot.prior.store(f32::NAN.to_bits(), Ordering::Relaxed);
@@ -345,7 +401,7 @@ impl Tree {
             let (slot, id) = ((before >> 32) as u32, before as u32);
             assert!(slot < CAPACITY - count, "the tree's arena is full");
             if fits_one_chunk(slot, count + 1) {
-                self.slots.reserve(slot);
+                self.slots.reserve_zeroed(slot);
                 return (Address::of(slot), id);
             }
         }

@@ -8,7 +8,7 @@ use super::stats::StatsLayout;
 use crate::sync::Ordering;
 
 /// What a simulation that has not come back yet counts for at a node on its way, so that workers
-/// spread. Of no effect with one worker.
+/// spread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlight {
     /// Visits of value -1 (virtual loss), >= 0.
@@ -30,13 +30,75 @@ pub struct Pair {
     pub prior: f64x2,
 }
 
+/// A snapshot of one child. Simulations in flight are counted in.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Child {
+    /// N, as the denominator of Q.
+    pub visits: f64,
+    /// N, as the exploration term counts it.
+    pub explored: f64,
+    /// W: sum of the values backed up, each in [-1, 1].
+    pub value_sum: f64,
+    /// P(s, a), in [0, 1]; NaN for a child that may not be chosen.
+    pub prior: f64,
+}
+
+impl Child {
+    /// `Q = W / N`; None when it was never tried.
+    #[must_use]
+    pub fn q(&self) -> Option<f64> {
+        (self.visits > 0.0).then(|| self.value_sum / self.visits)
+    }
+
+    /// Whether it may not be chosen.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.prior.is_nan()
+    }
+
+    /// The prior; 0 for a child that may not be chosen.
+    #[must_use]
+    pub fn open_prior(&self) -> f64 {
+        if self.is_closed() { 0.0 } else { self.prior }
+    }
+}
+
+/// The statistics of a node from before a descent entered it, simulations in flight counted in.
+#[derive(Debug, Clone, Copy)]
+pub struct Entered {
+    pub(super) word: u64,
+    pub(super) layout: StatsLayout,
+    /// None where one descent at a time is under way.
+    pub(super) in_flight: Option<InFlight>,
+}
+
+impl Entered {
+    /// N, as the exploration term counts it.
+    #[inline(always)]
+    #[must_use]
+    pub fn visits(&self) -> f64 {
+        let (visits, in_flight) = self.layout.counts(self.word);
+        match self.in_flight {
+            // Nobody else would read the count in flight.
+            None => visits,
+            Some(counts) => visits + counts.explored * in_flight,
+        }
+    }
+
+    /// Q, the mean of the values backed up, losses in flight left out; 0 when there are none.
+    #[must_use]
+    pub fn q(&self) -> f64 {
+        self.layout.unpack(self.word).q()
+    }
+}
+
 /// The children of one node. Reading the same child twice may give statistics of two moments.
 #[derive(Clone, Copy)]
 pub struct Siblings<'t> {
     pub(super) slots: &'t [Slot],
     pub(super) first_id: u32,
     pub(super) layout: StatsLayout,
-    /// None where one thread alone is at work.
+    /// None where one descent at a time is under way.
     pub(super) in_flight: Option<InFlight>,
 }
 
@@ -61,6 +123,23 @@ impl<'t> Siblings<'t> {
             None => self.first_best(|pair| score(&self.settled(pair))),
             Some(counts) => self.first_best(|pair| score(&self.unsettled(pair, counts))),
         }
+    }
+
+    /// Each child's snapshot, in order.
+    pub fn children(&self) -> impl ExactSizeIterator<Item = Child> + '_ {
+        self.slots.iter().map(|slot| {
+            let pair = match self.in_flight {
+                None => self.settled([slot, slot]),
+                Some(counts) => self.unsettled([slot, slot], counts),
+            };
+            let first = |numbers: f64x2| numbers.to_array()[0];
+            Child {
+                visits: first(pair.visits),
+                explored: first(pair.explored),
+                value_sum: first(pair.value_sum),
+                prior: first(pair.prior),
+            }
+        })
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// All of a node that selection and backup touch; or, in front of each run of siblings, what they
 /// share. The siblings lie behind their header, so that a level costs two or three cache lines.
 #[derive(Debug, Default)]
+#[cfg_attr(not(espalier_loom), derive(zerocopy::FromZeros))]
 pub(super) struct Slot {
     /// Node: [`super::StatsLayout`]. Header: the number of siblings in the upper half, how many of
     /// them are open in the lower.

@@ -6,8 +6,8 @@ fn tree() -> Tree {
 
 fn tree_for(workers: usize, avoid_exhausted: bool) -> Tree {
     let layout = StatsLayout::new(100_000, 64).unwrap();
-    let in_flight = InFlight { loss: 1.0, explored: 1.0 };
-    Tree::new(&TreeConfig { layout, workers, in_flight, avoid_exhausted })
+    let in_flight = (workers > 1).then_some(InFlight { loss: 1.0, explored: 1.0 });
+    Tree::new(&TreeConfig { layout, in_flight, avoid_exhausted })
 }
 
 /// The path from the root through the children of these indices, with a simulation in flight.
@@ -31,8 +31,9 @@ fn expand(tree: &Tree, indices: &[usize], children: &[NewChild]) -> Vec<NodeId> 
     run.ids().collect()
 }
 
-const OPEN: NewChild = NewChild { prior: 0.5, end: None, value: None };
-const ENDED: NewChild = NewChild { prior: 0.25, end: Some(End::Closed), value: Some(-0.5) };
+const OPEN: NewChild = NewChild { prior: 0.5, end: None, value: None, shared: None };
+const ENDED: NewChild =
+    NewChild { prior: 0.25, end: Some(End::Closed), value: Some(-0.5), shared: None };
 
 #[test]
 fn children_are_published_whole() {

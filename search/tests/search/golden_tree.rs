@@ -1,7 +1,7 @@
 //! A tree small enough to be worked by hand.
 
 use espalier_search::testing::LetterGame;
-use espalier_search::{MctsConfig, StopReason, Terminal, TreeRecord, search_tree};
+use espalier_search::{Compatibility, MctsConfig, StopReason, Terminal, TreeRecord, search_tree};
 
 use crate::script::{Line, Script, problem};
 
@@ -14,22 +14,9 @@ const SCRIPT: &[Line] = &[
     ("ab", 0.8, &[("=", 0.6), ("c", 0.1)]),
 ];
 
-const CONFIG: MctsConfig = MctsConfig {
-    c_puct: 1.0,
-    samples: 2,
-    simulations: 4,
-    max_depth: 8,
-    temperature: 1.0,
-    remove_duplicate: false,
-    update_leaf_value: false,
-    normalise_prior: false,
-    positive_reward: 1.0,
-    negative_reward: -1.0,
-    virtual_loss: 1.0,
-    workers: 1,
-    answer_rule: espalier_search::AnswerRule::QValue,
-    dead_end: espalier_search::DeadEnd::Avoid,
-};
+fn config() -> MctsConfig {
+    MctsConfig { c_puct: 1.0, samples: 2, simulations: 4, ..MctsConfig::default() }
+}
 
 fn assert_node(tree: &TreeRecord, tag: &str, visits: u64, q: f64, value: Option<f64>) {
     let node = &tree.react[tag];
@@ -51,7 +38,7 @@ fn four_simulations_by_hand() {
     // -0.8
     let script = Script::new(SCRIPT);
     let game = LetterGame::default();
-    let tree = search_tree(&game, &script, &problem("ab"), &CONFIG, 7, true).unwrap();
+    let tree = search_tree(&game, &script, &problem("ab"), &config(), 7, true).unwrap();
     assert_eq!((tree.simulations, tree.stop), (4, StopReason::Simulations));
     assert_eq!((tree.evaluations, tree.tokens, tree.collisions), (4, 16, 0));
     let tags: Vec<&str> = tree.react.keys().map(String::as_str).collect();
@@ -80,7 +67,7 @@ fn at_inference_the_value_net_scores_answers() {
         [SCRIPT, &[("a=", 0.3, &[]), ("b=", -0.5, &[]), ("ab=", 0.9, &[])]].concat();
     let script = Script::new(&lines);
     let game = LetterGame::default();
-    let tree = search_tree(&game, &script, &problem("ab"), &CONFIG, 7, false).unwrap();
+    let tree = search_tree(&game, &script, &problem("ab"), &config(), 7, false).unwrap();
     // 2. a: W = 0.3 - 0.4. root N 3, W 0.1.
     // 3. a scores -0.05 + 0.5 * 1.732 / 3 = 0.239, b 0.433: b gets -0.5 - 1 + 0.6. root N 6, W
     //    -0.8.
@@ -101,7 +88,7 @@ fn at_inference_the_value_net_scores_answers() {
 
 #[test]
 fn leaf_values_are_backed_up_at_once() {
-    let config = MctsConfig { update_leaf_value: true, simulations: 2, ..CONFIG };
+    let config = MctsConfig { update_leaf_value: true, simulations: 2, ..config() };
     let script = Script::new(SCRIPT);
     let game = LetterGame::default();
     let tree = search_tree(&game, &script, &problem("ab"), &config, 7, true).unwrap();
@@ -120,7 +107,7 @@ fn what_the_model_cannot_read_ends_there() {
     let lines: &[Line] = &[SCRIPT[0], ("a", 0.0, &[("!", 0.5), ("!", 0.5)])];
     let script = Script::new(lines);
     let game = LetterGame::default();
-    let config = MctsConfig { simulations: 40, ..CONFIG };
+    let config = MctsConfig { simulations: 40, ..config() };
     let tree = search_tree(&game, &script, &problem("ab"), &config, 7, true).unwrap();
     assert_eq!((tree.simulations, tree.stop), (3, StopReason::Exhausted));
     assert_node(&tree, "0.1", 1, -1.0, Some(-1.0));
@@ -135,7 +122,7 @@ fn what_the_model_cannot_read_ends_there() {
 fn duplicates_merge_and_priors_normalise() {
     let script = Script::new(&[("", 0.0, &[("a", 0.5), (" a ", 0.4), ("b", 0.25)])]);
     let game = LetterGame::default();
-    let config = MctsConfig { samples: 3, simulations: 1, ..CONFIG };
+    let config = MctsConfig { samples: 3, simulations: 1, ..config() };
     let tree = |config| search_tree(&game, &script, &problem("ab"), &config, 7, true).unwrap();
     assert_eq!(tree(config.clone()).react.len(), 4);
     let merged = tree(MctsConfig { remove_duplicate: true, normalise_prior: true, ..config });
@@ -150,10 +137,44 @@ fn a_step_beyond_the_depth_is_invalid_unless_it_answers() {
     let script =
         Script::new(&[("", 0.0, &[("a", 0.5)]), ("a", 0.0, &[("=", 0.5), ("b", 0.5), ("b", 0.5)])]);
     let game = LetterGame::default();
-    let config = MctsConfig { samples: 3, max_depth: 1, simulations: 40, ..CONFIG };
+    let config = MctsConfig { samples: 3, max_depth: 1, simulations: 40, ..config() };
     let tree = search_tree(&game, &script, &problem("a"), &config, 7, true).unwrap();
     assert_eq!(tree.stop, StopReason::Exhausted);
     assert_eq!(tree.react["0.0.0"].correct, Some(true));
     let too_deep = Some(Terminal::Invalid("too many steps".to_owned()));
     assert_eq!(tree.react["0.0.1"].terminal, too_deep);
+}
+
+#[test]
+fn the_original_stops_at_a_dead_end_and_the_sane_search_goes_round_it() {
+    // Words of two letters end by themselves.
+    const SCRIPT: &[Line] = &[
+        ("", 0.2, &[("a", 0.9), ("b", 0.25)]),
+        ("a", 0.6, &[("b", 0.9), ("c", 0.5)]),
+        ("b", -0.2, &[("a", 0.5), ("d", 0.25)]),
+    ];
+    // 1. The root is expanded: a (P 0.9) and b (P 0.25), V = 0.2.              root N 1, W 0.2
+    // 2. sqrt 1: a scores 0.9, b 0.25. In a "ab" is right (+1) and "ac" wrong (-1), V = 0.6.
+    //                                                     a N 3, W 0.6; root N 4, W 0.8
+    // 3. sqrt 4 = 2: a scores 0.6 / 3 + 0.9 * 2 / 4 = 0.65, b 0.25 * 2 = 0.5. Everything below a has ended: the
+    //    original's search is over. The sane one knows a as exhausted and expands b: "ba" and "bd" are wrong,
+    //    V = -0.2.                                        b N 3, W -2.2; root N 7, W -1.4
+    // 4. The sane one has nothing left.
+    let game = LetterGame { length: Some(2) };
+    let grow = |compatibility| {
+        let config = MctsConfig { compatibility, ..config() };
+        search_tree(&game, &Script::new(SCRIPT), &problem("ab"), &config, 7, true).unwrap()
+    };
+    let original = grow(Compatibility::AlphaMath);
+    assert_eq!((original.simulations, original.stop), (2, StopReason::DeadEnd));
+    assert_node(&original, "0", 4, 0.2, Some(0.2));
+    assert_node(&original, "0.0", 3, 0.2, Some(0.6));
+    assert_node(&original, "0.0.0", 1, 1.0, Some(1.0));
+    assert_node(&original, "0.0.1", 1, -1.0, Some(-1.0));
+    assert_node(&original, "0.1", 0, 0.0, None);
+    assert_eq!(original.react.len(), 5);
+    let sane = grow(Compatibility::None);
+    assert_eq!((sane.simulations, sane.stop), (3, StopReason::Exhausted));
+    assert_node(&sane, "0", 7, -0.2, Some(0.2));
+    assert_node(&sane, "0.1", 3, -2.2 / 3.0, Some(-0.2));
 }

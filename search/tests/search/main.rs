@@ -2,7 +2,9 @@
 
 mod batching;
 mod decoding;
+mod features;
 mod golden_tree;
 mod harvest;
 mod invariants;
 mod script;
+mod transpositions;

@@ -155,6 +155,11 @@ impl Environment for Countdown {
         }
     }
 
+    /// The numbers that are left: how they came about does not matter.
+    fn state_key(&self, state: &State) -> Option<String> {
+        Some(moves::join(&state.numbers))
+    }
+
     /// The answer is the number reached; it is right when it is the problem's target.
     fn grade(&self, problem: &Problem, answer: &str) -> bool {
         match prompt::numbers_and_target(problem) {

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Outcome;
 use super::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
 
+/// Simulations that a thread takes on at a time: a count that all threads change for each would be one more contended line.
+const BLOCK: u64 = 64;
+
 /// Grows one tree with `threads` threads.
 ///
 /// # Panics
@@ -17,19 +20,28 @@ use super::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
 pub fn run(c_puct: f64, simulations: u64, threads: usize) -> Outcome {
     let layout = StatsLayout::new(simulations, 4 * threads as u64)
         .expect("the benchmark's sizes fit a statistics word");
-    let in_flight = InFlight { loss: 1.0, explored: 1.0 };
-    let tree =
-        Tree::new(&TreeConfig { layout, workers: threads, in_flight, avoid_exhausted: true });
+    let in_flight = (threads > 1).then_some(InFlight { loss: 1.0, explored: 1.0 });
+    let tree = Tree::new(&TreeConfig { layout, in_flight, avoid_exhausted: true });
     let positions: Chunked<AtomicU64> = Chunked::new();
-    positions.reserve(0);
+    positions.reserve_zeroed(0);
     positions.get(0).store(START.0, Ordering::Relaxed);
     let started = AtomicU64::new(0);
+    let steps = AtomicU64::new(0);
     let work = || {
-        let puct = Puct { c_puct };
+        let puct = Puct { c_puct, base: None };
         let mut path = Path::new();
-        while started.fetch_add(1, Ordering::Relaxed) < simulations {
-            simulate(&tree, &positions, &puct, &mut path);
+        let mut taken = 0;
+        loop {
+            let first = started.fetch_add(BLOCK, Ordering::Relaxed);
+            if first >= simulations {
+                break;
+            }
+            for _ in first..simulations.min(first + BLOCK) {
+                simulate(&tree, &positions, &puct, &mut path);
+                taken += path.depth() as u64;
+            }
         }
+        steps.fetch_add(taken, Ordering::Relaxed);
     };
     if threads == 1 {
         work();
@@ -41,7 +53,8 @@ pub fn run(c_puct: f64, simulations: u64, threads: usize) -> Outcome {
         });
     }
     let root_visits = tree.root().children(&tree).map(|child| child.stats(&tree).visits).collect();
-    Outcome { children: tree.len() as u64 - 1, root_visits }
+    let bytes_per_child = tree.bytes() as f64 / (tree.len() - 1) as f64;
+    Outcome { root_visits, steps: Some(steps.into_inner()), bytes_per_child }
 }
 
 /// One simulation.
@@ -71,10 +84,10 @@ fn simulate<'t>(tree: &'t Tree, positions: &Chunked<AtomicU64>, puct: &Puct, pat
 fn expand<'t>(tree: &'t Tree, positions: &Chunked<AtomicU64>, position: Position, path: &Path<'t>) {
     let end = (path.depth() + 1 == DEPTH).then_some(End::Revisited);
     let children: [NewChild; BRANCHING] =
-        position.priors().map(|prior| NewChild { prior, end, value: None });
+        position.priors().map(|prior| NewChild { end, ..NewChild::open(prior) });
     let run = tree.prepare(&children);
     for (choice, id) in run.ids().enumerate() {
-        positions.reserve(id.index());
+        positions.reserve_zeroed(id.index());
         // Relaxed: published with the run.
         positions.get(id.index()).store(position.after(choice).0, Ordering::Relaxed);
     }

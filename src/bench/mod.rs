@@ -1,12 +1,13 @@
 //! Timings for `espalier bench`.
 
+pub mod tree;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use espalier_search::testing::{HashedEvaluator, LetterGame};
-use espalier_search::{Evaluator, MctsConfig, Request, for_each_index, search_tree};
+use espalier_search::{Evaluator, Request, for_each_index};
 use espalier_training::{
     Checkpoint, Example, InferenceConfig, LocalEvaluator, StepMetrics, Tokenizer, TrainConfig,
 };
@@ -22,7 +23,7 @@ use crate::{problems, seed};
 pub struct Case {
     /// Names this form and its version.
     pub schema: &'static str,
-    /// `search`, `inference` or `training`.
+    /// `inference` or `training`.
     pub bench: &'static str,
     /// What was timed.
     pub case: String,
@@ -79,36 +80,6 @@ fn time(
         seconds_max: seconds[seconds.len() - 1],
         git_revision: env!("ESPALIER_GIT_REVISION"),
     })
-}
-
-/// Trees of a letter game with a hashed evaluator: what the search itself costs, texts and states included.
-///
-/// # Errors
-/// When a search fails.
-pub fn search(threads: usize, repetitions: usize) -> Result<Vec<Case>> {
-    let game = LetterGame { length: Some(10) };
-    let problem = LetterGame::problem("bench", "abcdefgh");
-    let evaluator = HashedEvaluator::new(1, ["a", "b", "c", "d", "e", "f", "g", "h"]);
-    let mut cases = Vec::new();
-    for threads in counts(threads) {
-        let small = MctsConfig { max_depth: 10, ..MctsConfig::default() };
-        let case = "400 trees of 40 simulations".to_owned();
-        cases.push(time("search", case, threads, "simulations", repetitions, || {
-            let simulations = std::sync::atomic::AtomicU64::new(0);
-            for_each_index(400, threads, |index| -> Result<()> {
-                let tree = search_tree(&game, &evaluator, &problem, &small, index as u64, true)?;
-                simulations.fetch_add(tree.simulations, std::sync::atomic::Ordering::Relaxed);
-                Ok(())
-            })?;
-            Ok(simulations.into_inner())
-        })?);
-        let large = MctsConfig { simulations: 20_000, workers: threads, ..small };
-        let case = "one tree of 20000 simulations".to_owned();
-        cases.push(time("search", case, threads, "simulations", repetitions, || {
-            Ok(search_tree(&game, &evaluator, &problem, &large, 1, true)?.simulations)
-        })?);
-    }
-    Ok(cases)
 }
 
 /// 1, and all that there are.

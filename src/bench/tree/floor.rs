@@ -22,11 +22,13 @@ pub fn run(c_puct: f64, simulations: u64) -> Outcome {
     let mut blocks = vec![block(START)];
     let mut positions = vec![START];
     // The first simulation expands the root.
+    let mut steps = 0;
     for simulation in 1..simulations {
-        simulate(&mut blocks, &mut positions, c_puct, simulation);
+        steps += simulate(&mut blocks, &mut positions, c_puct, simulation) as u64;
     }
     Outcome {
-        children: (blocks.len() * BRANCHING) as u64,
+        steps: Some(steps),
+        bytes_per_child: size_of::<Block>() as f64 / BRANCHING as f64,
         root_visits: blocks[0].visits.iter().map(|visits| u64::from(*visits)).collect(),
     }
 }
@@ -40,7 +42,13 @@ fn block(position: Position) -> Block {
     }
 }
 
-fn simulate(blocks: &mut Vec<Block>, positions: &mut Vec<Position>, c_puct: f64, simulation: u64) {
+/// One simulation; how many steps it took.
+fn simulate(
+    blocks: &mut Vec<Block>,
+    positions: &mut Vec<Position>,
+    c_puct: f64,
+    simulation: u64,
+) -> usize {
     let mut path = [(0, 0); DEPTH];
     let (mut at, mut depth) = (0, 0);
     let mut parent_visits = simulation as f64;
@@ -66,6 +74,7 @@ fn simulate(blocks: &mut Vec<Block>, positions: &mut Vec<Position>, c_puct: f64,
         blocks[at].visits[chosen] += 1;
         blocks[at].sums[chosen] += value;
     }
+    depth
 }
 
 #[inline]

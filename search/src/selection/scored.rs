@@ -1,0 +1,156 @@
+//! Q plus a bonus, with everything that engines add to it.
+
+use smallvec::SmallVec;
+
+use super::{FirstPlayUrgency, Rule, Widening, c_puct_at, uct_bonus};
+use crate::tree::{Child, Entered, Siblings};
+
+/// `Q' + bonus`, highest first, lowest index first among equals. `Q'` is the mean value, for an untried child the
+/// first-play urgency, both normalised if so set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// The exploration term.
+    pub bonus: Bonus,
+    /// Q of an untried child.
+    pub first_play_urgency: FirstPlayUrgency,
+    /// Whether Q is mapped onto [0, 1], from the least to the greatest among siblings and their parent (as
+    /// MuZero does over a whole tree, arXiv 1911.08265 eq. 5, and mctx over siblings).
+    pub normalise_q: bool,
+    /// Which children are looked at; all when None.
+    pub widening: Option<Widening>,
+}
+
+/// The exploration term.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bonus {
+    /// `c(N_parent) P sqrt(N_parent) / (1 + N)`.
+    Puct {
+        /// Weight, >= 0.
+        c_puct: f64,
+        /// See [`c_puct_at`].
+        base: Option<f64>,
+    },
+    /// See [`uct_bonus`].
+    Uct {
+        /// Weight, >= 0.
+        c: f64,
+    },
+}
+
+/// Snapshots of siblings, without an allocation where they are few.
+pub(super) type Children = SmallVec<[Child; 16]>;
+
+impl Scored {
+    /// The scores of a node's children; NaN for those that may not be chosen or are not looked at.
+    #[must_use]
+    pub fn scores(&self, parent_visits: f64, parent_q: f64, children: &[Child]) -> Vec<f64> {
+        let tried = children.iter().filter(|child| child.visits > 0.0);
+        let untried_q = self.first_play_urgency.q(parent_q, tried.map(Child::open_prior).sum());
+        let mut q: Vec<f64> = children.iter().map(|child| child.q().unwrap_or(untried_q)).collect();
+        if self.normalise_q {
+            normalise(&mut q, parent_q);
+        }
+        let bonus = |child: &Child| match self.bonus {
+            Bonus::Puct { c_puct, base } => {
+                let c = c_puct_at(c_puct, base, parent_visits);
+                c * child.prior * parent_visits.sqrt() / (1.0 + child.explored)
+            }
+            // A closed child's prior is NaN, and so is then its score.
+            Bonus::Uct { c } => uct_bonus(c, parent_visits, child.explored) + 0.0 * child.prior,
+        };
+        for (score, child) in q.iter_mut().zip(children) {
+            *score += bonus(child);
+        }
+        if let Some(widening) = self.widening {
+            for (score, considered) in
+                q.iter_mut().zip(widening.considered(parent_visits, children))
+            {
+                if !considered {
+                    *score = f64::NAN;
+                }
+            }
+        }
+        q
+    }
+}
+
+impl Rule for Scored {
+    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+        let children: Children = siblings.children().collect();
+        first_highest(self.scores(parent.visits(), parent.q(), &children))
+    }
+}
+
+/// The index of the highest score, the first of equals; NaN never wins.
+pub(super) fn first_highest(scores: impl IntoIterator<Item = f64>) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (index, score) in scores.into_iter().enumerate() {
+        if !score.is_nan() && best.is_none_or(|(_, highest)| score > highest) {
+            best = Some((index, score));
+        }
+    }
+    best.map(|(index, _)| index)
+}
+
+/// Maps values onto [0, 1] from the least to the greatest of them and `parent`; all 0 when those are one.
+fn normalise(q: &mut [f64], parent: f64) {
+    let low = q.iter().copied().fold(parent, f64::min);
+    let high = q.iter().copied().fold(parent, f64::max);
+    let width = (high - low).max(1e-8);
+    for q in q {
+        *q = (*q - low) / width;
+    }
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+
+    const PUCT: Scored = Scored {
+        bonus: Bonus::Puct { c_puct: 1.5, base: None },
+        first_play_urgency: FirstPlayUrgency::Constant(0.0),
+        normalise_q: false,
+        widening: None,
+    };
+
+    fn child(visits: f64, value_sum: f64, prior: f64) -> Child {
+        Child { visits, explored: visits, value_sum, prior }
+    }
+
+    #[test]
+    fn the_parts_add_up() {
+        let children = [child(3.0, 1.5, 0.4), child(0.0, 0.0, 0.2), child(9.0, 9.0, f64::NAN)];
+        // 0.5 + 1.5 * 0.4 * 4 / 4, and 1.5 * 0.2 * 4.
+        let plain = PUCT.scores(16.0, 0.25, &children);
+        assert!((plain[0] - 1.1).abs() < 1e-14 && (plain[1] - 1.2).abs() < 1e-14);
+        assert!(plain[2].is_nan());
+        // The untried child: 0.25 - 0.5 sqrt(0.4) + 1.2.
+        let urgency = FirstPlayUrgency::BelowParent(0.5);
+        let reduced = Scored { first_play_urgency: urgency, ..PUCT };
+        let reduced = reduced.scores(16.0, 0.25, &children);
+        assert!((reduced[1] - (1.45 - 0.5 * 0.4_f64.sqrt())).abs() < 1e-14);
+        // Q from 0 (untried) over 0.25 (parent) and 0.5 to 1 (closed): 0.5 stays 0.5.
+        let normalised = Scored { normalise_q: true, ..PUCT }.scores(16.0, 0.25, &children);
+        assert!((normalised[0] - 1.1).abs() < 1e-14 && (normalised[1] - 1.2).abs() < 1e-14);
+    }
+
+    #[test]
+    fn widening_hides_and_uct_ignores_priors() {
+        let children = [child(3.0, 1.5, 0.1), child(3.0, 1.5, 0.6), child(1.0, 0.5, f64::NAN)];
+        let narrow = Widening { coefficient: 1.0, exponent: 0.0 };
+        let scores = Scored { widening: Some(narrow), ..PUCT }.scores(16.0, 0.0, &children);
+        assert!(scores[0].is_nan() && !scores[1].is_nan());
+        let uct = Scored { bonus: Bonus::Uct { c: 1.0 }, ..PUCT };
+        let scores = uct.scores(7.0, 0.0, &children);
+        assert_eq!(scores[0], scores[1]);
+        assert!((scores[0] - (0.5 + (7.0_f64.ln() / 3.0).sqrt())).abs() < 1e-14);
+        assert!(scores[2].is_nan());
+    }
+
+    #[test]
+    fn the_highest_score_wins_and_the_first_of_equals() {
+        assert_eq!(first_highest([f64::NAN, 0.5, 1.0, 1.0]), Some(2));
+        assert_eq!(first_highest([f64::NAN, f64::INFINITY]), Some(1));
+        assert_eq!(first_highest([f64::NAN]), None);
+    }
+}

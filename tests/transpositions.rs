@@ -1,0 +1,59 @@
+//! Countdown states that several ways lead to.
+
+use std::collections::BTreeSet;
+
+use espalier::environment::countdown::{Countdown, legal_moves, parse_problem};
+use espalier_search::{
+    Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal, Request, StopReason, Terminal,
+    TreeRecord, search_tree,
+};
+
+/// Proposes every legal move, all equally likely.
+struct EveryMove;
+
+impl Evaluator for EveryMove {
+    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        let answer = |request: &Request| {
+            let context = request.context.trim_end();
+            let numbers = context.rsplit(['|', ':']).next().unwrap();
+            let numbers: Vec<u64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+            let moves = legal_moves(&numbers);
+            let proposal = |index: usize| {
+                // Where fewer are legal than samples are asked for, the last one is proposed again.
+                let (chosen, _) = &moves[index.min(moves.len() - 1)];
+                Proposal { action: chosen.to_string(), log_prob: -2.0, tokens: 2 }
+            };
+            Ok(Evaluation { proposals: (0..request.samples).map(proposal).collect(), value: 0.0 })
+        };
+        requests.iter().map(answer).collect()
+    }
+}
+
+fn answers(tree: &TreeRecord) -> BTreeSet<String> {
+    let answer = |terminal: &Terminal| match terminal {
+        Terminal::Answer(answer) => Some(answer.clone()),
+        Terminal::Invalid(_) => None,
+    };
+    tree.react.values().filter_map(|node| answer(node.terminal.as_ref()?)).collect()
+}
+
+#[test]
+fn shared_states_save_evaluations_and_lose_no_answer() {
+    let problem = parse_problem("24: 2 3 4 6").unwrap();
+    let grow = |transpositions| {
+        let config = MctsConfig {
+            samples: 60,
+            simulations: 100_000,
+            remove_duplicate: true,
+            transpositions,
+            ..MctsConfig::default()
+        };
+        search_tree(&Countdown::default(), &EveryMove, &problem, &config, 1, true).unwrap()
+    };
+    let (apart, shared) = (grow(false), grow(true));
+    assert_eq!((apart.stop, shared.stop), (StopReason::Exhausted, StopReason::Exhausted));
+    assert_eq!(answers(&apart), answers(&shared));
+    assert!(answers(&apart).contains("24"));
+    let (many, few) = (apart.evaluations, shared.evaluations);
+    assert!(2 * few < many, "{few} evaluations instead of {many}");
+}
