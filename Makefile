@@ -2,6 +2,7 @@
 # make test         set-up, formatting, lints, and every test
 # make results      the README's full table: three seeds, resumable
 # make bench        criterion benchmarks
+# make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
 # make clean        removes what was built (not libtorch and not runs)
 
 SHELL := /bin/sh
@@ -17,7 +18,7 @@ CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
 
-.PHONY: quickstart test build set-up results bench clean
+.PHONY: quickstart test build set-up results bench check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
@@ -32,6 +33,12 @@ test: set-up
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --locked --workspace
+	search/checks/loom.sh
+
+check-concurrency:
+	search/checks/loom.sh
+	search/checks/tsan.sh
+	search/checks/miri.sh
 
 bench: build
 	$(CARGO) bench --locked --workspace
