@@ -1,4 +1,4 @@
-# make quickstart   set-up, build, and the main job: a net teaches itself countdown (about nine minutes on two cores)
+# make quickstart   set-up, build, and the main job: a net teaches itself countdown (nine to twelve minutes on two cores)
 # make test         set-up, formatting, lints, and every test
 # make results      the README's full table: three seeds, resumable
 # make bench        criterion benchmarks
