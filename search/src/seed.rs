@@ -10,6 +10,16 @@ pub fn derive_seed(seed: u64, stream: u64) -> u64 {
     mix(mix(seed).wrapping_add(stream.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
+/// Streams of a search's seed beside those of its leaves, whose ids have 32 bits.
+pub(crate) mod stream {
+    /// Noise on the root's priors.
+    pub(crate) const NOISE: u64 = 1 << 32;
+    /// Noise of sequential halving.
+    pub(crate) const GUMBEL: u64 = (1 << 32) + 1;
+    /// The first of several roots; the others follow.
+    pub(crate) const ROOTS: u64 = 1 << 33;
+}
+
 /// SplitMix64: one step of the state and its finaliser. A bijection of `u64`.
 pub(crate) fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

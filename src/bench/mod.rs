@@ -63,23 +63,31 @@ fn time(
         units = work()?;
         seconds.push(start.elapsed().as_secs_f64());
     }
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2];
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let [fastest, median, slowest] = spread(seconds);
     Ok(Case {
         schema: "espalier.bench/1",
         bench,
         case,
         threads,
-        oversubscribed: threads > cores,
+        oversubscribed: oversubscribed(threads),
         work: units,
         per_second: units as f64 / median,
         unit,
         seconds: median,
-        seconds_min: seconds[0],
-        seconds_max: seconds[seconds.len() - 1],
+        seconds_min: fastest,
+        seconds_max: slowest,
         git_revision: env!("ESPALIER_GIT_REVISION"),
     })
+}
+
+/// The least, the median and the greatest of at least one time.
+fn spread(mut times: Vec<f64>) -> [f64; 3] {
+    times.sort_by(f64::total_cmp);
+    [times[0], times[times.len() / 2], times[times.len() - 1]]
+}
+
+fn oversubscribed(threads: usize) -> bool {
+    threads > std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// 1, and all that there are.

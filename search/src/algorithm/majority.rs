@@ -3,6 +3,7 @@
 use super::outcome::{Candidate, Outcome};
 use super::rollout::sample_paths;
 use crate::guard::CheckedEvaluator;
+use crate::selection::first_best;
 use crate::{DecodeConfig, Environment, SearchError};
 
 /// Answers are equal when their trimmed texts are: the environment's [`crate::Terminal::Answer`] is
@@ -27,7 +28,7 @@ pub(super) fn decode<E: Environment>(
         score: votes(answer) as f64 / k as f64,
     });
     let candidates: Vec<Candidate> = candidates.collect();
-    let Some(winner) = super::first_best(candidates.iter().map(|candidate| candidate.score)) else {
+    let Some(winner) = first_best(candidates.iter().map(|candidate| candidate.score)) else {
         return Ok(Outcome::default());
     };
     Ok(Outcome {

@@ -1,6 +1,7 @@
 //! `mcts:N`: a tree without ground truth, then a walk down it.
 
 use super::outcome::{Candidate, Outcome, SolutionStep};
+use crate::selection::first_best;
 use crate::{
     AnswerRule, DecodeConfig, Environment, Evaluator, NodeRecord, Problem, SearchError, Terminal,
     TreeRecord, search_tree,
@@ -66,8 +67,7 @@ pub fn best_path(record: &TreeRecord, rule: AnswerRule) -> Vec<(String, &NodeRec
         let tag = path.last().map_or(TreeRecord::ROOT, |(tag, _)| tag);
         let mut children: Vec<(String, &NodeRecord)> =
             record.children(tag).filter(|(child, _)| leads.contains(child.as_str())).collect();
-        let Some(best) = super::first_best(children.iter().map(|(_, node)| score(node, rule)))
-        else {
+        let Some(best) = first_best(children.iter().map(|(_, node)| score(node, rule))) else {
             return path;
         };
         path.push(children.swap_remove(best));

@@ -51,14 +51,3 @@ pub fn decode<E: Environment>(
     let outcome = catch_panic(answer).map_err(SearchError::Environment)??;
     Ok(Outcome { tokens: evaluator.tokens(), evaluations: evaluator.evaluations(), ..outcome })
 }
-
-/// Index of the highest score, the first of equals; None when there are none.
-fn first_best(scores: impl Iterator<Item = f64>) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, score) in scores.enumerate() {
-        if best.is_none_or(|(_, highest)| score > highest) {
-            best = Some((index, score));
-        }
-    }
-    best.map(|(index, _)| index)
-}

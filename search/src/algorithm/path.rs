@@ -1,6 +1,7 @@
 //! A partial solution outside a tree.
 
-use crate::algorithm::{Candidate, Outcome, SolutionStep, first_best};
+use crate::algorithm::{Candidate, Outcome, SolutionStep};
+use crate::selection::first_best;
 use crate::{Environment, Proposal, Request, Terminal};
 
 /// The steps taken so far and where they led.

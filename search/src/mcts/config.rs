@@ -153,9 +153,9 @@ impl MctsConfig {
         check(in_range(self.positive_reward), "positive_reward", &self.positive_reward, reward)?;
         check(in_range(self.negative_reward), "negative_reward", &self.negative_reward, reward)?;
         check(not_negative(self.virtual_loss), "virtual_loss", &self.virtual_loss, at_least_0)?;
-        for (field, count) in
-            [("workers", self.workers), ("leaf_batch", self.leaf_batch), ("roots", self.roots)]
-        {
+        let parallel =
+            [("workers", self.workers), ("leaf_batch", self.leaf_batch), ("roots", self.roots)];
+        for (field, count) in parallel {
             check((1..=1024).contains(&count), field, &count, "must be in 1 ..= 1024")?;
         }
         let enough = self.simulations >= self.roots as u64;
@@ -167,8 +167,6 @@ impl MctsConfig {
         self.stop.validate()?;
         if self.compatibility == Compatibility::AlphaMath {
             let alone = "must be 1 with compatibility = \"alphamath\", whose search has one worker";
-            let parallel =
-                [("workers", self.workers), ("leaf_batch", self.leaf_batch), ("roots", self.roots)];
             for (field, count) in parallel {
                 check(count == 1, field, &count, alone)?;
             }

@@ -3,18 +3,16 @@
 
 use super::search::Search;
 use super::step_data::StepData;
-use crate::seed::derive_seed;
+use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
 use crate::sync::{OnceLock, Ordering};
-use crate::tree::{End, NewChild, NodeId, Path};
+use crate::tree::{End, NewChild, Node, NodeId, Path};
 use crate::{Environment, Evaluation, Request, SearchError, Terminal};
 
 /// Why a step beyond [`crate::MctsConfig::max_depth`] ended its path.
 const TOO_MANY_STEPS: &str = "too many steps";
 /// Why a state that the model cannot read ended its path.
 pub(crate) const CONTEXT_TOO_LONG: &str = "context too long";
-/// Streams of a search's seed beside those of its leaves, whose ids have 32 bits.
-const NOISE_STREAM: u64 = 1 << 32;
 
 /// Children that nobody sees yet.
 pub(super) struct Draft<S> {
@@ -100,13 +98,14 @@ impl<E: Environment> Search<'_, E> {
 
     /// Publishes the children and backs up: each child that already has a value, then the expanded
     /// node's.
-    pub(super) fn commit(&self, path: &Path<'_>, leaf: NodeId, mut draft: Draft<E::State>) {
+    pub(super) fn commit(&self, path: &Path<'_>, mut draft: Draft<E::State>) {
+        let leaf = leaf_of(path);
         draft.children.iter_mut().for_each(|child| self.share(child));
         let mut new: Vec<NewChild> =
             draft.children.iter().map(|child| self.new_child(child)).collect();
         if let Some(noise) = self.config.selection.root_noise.filter(|_| leaf == NodeId::ROOT) {
             let mut priors: Vec<f32> = new.iter().map(|child| child.prior).collect();
-            mix_noise(&noise, &mut priors, derive_seed(self.seed, NOISE_STREAM));
+            mix_noise(&noise, &mut priors, derive_seed(self.seed, stream::NOISE));
             new.iter_mut().zip(priors).for_each(|(child, prior)| child.prior = prior);
         }
         let mut values: Vec<f64> = new.iter().filter_map(|child| child.value).collect();
@@ -180,8 +179,8 @@ impl<E: Environment> Search<'_, E> {
     }
 
     /// Ends a path whose context the model cannot read.
-    pub(super) fn end_unreadable(&self, path: &Path<'_>, leaf: NodeId) {
-        let data = self.data(leaf);
+    pub(super) fn end_unreadable(&self, path: &Path<'_>) {
+        let data = self.data(leaf_of(path));
         // The claim makes this thread the only one to set either; a value from `update_leaf_value`
         // may stand.
         _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
@@ -208,6 +207,11 @@ impl<E: Environment> Search<'_, E> {
             (Terminal::Answer(_) | Terminal::Invalid(_), _) => Some(self.config.negative_reward),
         }
     }
+}
+
+/// The id of a path's leaf.
+pub(super) fn leaf_of(path: &Path<'_>) -> NodeId {
+    path.leaf().map_or(NodeId::ROOT, Node::id)
 }
 
 /// Ends a path at `depth` steps when that is more than `max_depth` and it has not ended by itself.

@@ -21,7 +21,7 @@ pub use descend::{Descent, descend};
 pub(crate) use expand::CONTEXT_TOO_LONG;
 pub use stop::StopConfig;
 
-use crate::seed::derive_seed;
+use crate::seed::{derive_seed, stream};
 use crate::snapshot::TreeRecord;
 use crate::sync::OnceLock;
 use crate::{Environment, Evaluator, Problem, SearchError, for_each_index};
@@ -86,7 +86,7 @@ fn search_roots<E: Environment>(
         let part = config.simulations + (config.roots - 1 - index) as u64;
         let simulations = part / config.roots as u64;
         let config = MctsConfig { simulations, roots: 1, ..config.clone() };
-        let seed = derive_seed(seed, ROOTS_STREAM + index as u64);
+        let seed = derive_seed(seed, stream::ROOTS + index as u64);
         let tree = search_tree(environment, evaluator, problem, &config, seed, ground_truth)?;
         _ = trees[index].set(tree);
         Ok(())
@@ -95,9 +95,6 @@ fn search_roots<E: Environment>(
     let merged = merge::merge(trees).map(|tree| TreeRecord { seed, ..tree });
     Ok(merged.expect("there is at least one root, and each grew a tree"))
 }
-
-/// Streams of a search's seed beside those of its leaves, whose ids have 32 bits.
-const ROOTS_STREAM: u64 = 1 << 33;
 
 #[cfg(all(test, not(espalier_loom)))]
 mod tests;

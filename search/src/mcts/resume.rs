@@ -4,7 +4,7 @@
 //! up again along its path. Sums are then those that one longer search would have, whatever fixed-point layout either
 //! has, and a record that does not come from these settings shows in its visits.
 
-use super::expand::{CONTEXT_TOO_LONG, Draft};
+use super::expand::{CONTEXT_TOO_LONG, Draft, leaf_of};
 use super::search::Search;
 use super::step_data::StepData;
 use crate::sync::{OnceLock, Ordering};
@@ -21,15 +21,14 @@ impl<E: Environment> Search<'_, E> {
         let expanded = record.react.keys().filter_map(|tag| tag.strip_suffix(".0"));
         for tag in expanded {
             let path = self.claimed_path(tag)?;
-            let leaf = path.leaf().map_or(NodeId::ROOT, Node::id);
-            let draft = self.recorded_draft(record, tag, leaf)?;
-            self.commit(&path, leaf, draft);
+            let draft = self.recorded_draft(record, tag, leaf_of(&path))?;
+            self.commit(&path, draft);
             regrown += 1;
         }
         for (tag, node) in &record.react {
             if self.ended_late(node) && self.node(tag)?.state() == NodeState::Unexpanded {
                 let path = self.claimed_path(tag)?;
-                self.end_unreadable(&path, path.leaf().map_or(NodeId::ROOT, Node::id));
+                self.end_unreadable(&path);
                 regrown += 1;
             }
         }

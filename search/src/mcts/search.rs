@@ -6,20 +6,18 @@ use dashmap::DashMap;
 
 use super::config::{Compatibility, MAX_DESCENTS, MctsConfig};
 use super::descend::{Descent, descend};
+use super::expand::leaf_of;
 use super::progress::Progress;
 use super::step_data::StepData;
 use super::stop::{Status, StopRule};
 use crate::guard::{CheckedEvaluator, catch_panic};
-use crate::seed::derive_seed;
+use crate::seed::{derive_seed, stream};
 use crate::selection::gumbel::{GumbelInterior, GumbelRoot};
 use crate::selection::{Bonus, Puct, Rule, RuleName, Scored};
 use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, OnceLock, Ordering};
 use crate::tree::{Chunked, Node, NodeId, Path, SharedNode, Tree};
 use crate::{ConfigError, Environment, Evaluator, Problem, SearchError};
-
-/// Stream of a search's seed beside those of its leaves, whose ids have 32 bits.
-const GUMBEL_STREAM: u64 = (1 << 32) + 1;
 
 /// What the workers of one tree share.
 pub(super) struct Search<'a, E: Environment> {
@@ -32,7 +30,7 @@ pub(super) struct Search<'a, E: Environment> {
     pub(super) ground_truth: bool,
     pub(super) tree: Tree,
     cold: Chunked<OnceLock<StepData<E::State>>>,
-    /// Heap bytes of the cold side.
+    /// Heap bytes of the cold side; counted where they are limited.
     cold_bytes: AtomicU64,
     /// The nodes of states by depth and key, where states share nodes.
     pub(super) states: Option<DashMap<(usize, String), SharedNode>>,
@@ -78,7 +76,7 @@ impl<'a, E: Environment> Search<'a, E> {
             gumbel_root: GumbelRoot::new(
                 config.selection.gumbel,
                 config.simulations,
-                derive_seed(seed, GUMBEL_STREAM),
+                derive_seed(seed, stream::GUMBEL),
             ),
             begun: Instant::now(),
             stop_rules: config.stop.rules(),
@@ -156,11 +154,13 @@ impl<'a, E: Environment> Search<'a, E> {
 
     /// Writes the cold side of a node that is not published yet.
     pub(super) fn insert(&self, id: NodeId, data: StepData<E::State>) {
-        let text = data.action.len() + data.observation.len();
-        let context = self.environment.context(&data.state).len();
-        let bytes = size_of::<OnceLock<StepData<E::State>>>() + text + context;
-        // Relaxed: a count.
-        self.cold_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.config.stop.memory_mib.is_some() {
+            let text = data.action.len() + data.observation.len();
+            let context = self.environment.context(&data.state).len();
+            let bytes = size_of::<OnceLock<StepData<E::State>>>() + text + context;
+            // Relaxed: a count.
+            self.cold_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
         self.cold.reserve(id.index());
         let fresh = self.cold.get(id.index()).set(data);
         debug_assert!(fresh.is_ok(), "an id is handed out once");
@@ -305,17 +305,16 @@ impl<'a, E: Environment> Search<'a, E> {
     /// Evaluates the paths' claimed leaves in one batch, expands them and backs up; `done` counts those that
     /// are finished. On an error the tree is as if the others had not been begun.
     fn simulate(&self, paths: &[Path<'_>], done: &mut usize) -> Result<(), SearchError> {
-        let leaf = |path: &Path<'_>| path.leaf().map_or(NodeId::ROOT, Node::id);
-        let requests: Vec<_> = paths.iter().map(|path| self.request(leaf(path))).collect();
+        let requests: Vec<_> = paths.iter().map(|path| self.request(leaf_of(path))).collect();
         let answers = self.evaluator.ask(&requests)?;
         for (path, answer) in paths.iter().zip(answers) {
             match answer {
                 Some(evaluation) => {
-                    let draft = self.draft(leaf(path), evaluation);
+                    let draft = self.draft(leaf_of(path), evaluation);
                     self.score(&draft)?;
-                    self.commit(path, leaf(path), draft);
+                    self.commit(path, draft);
                 }
-                None => self.end_unreadable(path, leaf(path)),
+                None => self.end_unreadable(path),
             }
             *done += 1;
             // Relaxed: a counter (see `completed`).

@@ -3,6 +3,7 @@
 use super::config::AnswerRule;
 use super::search::Search;
 use crate::Environment;
+use crate::selection::first_best;
 use crate::sync::Ordering;
 use crate::tree::Node;
 
@@ -40,13 +41,9 @@ impl<E: Environment> Search<'_, E> {
         let leads = |child: Node<'_>| {
             self.data(child.id()).answered.load(Ordering::Relaxed) && self.owns_steps(child)
         };
-        let mut best: Option<usize> = None;
-        for (index, (child, score)) in children.iter().enumerate() {
-            if leads(*child) && best.is_none_or(|best| score.now > children[best].1.now) {
-                best = Some(index);
-            }
-        }
-        let best = best?;
+        let now =
+            |(child, score): &(Node<'t>, Score)| if leads(*child) { score.now } else { f64::NAN };
+        let best = first_best(children.iter().map(now))?;
         let low = children[best].1.low;
         let beaten = |(index, (child, score)): (usize, &(Node<'t>, Score))| {
             index == best

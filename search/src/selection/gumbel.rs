@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gumbel};
 use serde::{Deserialize, Serialize};
 
-use super::Rule;
-use super::scored::{Children, first_highest};
+use super::scored::Children;
+use super::{Rule, first_best};
 use crate::ConfigError;
 use crate::sync::{AtomicU64, OnceLock, Ordering};
 use crate::tree::{Child, Entered, Siblings};
@@ -103,7 +103,7 @@ impl GumbelInterior {
 impl Rule for GumbelInterior {
     fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
-        first_highest(self.scores(parent.q(), &children))
+        first_best(self.scores(parent.q(), &children))
     }
 }
 
@@ -164,7 +164,7 @@ impl Rule for GumbelRoot {
             let fits = |(index, score): (usize, &f64)| {
                 if descents[index] == count { *score } else { f64::NAN }
             };
-            first_highest(scores.iter().enumerate().map(fits))
+            first_best(scores.iter().enumerate().map(fits))
         };
         // A child of the schedule may be exhausted: its turns go to the open ones with fewest.
         let open = || scores.iter().zip(&descents).filter(|(score, _)| !score.is_nan());
@@ -229,6 +229,6 @@ mod tests {
         let share = 1.0 / (1.0 + (logits[0] - logits[1]).exp());
         assert!((scores[1] - share).abs() < 1e-12);
         assert!((scores[0] - (1.0 - share - 0.5)).abs() < 1e-12);
-        assert_eq!(first_highest(scores), Some(1));
+        assert_eq!(first_best(scores), Some(1));
     }
 }

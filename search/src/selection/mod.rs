@@ -29,3 +29,26 @@ pub trait Rule: Sync {
     /// parent had before this descent.
     fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize>;
 }
+
+/// The index of the highest score, the first of equals; NaN never wins.
+pub(crate) fn first_best(scores: impl IntoIterator<Item = f64>) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (index, score) in scores.into_iter().enumerate() {
+        if !score.is_nan() && best.is_none_or(|(_, highest)| score > highest) {
+            best = Some((index, score));
+        }
+    }
+    best.map(|(index, _)| index)
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_score_wins_and_the_first_of_equals() {
+        assert_eq!(first_best([f64::NAN, 0.5, 1.0, 1.0]), Some(2));
+        assert_eq!(first_best([f64::NAN, f64::INFINITY]), Some(1));
+        assert_eq!(first_best([f64::NAN]), None);
+    }
+}

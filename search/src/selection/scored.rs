@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{FirstPlayUrgency, Rule, Widening, c_puct_at, uct_bonus};
+use super::{FirstPlayUrgency, Rule, Widening, c_puct_at, first_best, uct_bonus};
 use crate::tree::{Child, Entered, Siblings};
 
 /// `Q' + bonus`, highest first, lowest index first among equals. `Q'` is the mean value, for an untried child the
@@ -77,19 +77,8 @@ impl Scored {
 impl Rule for Scored {
     fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
-        first_highest(self.scores(parent.visits(), parent.q(), &children))
+        first_best(self.scores(parent.visits(), parent.q(), &children))
     }
-}
-
-/// The index of the highest score, the first of equals; NaN never wins.
-pub(super) fn first_highest(scores: impl IntoIterator<Item = f64>) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, score) in scores.into_iter().enumerate() {
-        if !score.is_nan() && best.is_none_or(|(_, highest)| score > highest) {
-            best = Some((index, score));
-        }
-    }
-    best.map(|(index, _)| index)
 }
 
 /// Maps values onto [0, 1] from the least to the greatest of them and `parent`; all 0 when those are one.
@@ -145,12 +134,5 @@ mod tests {
         assert_eq!(scores[0], scores[1]);
         assert!((scores[0] - (0.5 + (7.0_f64.ln() / 3.0).sqrt())).abs() < 1e-14);
         assert!(scores[2].is_nan());
-    }
-
-    #[test]
-    fn the_highest_score_wins_and_the_first_of_equals() {
-        assert_eq!(first_highest([f64::NAN, 0.5, 1.0, 1.0]), Some(2));
-        assert_eq!(first_highest([f64::NAN, f64::INFINITY]), Some(1));
-        assert_eq!(first_highest([f64::NAN]), None);
     }
 }

@@ -347,10 +347,8 @@ impl Tree {
     /// Closes the path's leaf if none of its children is open: what another thread is about to do, or what
     /// nobody told an edge to a shared node.
     pub fn close_exhausted(&self, path: &Path<'_>) {
-        let exhausted = |node: Node<'_>| {
-            let link = node.link();
-            link.state() == NodeState::Expanded && self.run(link).header.open() == 0
-        };
+        let exhausted =
+            |node: Node<'_>| node.state() == NodeState::Expanded && node.open_children(self) == 0;
         if path.leaf().is_some_and(exhausted) {
             self.close(path);
         }

@@ -136,12 +136,10 @@ fn in_a_process(case: usize, threads: usize, simulations: u64) -> Result<Repetit
 fn row(case: &Case, repetitions: Vec<Repetition>) -> Option<Row> {
     let per_simulation =
         |repetition: &Repetition| repetition.nanoseconds / repetition.simulations.max(1) as f64;
-    let mut times: Vec<f64> = repetitions.iter().map(per_simulation).collect();
-    times.sort_by(f64::total_cmp);
-    let median = times[times.len() / 2];
+    let [fastest, median, slowest] =
+        super::spread(repetitions.iter().map(per_simulation).collect());
     let Repetition { simulations, outcome, .. } = repetitions.into_iter().next()?;
     let steps = outcome.as_ref().and_then(|outcome| outcome.steps);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Some(Row {
         schema: "espalier.bench.search/1",
         engine: case.engine,
@@ -150,12 +148,12 @@ fn row(case: &Case, repetitions: Vec<Repetition>) -> Option<Row> {
         shared: case.shared,
         simulations,
         ns_per_simulation: median,
-        ns_min: times[0],
-        ns_max: times[times.len() - 1],
+        ns_min: fastest,
+        ns_max: slowest,
         simulations_per_second: 1e9 / median,
         mean_path: steps.map(|steps| steps as f64 / simulations as f64),
         bytes_per_child: outcome.map(|outcome| outcome.bytes_per_child),
-        oversubscribed: case.threads > cores,
+        oversubscribed: super::oversubscribed(case.threads),
         git_revision: env!("ESPALIER_GIT_REVISION"),
     })
 }
