@@ -71,7 +71,6 @@
 #![warn(clippy::print_stdout)]
 
 mod algorithm;
-mod batcher;
 mod environment;
 mod error;
 mod evaluator;
@@ -90,7 +89,6 @@ pub mod tree;
 pub use algorithm::{
     Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, best_path, decode,
 };
-pub use batcher::{BatchStats, Batcher, BatcherConfig, serve};
 pub use environment::{Environment, Problem, ProblemError, Terminal, Transition};
 pub use error::{ConfigError, SearchError};
 pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};

@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{Evaluator, Request, for_each_index};
-use espalier_training::{
-    Checkpoint, Example, InferenceConfig, LocalEvaluator, StepMetrics, Tokenizer, TrainConfig,
-};
+use espalier_training::{Checkpoint, Example, LocalEvaluator, StepMetrics, Tokenizer, TrainConfig};
 use serde::Serialize;
 
 use crate::environment::{Domain, Split};
@@ -116,9 +114,7 @@ pub fn inference<E: Domain>(
     net: &Checkpoint,
     repetitions: usize,
 ) -> Result<Vec<Case>> {
-    let config =
-        InferenceConfig { stops: environment.stops().to_vec(), ..InferenceConfig::default() };
-    let evaluator = LocalEvaluator::new(net, config)?;
+    let evaluator = LocalEvaluator::new(net, recipe.compute.inference(environment.stops()))?;
     let problems = problems::draw(environment, &recipe.problems, Split::Test, 0, 64, 1)?;
     let requests: Vec<Request> = problems
         .iter()

@@ -50,7 +50,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     };
     let results = with_environment!(recipe, environment => {
         let problems = problems::read(environment, &arguments.problems)?;
-        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint)?;
+        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint, &recipe.compute)?;
         let plan = pipeline::EvaluationPlan {
             problems: &problems,
             decodings,

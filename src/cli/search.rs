@@ -46,7 +46,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     };
     let summary = with_environment!(recipe, environment => {
         let problems = problems::read(environment, &arguments.problems)?;
-        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint)?;
+        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint, &recipe.compute)?;
         let plan = pipeline::SearchPlan {
             problems: &problems,
             config,
@@ -55,7 +55,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             net: evaluator.fingerprint(),
             before: &before,
         };
-        pipeline::search(environment, &evaluator, &plan, &recipe.compute, &arguments.out)?
+        let mut summary =
+            pipeline::search(environment, &evaluator, &plan, &recipe.compute, &arguments.out)?;
+        summary.inference = Some(evaluator.stats());
+        summary
     });
     if arguments.json {
         return print_json(&summary);

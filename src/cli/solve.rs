@@ -36,7 +36,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let problem = environment
             .read_problem(&arguments.problem)
             .map_err(|message| UsageError(anyhow!(message)))?;
-        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint)?;
+        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint, &recipe.compute)?;
         let config = &recipe.evaluation.decode;
         let outcome =
             decode(arguments.decoding, environment, &evaluator, &problem, config, recipe.seed)

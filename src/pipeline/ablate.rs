@@ -132,7 +132,7 @@ pub fn ablate<E: Domain>(
 ) -> Result<(Table, Vec<Measured>)> {
     let settings = ablation.combinations()?;
     let first = cells.first().context("[grid] is empty")?;
-    let evaluator = load_evaluator(environment, checkpoint)?;
+    let evaluator = load_evaluator(environment, checkpoint, &first.compute)?;
     claim(ablation, first, checkpoint, out)?;
     let seed = first.evaluation.seed;
     let problems =

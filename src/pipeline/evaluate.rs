@@ -11,7 +11,6 @@ use espalier_search::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::serving::serve;
 use crate::jsonl::{self, Log};
 use crate::progress::Progress;
 use crate::recipe::ComputeRecipe;
@@ -120,18 +119,16 @@ pub fn evaluate<E: Environment + Serialize>(
             Progress::new(&format!("evaluate {name}"), cells.len(), cells.len() - missing.len());
         let found = Mutex::new(Vec::new());
         let start = Instant::now();
-        serve(evaluator, compute, |batcher| {
-            for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
-                let cell = missing[index];
-                let (seed, problem) = cells[cell];
-                let row = decode_one(environment, batcher, plan, decoding, seed, problem)?;
-                if let Some(log) = &log {
-                    log.append([&row])?;
-                }
-                progress.advance(String::new);
-                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((cell, row));
-                Ok(())
-            })
+        for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
+            let cell = missing[index];
+            let (seed, problem) = cells[cell];
+            let row = decode_one(environment, evaluator, plan, decoding, seed, problem)?;
+            if let Some(log) = &log {
+                log.append([&row])?;
+            }
+            progress.advance(String::new);
+            found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((cell, row));
+            Ok(())
         })?;
         let seconds = (missing.len() == cells.len()).then(|| start.elapsed().as_secs_f64());
         for (cell, row) in found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {

@@ -9,8 +9,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
-use super::serving::serve;
-use crate::recipe::ComputeRecipe;
 use crate::report::{Auc, auc};
 use crate::seed;
 use crate::truth::{Measurable, Truth};
@@ -70,7 +68,6 @@ pub fn value_auc<E: Measurable>(
     environment: &E,
     evaluator: &dyn Evaluator,
     problems: &[Problem],
-    compute: &ComputeRecipe,
     seed: u64,
 ) -> Result<Option<Auc>> {
     let mut truth = E::Truth::default();
@@ -97,7 +94,7 @@ pub fn value_auc<E: Measurable>(
             }
         }
     }
-    let answers = serve(evaluator, compute, |batcher| batcher.evaluate(&requests));
+    let answers = evaluator.evaluate(&requests);
     let mut scored = Vec::with_capacity(answers.len());
     for (answer, solvable) in answers.into_iter().zip(solvable) {
         scored.push((answer?.value, solvable));
@@ -128,8 +125,7 @@ mod tests {
     fn the_value_is_compared_on_unfinished_states_alone() {
         let problems: Vec<Problem> =
             ["26: 3 5 7", "9: 2 3 4", "24: 2 3 4"].map(|text| parse_problem(text).unwrap()).into();
-        let compute = ComputeRecipe::default();
-        let auc = value_auc(&Countdown::default(), &ByLength, &problems, &compute, 1).unwrap();
+        let auc = value_auc(&Countdown::default(), &ByLength, &problems, 1).unwrap();
         // Three numbers: one unfinished state a line, equal ones counted once.
         let auc = auc.expect("some first moves keep these targets reachable and some do not");
         assert!((4..=3 * LINES).contains(&auc.n) && (1..auc.n).contains(&auc.positives), "{auc:?}");

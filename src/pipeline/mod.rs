@@ -5,7 +5,6 @@ mod evaluate;
 mod harvest;
 mod measure;
 mod search;
-mod serving;
 mod train;
 
 pub use ablate::{Ablation, Measured, ablate};
@@ -13,18 +12,17 @@ pub use evaluate::{Accuracy, Decoded, Plan as EvaluationPlan, evaluate};
 pub use harvest::{Summary as HarvestSummary, harvest};
 pub use measure::{LabelQuality, label_auc, value_auc};
 pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
-pub use serving::{serve, serve_with_stats};
 pub use train::{Summary as TrainSummary, pretrain, random_examples, train};
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use espalier_search::{LabelledSolution, Problem};
-use espalier_training::{InferenceConfig, LocalEvaluator};
+use espalier_training::LocalEvaluator;
 use serde_json::{Value, json};
 
 use crate::environment::{Domain, Split};
-use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
+use crate::recipe::{ComputeRecipe, LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
 use crate::report::{Table, rounds_table};
 use crate::run_dir::RunDir;
 use crate::truth::Measurable;
@@ -34,10 +32,12 @@ use crate::{jsonl, problems, seed};
 ///
 /// # Errors
 /// When the folder holds no valid checkpoint.
-pub fn load_evaluator<E: Domain>(environment: &E, checkpoint: &Path) -> Result<LocalEvaluator> {
-    let config =
-        InferenceConfig { stops: environment.stops().to_vec(), ..InferenceConfig::default() };
-    LocalEvaluator::load(checkpoint, config)
+pub fn load_evaluator<E: Domain>(
+    environment: &E,
+    checkpoint: &Path,
+    compute: &ComputeRecipe,
+) -> Result<LocalEvaluator> {
+    LocalEvaluator::load(checkpoint, compute.inference(environment.stops()))
         .with_context(|| format!("cannot load the checkpoint {}", checkpoint.display()))
 }
 
@@ -124,6 +124,10 @@ impl<E: Measurable> Rounds<'_, E> {
         self.run.round(round).join("checkpoint")
     }
 
+    fn evaluator(&self, round: usize) -> Result<LocalEvaluator> {
+        load_evaluator(self.environment, &self.checkpoint(round), &self.recipe.compute)
+    }
+
     fn stream(&self, stage: &str, round: usize) -> u64 {
         seed::derive(self.recipe.seed, &[stage, &round.to_string()])
     }
@@ -140,7 +144,7 @@ impl<E: Measurable> Rounds<'_, E> {
 
     fn search(&self, round: usize) -> Result<Value> {
         let problems = self.training_problems(round)?;
-        let evaluator = load_evaluator(self.environment, &self.checkpoint(round - 1))?;
+        let evaluator = self.evaluator(round - 1)?;
         let SearchRecipe::Mcts(config) = &self.recipe.search;
         let plan = SearchPlan {
             problems: &problems,
@@ -151,7 +155,8 @@ impl<E: Measurable> Rounds<'_, E> {
             before: &[],
         };
         let path = self.run.round(round).join("trees.jsonl");
-        let summary = search(self.environment, &evaluator, &plan, &self.recipe.compute, &path)?;
+        let mut summary = search(self.environment, &evaluator, &plan, &self.recipe.compute, &path)?;
+        summary.inference = Some(evaluator.stats());
         tracing::info!(
             "round {round}: {} of {} problems solved in {} trees, {:.1} s",
             summary.solved,
@@ -208,7 +213,7 @@ impl<E: Measurable> Rounds<'_, E> {
 
     fn evaluate(&self, round: usize) -> Result<Value> {
         let problems = self.held_out_problems()?;
-        let evaluator = load_evaluator(self.environment, &self.checkpoint(round))?;
+        let evaluator = self.evaluator(round)?;
         let recipe = &self.recipe.evaluation;
         let plan = EvaluationPlan {
             problems: &problems,
@@ -231,7 +236,7 @@ impl<E: Measurable> Rounds<'_, E> {
             );
         }
         let stream = seed::derive(recipe.seed, &["value auc"]);
-        let value = value_auc(self.environment, &evaluator, &problems, compute, stream)?;
+        let value = value_auc(self.environment, &evaluator, &problems, stream)?;
         Ok(json!({ "results": results, "value_auc": value }))
     }
 }

@@ -10,9 +10,9 @@ use espalier_search::{
     Environment, Evaluator, MctsConfig, Problem, TreeRecord, continue_tree, for_each_index,
     search_tree,
 };
+use espalier_training::InferenceStats;
 use serde::Serialize;
 
-use super::serving::serve_with_stats;
 use crate::jsonl::{self, Log};
 use crate::progress::Progress;
 use crate::recipe::ComputeRecipe;
@@ -54,8 +54,8 @@ pub struct Summary {
     pub simulations: u64,
     /// Sampled tokens.
     pub tokens: u64,
-    /// Mean requests in an inference batch; absent when an earlier process did all the work.
-    pub mean_batch: Option<f64>,
+    /// What the net's evaluator did; absent for other evaluators.
+    pub inference: Option<InferenceStats>,
     /// Wall time of this process's part.
     pub seconds: f64,
 }
@@ -93,27 +93,23 @@ pub fn search<E: Environment + Serialize>(
     let failed = Mutex::new(BTreeMap::new());
     let found = Mutex::new(Vec::new());
     let start = Instant::now();
-    let (result, stats) = serve_with_stats(evaluator, compute, |batcher| {
-        for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
-            let problem = missing[index];
-            let trees = to_continue.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
-            match search_problem(environment, batcher, plan, problem, trees) {
-                Ok(trees) => {
-                    log.append([&trees])?;
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(trees);
-                }
-                Err(error) => {
-                    tracing::warn!(problem = %problem.id, "search failed: {error}");
-                    let mut failed =
-                        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    failed.insert(problem.id.clone(), error.to_string());
-                }
+    for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
+        let problem = missing[index];
+        let trees = to_continue.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
+        match search_problem(environment, evaluator, plan, problem, trees) {
+            Ok(trees) => {
+                log.append([&trees])?;
+                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(trees);
             }
-            progress.advance(String::new);
-            Ok(())
-        })
-    });
-    result?;
+            Err(error) => {
+                tracing::warn!(problem = %problem.id, "search failed: {error}");
+                let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                failed.insert(problem.id.clone(), error.to_string());
+            }
+        }
+        progress.advance(String::new);
+        Ok(())
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     finished.extend(group(found));
@@ -126,8 +122,7 @@ pub fn search<E: Environment + Serialize>(
         plan.problems.iter().filter_map(|problem| finished.remove(&problem.id)).flatten().collect();
     jsonl::write(path, &trees)?;
     log.remove()?;
-    let mean_batch = (stats.batches > 0).then_some(stats.mean_batch);
-    Ok(Summary { failed, mean_batch, seconds, ..count(&trees) })
+    Ok(Summary { failed, seconds, ..count(&trees) })
 }
 
 /// Each problem's trees under its id.

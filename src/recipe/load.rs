@@ -128,7 +128,7 @@ fn check(recipe: &Recipe) -> Result<()> {
         ("evaluation.problems", recipe.evaluation.problems),
         ("evaluation.decodings", recipe.evaluation.decodings.len()),
         ("compute.concurrent_problems", recipe.compute.concurrent_problems),
-        ("compute.max_batch", recipe.compute.max_batch),
+        ("compute.slots", recipe.compute.slots),
     ] {
         if value == 0 {
             bail!("{key} must be at least 1");

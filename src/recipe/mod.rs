@@ -12,7 +12,7 @@ pub use overrides::{set, set_value};
 use std::path::PathBuf;
 
 use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
-use espalier_training::{NetConfig, TrainConfig};
+use espalier_training::{InferenceConfig, NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
@@ -239,17 +239,32 @@ pub struct ComputeRecipe {
     pub threads: usize,
     /// Problems searched at the same time; the evaluator batches over them.
     pub concurrent_problems: usize,
-    /// Most requests in one inference batch.
-    pub max_batch: usize,
+    /// Sequences that the net writes at once on each core or, where the cores share its passes, in all.
+    pub slots: usize,
+    /// Memory in MiB for keys and values of what the net read or wrote lately.
+    pub kv_cache_megabytes: usize,
 }
 
 impl Default for ComputeRecipe {
     fn default() -> Self {
-        Self { threads: 0, concurrent_problems: 128, max_batch: 64 }
+        let InferenceConfig { slots, kv_cache_megabytes, .. } = InferenceConfig::default();
+        Self { threads: 0, concurrent_problems: 128, slots, kv_cache_megabytes }
     }
 }
 
 impl ComputeRecipe {
+    /// Settings of inference for steps that end with one of `stops`.
+    #[must_use]
+    pub fn inference(&self, stops: &[char]) -> InferenceConfig {
+        InferenceConfig {
+            stops: stops.iter().map(char::to_string).collect(),
+            kv_cache_megabytes: self.kv_cache_megabytes,
+            slots: self.slots,
+            threads: self.threads,
+            ..InferenceConfig::default()
+        }
+    }
+
     /// The number of cores that 0 stands for.
     #[must_use]
     pub fn resolved_threads(&self) -> usize {

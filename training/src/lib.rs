@@ -27,7 +27,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{ModelConfig, NetConfig};
 pub use error::{Error, Result};
 pub use example::{Example, ExampleStep, PolicyTargets};
-pub use inference::{InferenceConfig, LocalEvaluator};
+pub use inference::{InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};
 pub use net::PolicyValueNet;
 pub use objective::{AlphaMath, Counts, Loss, Objective, TensorBatch};
 pub use parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};

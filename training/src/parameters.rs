@@ -165,6 +165,12 @@ impl Parameters {
         &self.0.get(name).expect("every tensor of the configuration was checked").values
     }
 
+    /// A tensor by name, if the configuration has it.
+    #[must_use]
+    pub(crate) fn find(&self, name: &str) -> Option<&[f32]> {
+        self.0.get(name).map(|parameter| parameter.values.as_slice())
+    }
+
     /// `model.safetensors` and `value_head.safetensors`.
     pub(crate) fn to_safetensors(&self) -> Result<(Vec<u8>, Vec<u8>)> {
         let half = |value_head| {

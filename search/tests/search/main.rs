@@ -1,6 +1,5 @@
 //! Tests of the crate from outside, in one binary.
 
-mod batching;
 mod decoding;
 mod features;
 mod golden_tree;

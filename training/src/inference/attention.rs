@@ -1,236 +1,292 @@
-//! Causal attention over caches, for whole prompts and for samples that share a prompt.
+//! Causal attention of a pass's rows over the blocks of their sequences.
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
-use super::cache::{CacheShape, PromptCache, SampleCache};
-use super::elementwise::{add_weighted, dot, exponentiate, maximum};
-use super::kernel::{Input, Output, PANEL, multiply};
+use super::elementwise::{rms_norm, rotate, softmax};
+use super::kernel::{Output, PANEL, Start, multiply};
+use super::linear::{Packed, Panels};
+use super::pages::{CacheShape, Table};
+use super::team::Team;
 
-/// Query rows of a prompt that are scored together: a multiple of the tile, small enough to waste little above the
-/// diagonal.
+/// Rows of a sequence that are scored together: enough for whole tiles, few enough to waste little above the diagonal.
 const QUERY_BLOCK: usize = 12;
 
-/// Sizes of the `[query, key, value]` rows. The queries are already divided by `sqrt(head_dim)`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AttentionShape {
+/// What attention needs to know of a layer. Queries, keys and values lie in this order in a row of the projection, each
+/// head from a new panel on.
+pub(super) struct Heads<'a> {
     pub cache: CacheShape,
-    /// Query heads.
+    /// Query heads; a multiple of the key/value heads.
     pub heads: usize,
+    /// RMSNorm over each query and key head: their weights `[head_dim]`, and epsilon (Qwen3).
+    pub norms: Option<(&'a [f32], &'a [f32], f32)>,
+    /// Rotary tables, `[positions, head_dim / 2]`.
+    pub cosines: &'a [f32],
+    pub sines: &'a [f32],
 }
 
-impl AttentionShape {
-    /// Elements of a query row and of an output row.
-    pub fn query(self) -> usize {
-        self.heads * self.cache.head_dim
-    }
-
-    /// Elements of a `[query, key, value]` row.
-    pub fn qkv(self) -> usize {
-        self.query() + 2 * self.cache.heads * self.cache.head_dim
-    }
-
-    /// Where the keys and values of a query head are.
-    fn at(self, layer: usize, head: usize) -> (usize, usize) {
-        (layer, head / (self.heads / self.cache.heads))
-    }
-
-    /// The key and value of each head in a row.
-    #[inline(always)]
-    fn keys_and_values(self, row: &[f32]) -> impl Iterator<Item = (&[f32], &[f32])> {
-        let head_dim = self.cache.head_dim;
-        let (keys, values) = row[self.query()..].split_at(self.cache.heads * head_dim);
-        keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim))
-    }
-
-    /// Scores `[rows, padded]` of queries against the first `positions` keys of a prompt.
-    #[inline(always)]
-    fn score<S: Simd>(
-        self,
-        simd: S,
-        at: (usize, usize),
-        (rows, queries): (usize, Input<'_>),
-        (cache, positions): (&PromptCache, usize),
-        (scores, padded): (&mut [f32], usize),
-    ) {
-        for panel in 0..positions.div_ceil(PANEL) {
-            let keys = cache.keys(self.cache, at, panel);
-            let values = &mut scores[panel * PANEL..];
-            let mut out = Output { values, stride: padded, width: PANEL, accumulate: false };
-            multiply(simd, rows, queries, keys, &mut out);
-        }
-    }
-
-    /// Mixes the first `positions` values of a prompt by weights, into one head of `mixed`.
-    #[inline(always)]
-    fn mix<S: Simd>(
-        self,
-        simd: S,
-        at: (usize, usize),
-        (rows, weights): (usize, Input<'_>),
-        (cache, positions): (&PromptCache, usize),
-        mixed: &mut [f32],
-    ) {
-        let head_dim = self.cache.head_dim;
-        for panel in 0..head_dim.div_ceil(PANEL) {
-            let lanes = cache.values(self.cache, at, panel, positions);
-            let values = &mut mixed[panel * PANEL..];
-            let width = PANEL.min(head_dim - panel * PANEL);
-            let mut out = Output { values, stride: self.query(), width, accumulate: false };
-            multiply(simd, rows, weights, lanes, &mut out);
-        }
-    }
-}
-
-/// A prompt of which some rows are read.
-pub(super) struct PromptRows {
-    /// Rows of the batch: the prompt's last positions, at least one.
+/// Consecutive rows of one sequence.
+pub(super) struct Sequence<'a> {
     pub rows: Range<usize>,
-    /// Positions that the cache holds already.
-    pub reused: usize,
-    pub cache: PromptCache,
+    /// Position of the first row.
+    pub position: usize,
+    pub table: &'a mut Table,
 }
 
-/// Stores the keys and values of prompts and attends causally within each.
-pub(super) struct PromptAttention<'a> {
-    pub shape: AttentionShape,
-    pub layer: usize,
-    pub qkv: &'a [f32],
-    pub prompts: &'a mut [PromptRows],
-    /// Whether only each prompt's last row is wanted, in the order of the prompts.
-    pub last_only: bool,
-    pub mixed: &'a mut [f32],
-    pub scores: &'a mut Vec<f32>,
+/// Rows whose first blocks are the same, so that they are scored together.
+#[derive(Debug, Clone)]
+pub(super) struct Unit {
+    /// The sequences that the rows are of: one, or one for each row.
+    sequences: Range<usize>,
+    /// Rows of the projection.
+    rows: Range<usize>,
+    /// Row of the result that the first of them becomes.
+    target: usize,
+    /// How many blocks they have in common.
+    common: usize,
 }
 
-impl WithSimd for PromptAttention<'_> {
+impl Unit {
+    /// Rows of one sequence, in units of a few.
+    pub fn of_sequence(
+        index: usize,
+        sequence: &Sequence<'_>,
+        rows: Range<usize>,
+        target: usize,
+    ) -> impl Iterator<Item = Self> {
+        let offset = sequence.position - sequence.rows.start;
+        let first = rows.start;
+        rows.clone().step_by(QUERY_BLOCK).map(move |start| {
+            let rows = start..rows.end.min(start + QUERY_BLOCK);
+            let common = (rows.end + offset).div_ceil(PANEL);
+            Self { sequences: index..index + 1, target: target + start - first, rows, common }
+        })
+    }
+
+    /// One row of each of several sequences whose first `common` blocks are the same.
+    pub fn of_group(
+        sequences: Range<usize>,
+        rows: Range<usize>,
+        target: usize,
+        common: usize,
+    ) -> Self {
+        Self { sequences, rows, target, common }
+    }
+
+    fn sequence<'a, 'b>(&self, all: &'a [Sequence<'b>], index: usize) -> &'a Sequence<'b> {
+        let several = self.sequences.len() > 1;
+        &all[self.sequences.start + if several { index } else { 0 }]
+    }
+
+    /// Positions that a row of the unit sees, its own included.
+    fn length(&self, all: &[Sequence<'_>], row: usize) -> usize {
+        let sequence = self.sequence(all, row);
+        let before =
+            if self.sequences.len() > 1 { 0 } else { self.rows.start + row - sequence.rows.start };
+        sequence.position + before + 1
+    }
+}
+
+impl Heads<'_> {
+    /// Query heads that share a key/value head.
+    fn group(&self) -> usize {
+        self.heads / self.cache.heads
+    }
+
+    /// Elements of a head's panels.
+    fn padded(&self) -> usize {
+        self.cache.panels() * PANEL
+    }
+
+    /// Elements of a row of the result: every query head's panels.
+    pub fn width(&self) -> usize {
+        self.heads * self.padded()
+    }
+
+    /// Normalises and rotates a head.
+    #[inline(always)]
+    fn place(&self, head: &mut [f32], weight: Option<(&[f32], f32)>, position: usize) {
+        let (dim, half) = (self.cache.head_dim, self.cache.head_dim / 2);
+        if let Some((weight, epsilon)) = weight {
+            rms_norm(&mut head[..dim], weight, epsilon);
+        }
+        let cosines = &self.cosines[position * half..][..half];
+        let sines = &self.sines[position * half..][..half];
+        rotate(&mut head[..dim], cosines, sines);
+    }
+
+    /// Stores the keys and values of all rows.
+    pub fn store(&self, arch: Arch, layer: usize, qkv: &Panels, sequences: &mut [Sequence<'_>]) {
+        arch.dispatch(Store { heads: self, layer, qkv, sequences });
+    }
+
+    /// Attends into `mixed`, unit by unit `[key/value head, row, query head of it, panels, PANEL]`.
+    pub fn attend(
+        &self,
+        (team, arch): (&Team, Arch),
+        layer: usize,
+        qkv: &Panels,
+        sequences: &[Sequence<'_>],
+        units: &[Unit],
+        mixed: &mut Vec<f32>,
+    ) {
+        let rows: usize = units.iter().map(|unit| unit.rows.len()).sum();
+        mixed.resize(rows * self.width(), 0.0);
+        let mut tasks = Vec::with_capacity(units.len() * self.cache.heads);
+        let mut rest = mixed.as_mut_slice();
+        for unit in units {
+            for head in 0..self.cache.heads {
+                let (out, later) =
+                    rest.split_at_mut(unit.rows.len() * self.group() * self.padded());
+                tasks.push(Attend { heads: self, at: (layer, head), qkv, sequences, unit, out });
+                rest = later;
+            }
+        }
+        team.each(tasks, |task| {
+            SCRATCH.with_borrow_mut(|scratch| arch.dispatch(WithScratch { task, scratch }));
+        });
+    }
+
+    /// Packs the result of [`Self::attend`] for the output projection.
+    pub fn pack(&self, team: &Team, units: &[Unit], mixed: &[f32], packed: &mut Packed) {
+        let (width, group, padded) = (self.width(), self.group(), self.padded());
+        let mut places = Vec::new();
+        for unit in units {
+            places.extend((0..unit.rows.len()).map(|row| (unit.target, unit.rows.len(), row)));
+        }
+        packed.fill(team, (places.len(), width), |row, out| {
+            let (target, count, row) = places[row];
+            let unit = &mixed[target * width..][..count * width];
+            for (head, out) in out.chunks_exact_mut(group * padded).enumerate() {
+                out.copy_from_slice(
+                    &unit[(head * count + row) * group * padded..][..group * padded],
+                );
+            }
+        });
+    }
+}
+
+struct Store<'a, 'b> {
+    heads: &'a Heads<'a>,
+    layer: usize,
+    qkv: &'a Panels,
+    sequences: &'a mut [Sequence<'b>],
+}
+
+impl WithSimd for Store<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { heads, layer, qkv, sequences } = self;
+        let (panels, count) = (heads.cache.panels(), heads.cache.heads);
+        let norm = heads.norms.map(|(_, weight, epsilon)| (weight, epsilon));
+        let (mut key, mut value) = (vec![0.0; heads.padded()], vec![0.0; heads.padded()]);
+        for Sequence { rows, position, table } in sequences {
+            for (row, position) in rows.clone().zip(*position..) {
+                for head in 0..count {
+                    qkv.read((heads.heads + head) * panels, row, &mut key);
+                    qkv.read((heads.heads + count + head) * panels, row, &mut value);
+                    heads.place(&mut key, norm, position);
+                    table.writable(position).write((layer, head), position, &key, &value);
+                }
+            }
+        }
+    }
+}
+
+/// Buffers of a thread.
+#[derive(Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
+}
+
+/// The attention of a unit's rows in one key/value head.
+struct Attend<'a, 'b> {
+    heads: &'a Heads<'a>,
+    at: (usize, usize),
+    qkv: &'a Panels,
+    sequences: &'a [Sequence<'b>],
+    unit: &'a Unit,
+    /// `[row, query head, panels, PANEL]`.
+    out: &'a mut [f32],
+}
+
+struct WithScratch<'a, 'b, 'c> {
+    task: Attend<'a, 'b>,
+    scratch: &'c mut Scratch,
+}
+
+impl WithSimd for WithScratch<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, layer, qkv, prompts, last_only, mixed, scores } = self;
-        let (width, stride, head_dim) = (shape.query(), shape.qkv(), shape.cache.head_dim);
-        let mut written = 0;
-        for PromptRows { rows, reused, cache } in prompts {
-            let qkv = &qkv[rows.start * stride..rows.end * stride];
-            for (row, position) in qkv.chunks_exact(stride).zip(*reused..) {
-                for (head, (key, value)) in shape.keys_and_values(row).enumerate() {
-                    cache.write(shape.cache, (layer, head), position, key, value);
-                }
-            }
-            let mut from = if last_only { rows.len() - 1 } else { 0 };
-            while from < rows.len() {
-                let to = rows.len().min(from + QUERY_BLOCK);
-                let (count, positions) = (to - from, *reused + to);
-                let padded = positions.next_multiple_of(PANEL);
-                scores.resize(count * padded, 0.0);
-                for head in 0..shape.heads {
-                    let at = shape.at(layer, head);
-                    let queries = Input { values: &qkv[from * stride + head * head_dim..], stride };
-                    shape.score(simd, at, (count, queries), (cache, positions), (scores, padded));
-                    for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
-                        softmax(scores, *reused + from + row + 1..padded);
-                    }
-                    let weights = Input { values: scores, stride: padded };
-                    let mixed = &mut mixed[written * width + head * head_dim..];
-                    shape.mix(simd, at, (count, weights), (cache, positions), mixed);
-                }
-                written += count;
-                from = to;
+        let Attend { heads, at, qkv, sequences, unit, out } = self.task;
+        let Scratch { queries, scores } = self.scratch;
+        let (group, width) = (heads.group(), heads.padded());
+        let norm = heads.norms.map(|(weight, _, epsilon)| (weight, epsilon));
+        let count = unit.rows.len();
+        queries.resize(count * group * width, 0.0);
+        let mut longest = 0;
+        let length = |row: usize| unit.length(sequences, row);
+        for (row, heads_of_row) in queries.chunks_exact_mut(group * width).enumerate() {
+            longest = longest.max(length(row));
+            for (index, query) in heads_of_row.chunks_exact_mut(width).enumerate() {
+                let head = at.1 * group + index;
+                qkv.read(head * heads.cache.panels(), unit.rows.start + row, query);
+                heads.place(query, norm, length(row) - 1);
             }
         }
-    }
-}
+        let padded = longest.next_multiple_of(PANEL);
+        scores.resize(count * group * padded, 0.0);
+        let blocks = |row: usize| unit.common..length(row).div_ceil(PANEL);
 
-/// Softmax of a row of scores of which a range is padding: its weights become exactly 0.
-#[inline(always)]
-fn softmax(row: &mut [f32], padding: Range<usize>) {
-    row[padding.clone()].fill(f32::MIN);
-    normalise(row);
-    row[padding].fill(0.0);
-}
-
-/// Softmax. Padding must be [`f32::MIN`]: its terms are e^-86 each and vanish in the rounding of the sum, which is at
-/// least 1, so the result does not depend on how much of it there is.
-#[inline(always)]
-fn normalise(row: &mut [f32]) {
-    let maximum = maximum(row);
-    let scale = 1.0 / exponentiate(row, maximum, 1.0);
-    for weight in row {
-        *weight *= scale;
-    }
-}
-
-/// Samples of one prompt that read one more token each.
-pub(super) struct SampleRows<'a> {
-    /// Rows of the batch, one for each sample.
-    pub rows: Range<usize>,
-    pub prompt: &'a PromptCache,
-    /// Positions of the prompt.
-    pub length: usize,
-    /// Tokens that each sample has stored before this one.
-    pub stored: usize,
-}
-
-/// Stores the keys and values of one more token of every sample and attends over its prompt and its own tokens.
-pub(super) struct SampleAttention<'a> {
-    pub shape: AttentionShape,
-    pub layer: usize,
-    /// Rows from the first sample's on, as in `mixed`.
-    pub qkv: &'a [f32],
-    pub groups: &'a [SampleRows<'a>],
-    /// Which of `caches` each row uses.
-    pub slots: &'a [usize],
-    pub caches: &'a mut [SampleCache],
-    pub mixed: &'a mut [f32],
-    pub scores: &'a mut Vec<f32>,
-}
-
-impl WithSimd for SampleAttention<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, layer, qkv, groups, slots, caches, mixed, scores } = self;
-        let (width, stride, head_dim) = (shape.query(), shape.qkv(), shape.cache.head_dim);
-        for &SampleRows { ref rows, prompt, length, stored } in groups {
-            let own = stored + 1;
-            let qkv = &qkv[rows.start * stride..rows.end * stride];
-            let slots = &slots[rows.clone()];
-            for (row, &slot) in qkv.chunks_exact(stride).zip(slots) {
-                for (head, (key, value)) in shape.keys_and_values(row).enumerate() {
-                    caches[slot].write(shape.cache, (layer, head), stored, key, value);
-                }
+        for block in 0..unit.common {
+            let keys = unit.sequence(sequences, 0).table.block(block).keys(at);
+            let mut out =
+                Output { values: &mut scores[block * PANEL..], stride: padded, width: PANEL };
+            multiply(simd, count * group, (queries, width), keys, Start::Zero, &mut out);
+        }
+        for row in 0..count {
+            let queries = &queries[row * group * width..];
+            let scores = &mut scores[row * group * padded..][..group * padded];
+            for block in blocks(row) {
+                let keys = unit.sequence(sequences, row).table.block(block).keys(at);
+                let values = &mut scores[block * PANEL..];
+                let mut out = Output { values, stride: padded, width: PANEL };
+                multiply(simd, group, (queries, width), keys, Start::Zero, &mut out);
             }
-            // A row of scores: the prompt's, padding, the sample's own, padding.
-            let own_start = length.next_multiple_of(PANEL);
-            let padded = (own_start + own).next_multiple_of(PANEL);
-            scores.resize(rows.len() * padded, 0.0);
-            for head in 0..shape.heads {
-                let at = shape.at(layer, head);
-                let queries = Input { values: &qkv[head * head_dim..], stride };
-                let prompt = (prompt, length);
-                shape.score(simd, at, (rows.len(), queries), prompt, (scores, padded));
-                for (row, &slot) in slots.iter().enumerate() {
-                    let scores = &mut scores[row * padded..][..padded];
-                    scores[length..].fill(f32::MIN);
-                    let query = &qkv[row * stride + head * head_dim..][..head_dim];
-                    let keys = caches[slot].keys(shape.cache, at, own);
-                    let own_scores = scores[own_start..].iter_mut();
-                    for (score, key) in own_scores.zip(keys.chunks_exact(head_dim)) {
-                        *score = dot(simd, query, key);
-                    }
-                    normalise(scores);
-                }
-                let weights = Input { values: scores, stride: padded };
-                let start = rows.start * width + head * head_dim;
-                shape.mix(simd, at, (rows.len(), weights), prompt, &mut mixed[start..]);
-                for (row, &slot) in slots.iter().enumerate() {
-                    let weights = &scores[row * padded + own_start..][..own];
-                    let values = caches[slot].values(shape.cache, at, own);
-                    let mixed = &mut mixed[start + row * width..][..head_dim];
-                    add_weighted(simd, weights, values, mixed);
+            for scores in scores.chunks_exact_mut(padded) {
+                softmax(scores, length(row));
+            }
+        }
+        // No position is read that has not been written: a weight of 0 does not save from what is not a number.
+        let written = |block: usize, length: usize| PANEL.min(length - block * PANEL);
+        let start = |block: usize| if block == 0 { Start::Zero } else { Start::Output };
+        for panel in 0..heads.cache.panels() {
+            for block in 0..unit.common {
+                let values = unit.sequence(sequences, 0).table.block(block).values(at, panel);
+                let values = &values[..written(block, longest)];
+                let weights = (&scores[block * PANEL..], padded);
+                let out = &mut out[panel * PANEL..];
+                let mut out = Output { values: out, stride: width, width: PANEL };
+                multiply(simd, count * group, weights, values, start(block), &mut out);
+            }
+            for row in 0..count {
+                for block in blocks(row) {
+                    let values = unit.sequence(sequences, row).table.block(block).values(at, panel);
+                    let values = &values[..written(block, length(row))];
+                    let weights = (&scores[row * group * padded + block * PANEL..], padded);
+                    let out = &mut out[row * group * width + panel * PANEL..];
+                    let mut out = Output { values: out, stride: width, width: PANEL };
+                    multiply(simd, group, weights, values, start(block), &mut out);
                 }
             }
         }

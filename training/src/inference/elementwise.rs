@@ -1,4 +1,4 @@
-//! What is done to single rows: RMSNorm, SwiGLU, rotation, softmax, dot products.
+//! What is done to single rows: RMSNorm, SwiGLU, rotation, softmax.
 //!
 //! Plain loops that the compiler vectorises: they are `#[inline(always)]` so that they are compiled for the vector
 //! unit that [`pulp`] found. Sums run in eight fixed lanes, whatever the vector unit's width.
@@ -45,46 +45,6 @@ fn sum_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
-/// Scalar product.
-#[inline(always)]
-pub(super) fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
-    let (x, x_tail) = S::as_simd_f32s(x);
-    let (y, y_tail) = S::as_simd_f32s(y);
-    let mut sums = simd.splat_f32s(0.0);
-    for (&x, &y) in x.iter().zip(y) {
-        sums = simd.mul_add_e_f32s(x, y, sums);
-    }
-    let tail: f32 = x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum();
-    simd.reduce_sum_f32s(sums) + tail
-}
-
-/// `out += sum over rows of weight * row`, for rows as wide as `out`.
-#[inline(always)]
-pub(super) fn add_weighted<S: Simd>(simd: S, weights: &[f32], rows: &[f32], out: &mut [f32]) {
-    /// Registers that sum at a time; they hide each other's latency and stay out of memory.
-    const SUMS: usize = 4;
-    let width = out.len();
-    let weighted = || weights.iter().zip(rows.chunks_exact(width));
-    let whole = width - width % (SUMS * S::F32_LANES);
-    for (index, out) in S::as_mut_simd_f32s(&mut out[..whole]).0.chunks_exact_mut(SUMS).enumerate()
-    {
-        let mut sums: [S::f32s; SUMS] = std::array::from_fn(|i| out[i]);
-        for (&weight, row) in weighted() {
-            let weight = simd.splat_f32s(weight);
-            let row = &S::as_simd_f32s(&row[..whole]).0[index * SUMS..][..SUMS];
-            for i in 0..SUMS {
-                sums[i] = simd.mul_add_e_f32s(weight, row[i], sums[i]);
-            }
-        }
-        out.copy_from_slice(&sums);
-    }
-    for (&weight, row) in weighted() {
-        for (out, &x) in out[whole..].iter_mut().zip(&row[whole..]) {
-            *out += weight * x;
-        }
-    }
-}
-
 /// `max` over a row; `-inf` when it is empty.
 #[inline(always)]
 pub(super) fn maximum(row: &[f32]) -> f32 {
@@ -107,83 +67,59 @@ pub(super) fn exponentiate(row: &mut [f32], maximum: f32, factor: f32) -> f32 {
     sum_pairs(row, row, |x, _| x)
 }
 
-/// `out = input / rms(input) * weight`, a row at a time.
-pub(super) struct RmsNorm<'a> {
-    pub input: &'a [f32],
-    pub weight: &'a [f32],
-    pub epsilon: f32,
-    pub out: &'a mut [f32],
-}
-
-impl WithSimd for RmsNorm<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let width = self.weight.len();
-        for (input, out) in self.input.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
-            let mean_square = sum_pairs(input, input, |x, y| x * y) / width as f32;
-            let scale = 1.0 / (mean_square + self.epsilon).sqrt();
-            for ((out, &x), &weight) in out.iter_mut().zip(input).zip(self.weight) {
-                *out = x * scale * weight;
-            }
-        }
+/// Divides a row by its root mean square and multiplies by a weight (Zhang & Sennrich, arXiv 1910.07467).
+#[inline(always)]
+pub(super) fn rms_norm(row: &mut [f32], weight: &[f32], epsilon: f32) {
+    let mean_square = sum_pairs(row, row, |x, y| x * y) / row.len() as f32;
+    let scale = 1.0 / (mean_square + epsilon).sqrt();
+    for (x, &weight) in row.iter_mut().zip(weight) {
+        *x = *x * scale * weight;
     }
 }
 
-/// `out = silu(gate) * up` for rows of `[gate, up]`, each half `inner` wide.
-pub(super) struct SwiGlu<'a> {
-    pub inner: usize,
-    pub gate_up: &'a [f32],
-    pub out: &'a mut [f32],
-}
-
-impl WithSimd for SwiGlu<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let rows = self.gate_up.chunks_exact(2 * self.inner);
-        for (row, out) in rows.zip(self.out.chunks_exact_mut(self.inner)) {
-            let (gate, up) = row.split_at(self.inner);
-            for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
-                *out = gate / (1.0 + exp(-gate)) * up;
-            }
-        }
+/// `silu(gate) * up`, in place of the gate (Shazeer, arXiv 2002.05202).
+#[inline(always)]
+pub(super) fn swiglu(gate: &mut [f32], up: &[f32]) {
+    for (gate, &up) in gate.iter_mut().zip(up) {
+        *gate = *gate / (1.0 + exp(-*gate)) * up;
     }
 }
 
-/// Rotates the query and key heads at the front of each `[query, key, value]` row.
-pub(super) struct Rotate<'a> {
-    pub qkv: &'a mut [f32],
-    pub stride: usize,
-    /// Query and key elements.
-    pub rotated: usize,
-    pub head_dim: usize,
-    /// Position of each row.
-    pub positions: &'a [usize],
-    /// `[positions, head_dim / 2]`.
-    pub cosines: &'a [f32],
-    pub sines: &'a [f32],
+/// Turns the pairs `(i, i + head_dim / 2)` of a head by a position's angles, each table `[head_dim / 2]`.
+#[inline(always)]
+pub(super) fn rotate(head: &mut [f32], cosines: &[f32], sines: &[f32]) {
+    let (low, high) = head.split_at_mut(head.len() / 2);
+    for (((x, y), &cosine), &sine) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
+        (*x, *y) = (*x * cosine - *y * sine, *y * cosine + *x * sine);
+    }
 }
 
-impl WithSimd for Rotate<'_> {
-    type Output = ();
+/// Softmax of a row of scores of which the end, from `length` on, is padding: its weights become exactly 0. Until then
+/// padding stands as [`f32::MIN`]: its terms are e^-86 each and vanish in the rounding of the sum, which is at least 1,
+/// so the result does not depend on how much of it there is.
+#[inline(always)]
+pub(super) fn softmax(row: &mut [f32], length: usize) {
+    row[length..].fill(f32::MIN);
+    let maximum = maximum(row);
+    let scale = 1.0 / exponentiate(row, maximum, 1.0);
+    for weight in &mut row[..length] {
+        *weight *= scale;
+    }
+    row[length..].fill(0.0);
+}
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let half = self.head_dim / 2;
-        for (row, &position) in self.qkv.chunks_exact_mut(self.stride).zip(self.positions) {
-            let cosines = &self.cosines[position * half..][..half];
-            let sines = &self.sines[position * half..][..half];
-            for head in row[..self.rotated].chunks_exact_mut(self.head_dim) {
-                let (low, high) = head.split_at_mut(half);
-                for (((x, y), &cosine), &sine) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
-                    (*x, *y) = (*x * cosine - *y * sine, *y * cosine + *x * sine);
-                }
-            }
+/// Runs a function over rows compiled for the vector unit that was found.
+pub(super) fn vectorised<R>(arch: Arch, work: impl FnOnce() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnOnce() -> R> WithSimd for Work<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> R {
+            (self.0)()
         }
     }
+    arch.dispatch(Work(work))
 }
 
 /// `e^((x - max) * factor)` of a row into `out`; returns the maximum and the sum.
@@ -193,19 +129,16 @@ pub(super) fn softmax_terms(
     factor: f32,
     out: &mut Vec<f32>,
 ) -> (f32, f32) {
-    struct Terms<'a>(&'a mut [f32], f32);
-    impl WithSimd for Terms<'_> {
-        type Output = (f32, f32);
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> (f32, f32) {
-            let maximum = maximum(self.0);
-            (maximum, exponentiate(self.0, maximum, self.1))
-        }
-    }
     out.clear();
     out.extend_from_slice(row);
-    arch.dispatch(Terms(out, factor))
+    vectorised(
+        arch,
+        #[inline(always)]
+        || {
+            let maximum = maximum(out);
+            (maximum, exponentiate(out, maximum, factor))
+        },
+    )
 }
 
 #[cfg(test)]
@@ -227,54 +160,40 @@ mod tests {
 
     #[test]
     fn rms_norm_divides_by_the_root_mean_square() {
-        let mut out = [0.0; 4];
-        let input = [3.0, 4.0, 0.0, 10.0];
-        Arch::new().dispatch(RmsNorm {
-            input: &input,
-            weight: &[1.0, 2.0],
-            epsilon: 0.0,
-            out: &mut out,
-        });
-        let root = 12.5f32.sqrt();
-        assert_eq!(out[..2], [3.0 * (1.0 / root), 8.0 * (1.0 / root)]);
-        assert!((out[3] - 2.0 * 2f32.sqrt()).abs() < 1e-6);
+        let mut row = [3.0, 4.0, 0.0, 10.0];
+        rms_norm(&mut row, &[1.0, 2.0, 1.0, 2.0], 0.0);
+        let root = 31.25f32.sqrt();
+        for (found, expected) in row.iter().zip([3.0, 8.0, 0.0, 20.0]) {
+            assert!((found - expected / root).abs() < 1e-6);
+        }
     }
 
     #[test]
     fn swiglu_is_silu_of_the_gate_times_up() {
-        let mut out = [0.0; 2];
-        Arch::new().dispatch(SwiGlu { inner: 2, gate_up: &[0.0, 1.0, 5.0, 2.0], out: &mut out });
-        assert_eq!(out[0], 0.0);
-        assert!((out[1] - 2.0 / (1.0 + (-1f32).exp())).abs() < 1e-6);
-    }
-
-    /// The first row's square, and `out += 2 * first row + 3 * second row`.
-    struct Both<'a>(&'a [f32], &'a mut [f32]);
-
-    impl WithSimd for Both<'_> {
-        type Output = f32;
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) -> f32 {
-            let Self(rows, out) = self;
-            let first = &rows[..out.len()];
-            add_weighted(simd, &[2.0, 3.0], rows, out);
-            dot(simd, first, first)
-        }
+        let mut gate = [0.0, 1.0];
+        swiglu(&mut gate, &[5.0, 2.0]);
+        assert_eq!(gate[0], 0.0);
+        assert!((gate[1] - 2.0 / (1.0 + (-1f32).exp())).abs() < 1e-6);
     }
 
     #[test]
-    fn sums_do_not_lose_the_tail() {
+    fn softmax_does_not_depend_on_the_padding() {
+        let scores: Vec<f32> = (0..19u8).map(|index| f32::from(index % 7) * 0.3).collect();
+        let weights = |padded: usize| {
+            let mut row = scores.clone();
+            row.resize(padded, 7.0);
+            softmax(&mut row, scores.len());
+            assert!(row[scores.len()..].iter().all(|&weight| weight == 0.0));
+            row.truncate(scores.len());
+            row
+        };
+        assert_eq!(weights(32), weights(96));
+        assert!((weights(32).iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_maximum_does_not_lose_the_tail() {
         let x: Vec<f32> = (1..=19u8).map(f32::from).collect();
-        for width in [19, 32, 33, 70] {
-            let rows: Vec<f32> = (0..2 * width).map(|index| index as f32).collect();
-            let mut out = vec![1.0; width];
-            let found = Arch::new().dispatch(Both(&rows, &mut out));
-            let squares: usize = (0..width).map(|index| index * index).sum();
-            assert_eq!(found, squares as f32);
-            let expected = |index: usize| (1 + 2 * index + 3 * (width + index)) as f32;
-            assert_eq!(out, (0..width).map(expected).collect::<Vec<_>>());
-        }
         assert_eq!(maximum(&x), 19.0);
         assert_eq!(maximum(&[]), f32::NEG_INFINITY);
     }

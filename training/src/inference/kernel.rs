@@ -10,13 +10,27 @@ pub(super) const PANEL: usize = 16;
 /// A panel's elements of one `k`.
 pub(super) type Lane = [f32; PANEL];
 /// Most rows of a tile.
-const TILE: usize = 6;
+pub(super) const TILE: usize = 6;
 
-/// Left operand: row `i` is `values[i * stride..][..k]`.
+/// Heights of the tiles of `rows` rows, nearly equal: a low tile cannot hide the latency of its multiply-adds.
+pub(super) fn tile_heights(rows: usize) -> impl Iterator<Item = usize> {
+    let mut rest = rows;
+    (1..=rows.div_ceil(TILE)).rev().map(move |left| {
+        let height = rest.div_ceil(left);
+        rest -= height;
+        height
+    })
+}
+
+/// Where the chains start.
 #[derive(Clone, Copy)]
-pub(super) struct Input<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
+pub(super) enum Start<'a> {
+    /// At 0.
+    Zero,
+    /// At the same number in every row.
+    Bias(&'a Lane),
+    /// At what is in the output.
+    Output,
 }
 
 /// Where a product goes: row `i` is `values[i * stride..][..width]`.
@@ -25,91 +39,162 @@ pub(super) struct Output<'a> {
     pub stride: usize,
     /// At most [`PANEL`].
     pub width: usize,
-    /// Whether the product is added to what is there.
-    pub accumulate: bool,
 }
 
-/// `out[i] = sum over k of input[i][k] * panel[k]` for `rows` rows.
+/// Left operand of a tile of `M` rows: their elements of one `k`.
+trait Left<const M: usize> {
+    fn at(&self, k: usize) -> [f32; M];
+}
+
+/// Rows that lie apart.
+struct Strided<'a, const M: usize>([&'a [f32]; M]);
+
+impl<const M: usize> Left<M> for Strided<'_, M> {
+    #[inline(always)]
+    fn at(&self, k: usize) -> [f32; M] {
+        std::array::from_fn(|row| self.0[row][k])
+    }
+}
+
+impl<const M: usize> Left<M> for &[[f32; M]] {
+    #[inline(always)]
+    fn at(&self, k: usize) -> [f32; M] {
+        self[k]
+    }
+}
+
+/// `out[i] = start + sum over k of input[i][k] * panel[k]`, where row `i` is `input[i * stride..]`.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,
     rows: usize,
-    input: Input<'_>,
+    (input, stride): (&[f32], usize),
     panel: &[Lane],
+    start: Start<'_>,
     out: &mut Output<'_>,
 ) {
-    match S::F32_LANES {
-        16 => multiply_with::<S, 1>(simd, rows, input, panel, out),
-        8 => multiply_with::<S, 2>(simd, rows, input, panel, out),
-        4 => multiply_with::<S, 4>(simd, rows, input, panel, out),
-        2 => multiply_with::<S, 8>(simd, rows, input, panel, out),
-        _ => multiply_with::<S, 16>(simd, rows, input, panel, out),
-    }
-}
-
-/// `V` registers make a [`Lane`].
-#[inline(always)]
-fn multiply_with<S: Simd, const V: usize>(
-    simd: S,
-    rows: usize,
-    input: Input<'_>,
-    panel: &[Lane],
-    out: &mut Output<'_>,
-) {
-    // Tiles of nearly equal height: a low one cannot hide the latency of its multiply-adds.
-    let tiles = rows.div_ceil(TILE);
     let mut row = 0;
-    for left in (1..=tiles).rev() {
-        let height = (rows - row).div_ceil(left);
+    for height in tile_heights(rows) {
+        let input = &input[row * stride..];
+        let mut out = Output {
+            values: &mut out.values[row * out.stride..],
+            stride: out.stride,
+            width: out.width,
+        };
         match height {
-            6 => tile::<S, V, 6>(simd, row, input, panel, out),
-            5 => tile::<S, V, 5>(simd, row, input, panel, out),
-            4 => tile::<S, V, 4>(simd, row, input, panel, out),
-            3 => tile::<S, V, 3>(simd, row, input, panel, out),
-            2 => tile::<S, V, 2>(simd, row, input, panel, out),
-            _ => tile::<S, V, 1>(simd, row, input, panel, out),
+            6 => strided::<S, 6>(simd, input, stride, panel, start, &mut out),
+            5 => strided::<S, 5>(simd, input, stride, panel, start, &mut out),
+            4 => strided::<S, 4>(simd, input, stride, panel, start, &mut out),
+            3 => strided::<S, 3>(simd, input, stride, panel, start, &mut out),
+            2 => strided::<S, 2>(simd, input, stride, panel, start, &mut out),
+            _ => strided::<S, 1>(simd, input, stride, panel, start, &mut out),
         }
         row += height;
     }
 }
 
 #[inline(always)]
-fn tile<S: Simd, const V: usize, const M: usize>(
+fn strided<S: Simd, const M: usize>(
     simd: S,
-    row: usize,
-    input: Input<'_>,
+    input: &[f32],
+    stride: usize,
     panel: &[Lane],
+    start: Start<'_>,
     out: &mut Output<'_>,
 ) {
-    let k = panel.len();
     // Sliced to one length that the loop shares, so that the compiler drops the bounds checks in it.
-    let inputs: [&[f32]; M] =
-        std::array::from_fn(|i| &input.values[(row + i) * input.stride..][..k]);
-    let mut sums = [[simd.splat_f32s(0.0); V]; M];
-    for (index, lane) in panel.iter().enumerate() {
+    let rows = Strided::<M>(std::array::from_fn(|row| &input[row * stride..][..panel.len()]));
+    tile(simd, &rows, panel, start, out);
+}
+
+/// As [`multiply`], for one tile whose rows are packed: `input[k * height + i]`.
+#[inline(always)]
+pub(super) fn multiply_packed<S: Simd>(
+    simd: S,
+    height: usize,
+    input: &[f32],
+    panel: &[Lane],
+    start: Start<'_>,
+    out: &mut Output<'_>,
+) {
+    match height {
+        6 => packed::<S, 6>(simd, input, panel, start, out),
+        5 => packed::<S, 5>(simd, input, panel, start, out),
+        4 => packed::<S, 4>(simd, input, panel, start, out),
+        3 => packed::<S, 3>(simd, input, panel, start, out),
+        2 => packed::<S, 2>(simd, input, panel, start, out),
+        _ => packed::<S, 1>(simd, input, panel, start, out),
+    }
+}
+
+#[inline(always)]
+fn packed<S: Simd, const M: usize>(
+    simd: S,
+    input: &[f32],
+    panel: &[Lane],
+    start: Start<'_>,
+    out: &mut Output<'_>,
+) {
+    let rows = &input.as_chunks::<M>().0[..panel.len()];
+    tile(simd, &rows, panel, start, out);
+}
+
+#[inline(always)]
+fn tile<S: Simd, const M: usize>(
+    simd: S,
+    input: &impl Left<M>,
+    panel: &[Lane],
+    start: Start<'_>,
+    out: &mut Output<'_>,
+) {
+    match S::F32_LANES {
+        16 => tile_of::<S, 1, M>(simd, input, panel, start, out),
+        8 => tile_of::<S, 2, M>(simd, input, panel, start, out),
+        4 => tile_of::<S, 4, M>(simd, input, panel, start, out),
+        2 => tile_of::<S, 8, M>(simd, input, panel, start, out),
+        _ => tile_of::<S, 16, M>(simd, input, panel, start, out),
+    }
+}
+
+/// `V` registers make a [`Lane`].
+#[inline(always)]
+fn tile_of<S: Simd, const V: usize, const M: usize>(
+    simd: S,
+    input: &impl Left<M>,
+    panel: &[Lane],
+    start: Start<'_>,
+    out: &mut Output<'_>,
+) {
+    let load = |lane: &Lane| -> [S::f32s; V] {
         let registers = S::as_simd_f32s(lane).0;
-        let registers: [S::f32s; V] = std::array::from_fn(|v| registers[v]);
-        for i in 0..M {
-            let factor = simd.splat_f32s(inputs[i][index]);
+        std::array::from_fn(|v| registers[v])
+    };
+    let mut sums: [[S::f32s; V]; M] = match start {
+        Start::Zero => [[simd.splat_f32s(0.0); V]; M],
+        Start::Bias(lane) => [load(lane); M],
+        Start::Output => std::array::from_fn(|row| {
+            let mut whole = [0.0; PANEL];
+            whole[..out.width].copy_from_slice(&out.values[row * out.stride..][..out.width]);
+            load(&whole)
+        }),
+    };
+    for (k, lane) in panel.iter().enumerate() {
+        let (factors, registers) = (input.at(k), load(lane));
+        for (sums, factor) in sums.iter_mut().zip(factors) {
+            let factor = simd.splat_f32s(factor);
             for v in 0..V {
-                sums[i][v] = simd.mul_add_e_f32s(factor, registers[v], sums[i][v]);
+                sums[v] = simd.mul_add_e_f32s(factor, registers[v], sums[v]);
             }
         }
     }
-    for (i, sums) in sums.iter().enumerate() {
-        let target = &mut out.values[(row + i) * out.stride..][..out.width];
-        if out.width == PANEL {
-            let target = S::as_mut_simd_f32s(target).0;
-            for v in 0..V {
-                target[v] =
-                    if out.accumulate { simd.add_f32s(target[v], sums[v]) } else { sums[v] };
-            }
+    for (row, sums) in sums.iter().enumerate() {
+        let target = &mut out.values[row * out.stride..][..out.width];
+        if target.len() == PANEL {
+            S::as_mut_simd_f32s(target).0.copy_from_slice(sums);
         } else {
             let mut whole = [0.0; PANEL];
             S::as_mut_simd_f32s(&mut whole).0.copy_from_slice(sums);
-            for (target, sum) in target.iter_mut().zip(whole) {
-                *target = if out.accumulate { *target + sum } else { sum };
-            }
+            target.copy_from_slice(&whole[..target.len()]);
         }
     }
 }

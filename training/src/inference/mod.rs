@@ -2,56 +2,72 @@
 //!
 //! A request's answer is a function of the request alone: not of the batch that it is in, of the thread, or of what
 //! was asked before. That holds bit for bit, because no operation mixes rows of different requests and each sums in
-//! an order that does not depend on how many rows there are. So the scheduler is free to batch as it likes.
+//! an order that does not depend on how many rows there are. So the schedulers are free to batch as they like, and
+//! what was computed for one request serves another that begins alike.
 
 mod attention;
-mod cache;
+mod config;
 mod elementwise;
+mod group;
 mod kernel;
 mod linear;
+mod metrics;
 mod model;
+mod pages;
 mod prefix;
 mod sampling;
 mod scheduler;
+mod stops;
+mod team;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
+use crossbeam::channel::{Receiver, Sender, bounded};
 use espalier_search::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
-use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, Error, Result, Tokenizer};
+use crate::{Checkpoint, Error, Result};
+pub use config::InferenceConfig;
+use metrics::Counters;
+pub use metrics::InferenceStats;
 use model::Model;
-use prefix::PrefixStore;
-use scheduler::{Answer, Engine, Job, Scheduler, Workspace};
+use pages::Pool;
+use prefix::PrefixCache;
+pub use sampling::SamplingConfig;
+use scheduler::{Answer, Engine, Job, Scheduler};
+use stops::Stops;
+use team::Team;
 
-/// Settings of sampling.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InferenceConfig {
-    /// Longest step in tokens, the stop included; a step that has not ended by then is cut off.
-    pub max_step_tokens: usize,
-    /// The characters that end a step when the policy writes them.
-    pub stops: Vec<char>,
-    /// Memory in MiB for keys and values of contexts that were read lately; a context that continues one of them is
-    /// read from there on. Answers do not depend on it.
-    pub prefix_cache_megabytes: usize,
-}
+/// Weights up to this size stay in the processor's caches, and every core runs passes of its own. Beyond it all cores
+/// share each pass, so that the weights come from memory once for all rows.
+const OWN_PASSES: usize = 32 << 20;
+/// Requests of one call that may wait in the queue at a time, so that a call that asks for much does not hold up others.
+const WINDOW: usize = 64;
 
-impl Default for InferenceConfig {
-    fn default() -> Self {
-        Self { max_step_tokens: 24, stops: vec!['\n'], prefix_cache_megabytes: 256 }
-    }
-}
-
-/// A policy-value net on the CPU. Each call uses the calling thread alone; any number of threads may call.
+/// A policy-value net on the CPU, with threads of its own. Any number of threads may ask.
 pub struct LocalEvaluator {
-    engine: Engine,
-    tokenizer: Tokenizer,
-    stops: Vec<char>,
+    engine: Arc<Engine>,
+    /// Taken when the evaluator is dropped.
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+    max_step_tokens: usize,
+    cache_bytes: usize,
     fingerprint: String,
-    /// Workspaces that no call is using.
-    idle: Mutex<Vec<Workspace>>,
+}
+
+/// Requests that were handed in together; dropped, those that were not answered are cancelled and give up their places.
+struct Call {
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
 }
 
 impl LocalEvaluator {
@@ -63,36 +79,48 @@ impl LocalEvaluator {
         Self::new(&Checkpoint::load(dir)?, config)
     }
 
-    /// Prepares a checkpoint for inference.
+    /// Prepares a checkpoint for inference and starts the threads.
     ///
     /// # Errors
     /// [`Error::Setting`] when a setting is out of range, or no token contains one of the stops.
+    #[expect(clippy::needless_pass_by_value, reason = "settings are handed over")]
     pub fn new(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
-        let InferenceConfig { max_step_tokens, stops, prefix_cache_megabytes } = config;
-        let limit = checkpoint.config.max_position_embeddings;
-        if !(1..limit).contains(&max_step_tokens) {
-            let message = format!(
-                "must be at least 1 and below the model's {limit} positions, is {max_step_tokens}"
-            );
-            return Err(Error::Setting { field: "max_step_tokens", message });
-        }
+        config.validate(checkpoint.config.max_position_embeddings)?;
+        let InferenceConfig { max_step_tokens, slots, queue, sampling, .. } = config;
         let tokenizer = checkpoint.tokenizer.clone();
-        let eos = &checkpoint.config.eos_token_id;
-        let delimits = |id: u32| tokenizer.decode(&[id]).contains(stops.as_slice());
-        let ids = 0..checkpoint.config.vocab_size as u32;
-        if !ids.clone().any(delimits) {
-            let message = format!("the tokenizer has no token with one of {stops:?}");
-            return Err(Error::Setting { field: "stops", message });
-        }
-        let ends = ids.map(|id| delimits(id) || eos.contains(&id) || !tokenizer.has_text(id));
-        let engine = Engine {
-            ends: ends.collect(),
-            model: Model::new(checkpoint),
-            prefixes: Mutex::new(PrefixStore::new(prefix_cache_megabytes << 20)),
+        let stops = Stops::new(&tokenizer, &checkpoint.config, &config.stops, max_step_tokens)?;
+        let model = Model::new(checkpoint);
+        let pool = Pool::new(model.cache);
+        let cache_bytes = config.kv_cache_megabytes << 20;
+        let threads = config.resolved_threads();
+        let (schedulers, width) =
+            if model.bytes() > OWN_PASSES { (1, threads) } else { (threads, 1) };
+        let cache = Mutex::new(PrefixCache::new(cache_bytes, Arc::clone(&pool)));
+        let counters = Counters::default();
+        let engine =
+            Arc::new(Engine { model, pool, cache, tokenizer, stops, sampling, slots, counters });
+        let (sender, receiver) = bounded(queue);
+        let mut evaluator = Self {
+            engine,
+            jobs: Some(sender),
+            threads: Vec::new(),
             max_step_tokens,
+            cache_bytes,
+            fingerprint: checkpoint.fingerprint()?,
         };
-        let fingerprint = checkpoint.fingerprint()?;
-        Ok(Self { engine, tokenizer, stops, fingerprint, idle: Mutex::default() })
+        for index in 0..schedulers {
+            let team = Team::new(width)?;
+            let (engine, jobs) = (Arc::clone(&evaluator.engine), receiver.clone());
+            let cache_bytes = evaluator.cache_bytes;
+            let thread = std::thread::Builder::new().name(format!("scheduler-{index}"));
+            let thread = thread.spawn(move || serve(&engine, &team, &jobs, cache_bytes));
+            let refused = |error| Error::Setting {
+                field: "threads",
+                message: format!("a thread cannot be started: {error}"),
+            };
+            evaluator.threads.push(thread.map_err(refused)?);
+        }
+        Ok(evaluator)
     }
 
     /// [`Checkpoint::fingerprint`] of the net.
@@ -101,10 +129,18 @@ impl LocalEvaluator {
         &self.fingerprint
     }
 
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> InferenceStats {
+        let recomputed = self.engine.cache().recomputed();
+        self.engine.counters.stats(recomputed)
+    }
+
     /// The tokens of a request's context, if it can be read.
     fn tokens(&self, request: &Request) -> Result<Vec<u32>, EvaluatorError> {
         let failed = |message: String| EvaluatorError::Failed(message);
-        let tokens = self.tokenizer.encode(&request.context).map_err(|e| failed(e.to_string()))?;
+        let tokenizer = &self.engine.tokenizer;
+        let tokens = tokenizer.encode(&request.context).map_err(|e| failed(e.to_string()))?;
         if tokens.is_empty() {
             return Err(failed("the context is empty".to_owned()));
         }
@@ -112,7 +148,7 @@ impl LocalEvaluator {
             let message = format!("temperature {} is not a number >= 0", request.temperature);
             return Err(failed(message));
         }
-        let step = if request.samples > 0 { self.engine.max_step_tokens } else { 0 };
+        let step = if request.samples > 0 { self.max_step_tokens } else { 0 };
         let (needed, limit) = (tokens.len() + step, self.engine.model.max_length);
         if needed > limit {
             return Err(EvaluatorError::ContextTooLong { tokens: needed, limit });
@@ -121,47 +157,69 @@ impl LocalEvaluator {
     }
 
     fn evaluation(&self, Answer { value, steps }: Answer) -> Evaluation {
+        let Engine { stops, tokenizer, .. } = &*self.engine;
         let proposals = steps.into_iter().map(|(tokens, log_prob)| Proposal {
-            action: self.action(&tokens),
+            action: stops.action(tokenizer, &tokens),
             log_prob,
             tokens: tokens.len(),
         });
         Evaluation { proposals: proposals.collect(), value }
     }
+}
 
-    /// The text of a step's tokens, without the stop and what follows it in the same token.
-    fn action(&self, tokens: &[u32]) -> String {
-        let mut text = self.tokenizer.decode(tokens);
-        if let Some(end) = text.find(self.stops.as_slice()) {
-            text.truncate(end);
-        }
-        text
+/// A scheduler that outlives its own panics: the requests under way are lost, and what was cached, but no later ones.
+fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>, cache_bytes: usize) {
+    let run = || Scheduler::new(engine, team).serve(jobs);
+    while catch_unwind(AssertUnwindSafe(run)).is_err() {
+        *engine.cache() = PrefixCache::new(cache_bytes, Arc::clone(&engine.pool));
     }
 }
 
 impl Evaluator for LocalEvaluator {
     fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
-        let mut jobs = Vec::new();
-        // `None` marks the place of a job.
-        let mut results: Vec<Option<Result<Evaluation, EvaluatorError>>> = Vec::new();
-        for request in requests {
-            results.push(match self.tokens(request) {
-                Ok(tokens) => {
-                    jobs.push(Job { request, tokens });
-                    None
-                }
-                Err(error) => Some(Err(error)),
-            });
-        }
-        // A workspace holds no state between calls, so one from before a panic elsewhere is as good as any.
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut work = idle().pop().unwrap_or_default();
-        let mut answers = Scheduler::run(&self.engine, &mut work, &jobs).into_iter();
-        idle().push(work);
-        let mut next = || match answers.next() {
-            Some(answer) => answer.map(|answer| self.evaluation(answer)),
-            None => Err(EvaluatorError::Failed("the request was not answered".to_owned())),
+        let lost = || EvaluatorError::Failed("the request was not answered".to_owned());
+        let mut results: Vec<_> = requests.iter().map(|_| Err(lost())).collect();
+        let Some(jobs) = &self.jobs else { return results };
+        // Room for every answer, so that a scheduler never waits for a caller.
+        let (reply, answers) = bounded(requests.len());
+        let call = Call { cancelled: Arc::default() };
+        let mut take = |(index, answer): (usize, Result<Answer, EvaluatorError>)| {
+            results[index] = answer.map(|answer| self.evaluation(answer));
         };
-        results.into_iter().map(|done| done.unwrap_or_else(&mut next)).collect()
+        let mut waiting = 0;
+        for (index, request) in requests.iter().enumerate() {
+            let tokens = match self.tokens(request) {
+                Ok(tokens) => tokens,
+                Err(error) => {
+                    take((index, Err(error)));
+                    continue;
+                }
+            };
+            if waiting >= WINDOW
+                && let Ok(answer) = answers.recv()
+            {
+                take(answer);
+                waiting -= 1;
+            }
+            let request = request.clone();
+            let (reply, cancelled) = (reply.clone(), Arc::clone(&call.cancelled));
+            let job = Job { request, tokens, index, reply, cancelled, since: Instant::now() };
+            // An error means that no scheduler is left, and the answer stays what it is.
+            waiting += usize::from(jobs.send(job).is_ok());
+        }
+        // With the last job's sender gone the iteration ends, also when a scheduler died with a job in hand.
+        drop(reply);
+        answers.iter().for_each(take);
+        results
+    }
+}
+
+impl Drop for LocalEvaluator {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A scheduler's panics end inside it.
+            _ = thread.join();
+        }
     }
 }

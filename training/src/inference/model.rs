@@ -1,31 +1,31 @@
-//! The transformer over ragged rows: all tokens of all sequences of a batch, one row each, without padding.
+//! The transformer over ragged rows: all tokens of all sequences of a pass, one row each, without padding.
 
 use pulp::Arch;
 
-use super::attention::{AttentionShape, PromptAttention, PromptRows, SampleAttention, SampleRows};
-use super::cache::{CacheShape, SampleCache};
-use super::elementwise::{RmsNorm, Rotate, SwiGlu};
-use super::linear::Linear;
+use super::attention::{Heads, Sequence, Unit};
+use super::elementwise::{rms_norm, swiglu, vectorised};
+use super::kernel::PANEL;
+use super::linear::{Linear, Matrix, Packed, Panels};
+use super::pages::CacheShape;
+use super::team::Team;
 use crate::parameters::{VALUE_BIAS, VALUE_WEIGHT};
 use crate::{Checkpoint, rotary};
-
-/// Rows that go through a feed-forward layer together, so that its wide middle stays in the second-level cache.
-const FEED_FORWARD_ROWS: usize = 96;
 
 /// A net with its weights packed.
 pub(super) struct Model {
     pub arch: Arch,
-    pub shape: AttentionShape,
-    vocab_size: usize,
+    pub cache: CacheShape,
+    pub vocab_size: usize,
     pub max_length: usize,
-    width: usize,
+    pub width: usize,
+    heads: usize,
     inner: usize,
     epsilon: f32,
     embedding: Vec<f32>,
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Linear,
-    value_head: Linear,
+    value_weight: Vec<f32>,
     value_bias: f32,
     cosines: Vec<f32>,
     sines: Vec<f32>,
@@ -33,6 +33,8 @@ pub(super) struct Model {
 
 struct Layer {
     attention_norm: Vec<f32>,
+    /// RMSNorm of each query and key head, `[head_dim]`; the query's is divided by `sqrt(head_dim)`.
+    head_norms: Option<(Vec<f32>, Vec<f32>)>,
     qkv: Linear,
     output: Linear,
     feed_forward_norm: Vec<f32>,
@@ -43,197 +45,263 @@ struct Layer {
 /// Buffers of a forward pass; reused because fresh pages cost as much as a layer.
 #[derive(Default)]
 pub(super) struct Activations {
-    /// `[R, D]`, the residual stream; from the last layer on, the wanted rows alone.
-    hidden: Vec<f32>,
-    normed: Vec<f32>,
-    qkv: Vec<f32>,
+    /// The residual stream; from the last layer on, the wanted rows alone.
+    hidden: Panels,
+    packed: Packed,
+    qkv: Panels,
     mixed: Vec<f32>,
-    gate_up: Vec<f32>,
-    inner: Vec<f32>,
-    /// `[queries, positions]` of one head.
-    scores: Vec<f32>,
-    logits: Vec<f32>,
+    gate_up: Panels,
+    logits: Panels,
 }
 
-/// What a forward pass reads: the rows of prompts, then one row of each sample.
+/// What a forward pass reads, sequence by sequence in the order of their rows: those of which only the last row is
+/// wanted, then groups of sequences of one row each.
 pub(super) struct Pass<'a> {
-    /// Token and position of each row.
+    /// One a row.
     pub tokens: Vec<u32>,
-    pub positions: Vec<usize>,
-    pub prompts: Vec<PromptRows>,
-    /// Rows are counted from the first sample's.
-    pub groups: Vec<SampleRows<'a>>,
-    /// Which of `caches` each sample uses.
-    pub slots: Vec<usize>,
-    pub caches: &'a mut [SampleCache],
+    pub sequences: Vec<Sequence<'a>>,
+    /// How many of the sequences are in no group.
+    pub contexts: usize,
+    /// Sizes of the groups, each with how many blocks its sequences have in common.
+    pub groups: Vec<(usize, usize)>,
 }
 
 impl Pass<'_> {
-    /// Rows whose final state is wanted: each prompt's last and every sample's, in this order.
-    fn wanted(&self) -> impl Iterator<Item = usize> {
-        let samples = self.tokens.len() - self.slots.len()..self.tokens.len();
-        self.prompts.iter().map(|prompt| prompt.rows.end - 1).chain(samples)
+    /// The rows whose final state is wanted: the last of each context and all of the groups.
+    fn wanted(&self) -> Vec<usize> {
+        self.sequences.iter().map(|sequence| sequence.rows.end - 1).collect()
+    }
+
+    /// The units of all rows, or of the wanted ones.
+    fn units(&self, wanted: bool) -> Vec<Unit> {
+        let mut units = Vec::new();
+        let mut target = 0;
+        for (index, sequence) in self.sequences[..self.contexts].iter().enumerate() {
+            let rows = sequence.rows.clone();
+            let rows = if wanted { rows.end - 1..rows.end } else { rows };
+            target += rows.len();
+            units.extend(Unit::of_sequence(index, sequence, rows.clone(), target - rows.len()));
+        }
+        let mut first = self.contexts;
+        for &(size, common) in &self.groups {
+            let row = self.sequences[first].rows.start;
+            units.push(Unit::of_group(first..first + size, row..row + size, target, common));
+            (first, target) = (first + size, target + size);
+        }
+        units
     }
 }
 
 impl Model {
     pub fn new(checkpoint: &Checkpoint) -> Self {
         let config = &checkpoint.config;
-        let values = |name: &str| checkpoint.parameters.values(name);
+        let parameters = &checkpoint.parameters;
+        let values = |name: &str| parameters.values(name);
         let width = config.hidden_size;
         let cache = CacheShape {
             layers: config.num_hidden_layers,
             heads: config.key_value_heads(),
             head_dim: config.head_dim(),
         };
-        let shape = AttentionShape { cache, heads: config.num_attention_heads };
-        // Dividing the query weights here saves dividing every score.
-        let scale = 1.0 / (config.head_dim() as f32).sqrt();
+        let scale = 1.0 / (cache.head_dim as f32).sqrt();
         let layers = (0..config.num_hidden_layers).map(|layer| {
-            let part = |part: &str| values(&format!("model.layers.{layer}.{part}.weight"));
-            let query: Vec<f32> = part("self_attn.q_proj").iter().map(|x| x * scale).collect();
-            let (key, value) = (part("self_attn.k_proj"), part("self_attn.v_proj"));
+            let name = |part: &str, kind: &str| format!("model.layers.{layer}.{part}.{kind}");
+            let part = |part: &str| values(&name(part, "weight"));
+            let matrix = |part: &str, group: usize| Matrix {
+                weights: values(&name(part, "weight")),
+                bias: parameters.find(&name(part, "bias")),
+                group,
+                scale: 1.0,
+            };
+            let head = cache.head_dim;
+            // Dividing the queries here saves dividing every score.
+            let query_norm = parameters.find(&name("self_attn.q_norm", "weight"));
+            let head_norms = query_norm.map(|weight| {
+                let query = weight.iter().map(|x| x * scale).collect();
+                (query, part("self_attn.k_norm").to_vec())
+            });
+            let query = Matrix {
+                scale: if head_norms.is_some() { 1.0 } else { scale },
+                ..matrix("self_attn.q_proj", head)
+            };
+            let (key, value) = (matrix("self_attn.k_proj", head), matrix("self_attn.v_proj", head));
+            let inner = config.intermediate_size;
+            let (gate, up) = (matrix("mlp.gate_proj", inner), matrix("mlp.up_proj", inner));
+            let output = matrix("self_attn.o_proj", width);
+            let padded = pad_inputs(output.weights, head, cache.panels() * PANEL);
             Layer {
                 attention_norm: part("input_layernorm").to_vec(),
-                qkv: Linear::new(width, &[&query, key, value]),
-                output: Linear::new(shape.query(), &[part("self_attn.o_proj")]),
+                head_norms,
+                qkv: Linear::new(width, &[query, key, value]),
+                output: Linear::new(
+                    config.num_attention_heads * cache.panels() * PANEL,
+                    &[Matrix { weights: &padded, ..output }],
+                ),
                 feed_forward_norm: part("post_attention_layernorm").to_vec(),
-                gate_up: Linear::new(width, &[part("mlp.gate_proj"), part("mlp.up_proj")]),
-                down: Linear::new(config.intermediate_size, &[part("mlp.down_proj")]),
+                gate_up: Linear::new(width, &[gate, up]),
+                down: Linear::new(inner, &[matrix("mlp.down_proj", width)]),
             }
         });
         let embedding = "model.embed_tokens.weight";
         let head = if config.tie_word_embeddings { embedding } else { "lm_head.weight" };
+        let vocab_size = config.vocab_size;
+        let head = Matrix { weights: values(head), bias: None, group: vocab_size, scale: 1.0 };
         let (cosines, sines) = rotary::tables(config, config.max_position_embeddings);
         Self {
             arch: Arch::new(),
-            shape,
-            vocab_size: config.vocab_size,
+            cache,
+            vocab_size,
             max_length: config.max_position_embeddings,
             width,
+            heads: config.num_attention_heads,
             inner: config.intermediate_size,
             epsilon: config.rms_norm_eps as f32,
             embedding: values(embedding).to_vec(),
             layers: layers.collect(),
             norm: values("model.norm.weight").to_vec(),
-            head: Linear::new(width, &[values(head)]),
-            value_head: Linear::new(width, &[values(VALUE_WEIGHT)]),
+            head: Linear::new(width, &[head]),
+            value_weight: values(VALUE_WEIGHT).to_vec(),
             value_bias: values(VALUE_BIAS)[0],
             cosines,
             sines,
         }
     }
 
-    /// Runs the blocks over a pass. The final states of the wanted rows (each prompt's last, then every sample's) are
-    /// left in `work`, normalised, for [`Self::logits`] and [`Self::value`].
-    pub fn forward(&self, work: &mut Activations, pass: &mut Pass<'_>) {
-        let (arch, width) = (self.arch, self.width);
-        work.hidden.clear();
-        for &token in &pass.tokens {
-            work.hidden.extend_from_slice(&self.embedding[token as usize * width..][..width]);
-        }
-        for (index, layer) in self.layers.iter().enumerate() {
-            work.norm(self, &layer.attention_norm);
-            work.qkv.resize(pass.tokens.len() * self.shape.qkv(), 0.0);
-            layer.qkv.apply(arch, &work.normed, &mut work.qkv);
-            arch.dispatch(Rotate {
-                qkv: &mut work.qkv,
-                stride: self.shape.qkv(),
-                rotated: self.shape.query() + self.shape.cache.heads * self.shape.cache.head_dim,
-                head_dim: self.shape.cache.head_dim,
-                positions: &pass.positions,
-                cosines: &self.cosines,
-                sines: &self.sines,
-            });
-            let last = index + 1 == self.layers.len();
-            if last {
-                // In place: wanted rows ascend, so a row never lands on one that is still to be moved.
-                let mut rows = 0;
-                for from in pass.wanted() {
-                    work.hidden.copy_within(from * width..(from + 1) * width, rows * width);
-                    rows += 1;
-                }
-                work.hidden.truncate(rows * width);
-            }
-            self.attention(work, pass, index, last);
-            layer.output.apply_add(arch, &work.mixed, &mut work.hidden);
-            self.feed_forward(layer, work);
-        }
-        work.norm(self, &self.norm);
-    }
-
-    /// Attends over `work.qkv` into `work.mixed`.
-    fn attention(&self, work: &mut Activations, pass: &mut Pass<'_>, layer: usize, last: bool) {
-        let (shape, query) = (self.shape, self.shape.query());
-        let Activations { hidden, qkv, mixed, scores, .. } = work;
-        mixed.resize(hidden.len() / self.width * query, 0.0);
-        let samples = pass.slots.len();
-        let split = mixed.len() - samples * query;
-        let (prompt_mixed, sample_mixed) = mixed.split_at_mut(split);
-        let prompts = pass.prompts.as_mut_slice();
-        let mixed = prompt_mixed;
-        let attention = PromptAttention {
-            shape,
-            layer,
-            qkv,
-            prompts,
-            last_only: last,
-            mixed,
-            scores: &mut *scores,
+    /// Multiply-adds of the blocks' matrices for one row.
+    pub fn body_cost(&self) -> usize {
+        let layer = |layer: &Layer| -> usize {
+            [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(Linear::cost).iter().sum()
         };
-        self.arch.dispatch(attention);
-        self.arch.dispatch(SampleAttention {
-            shape,
-            layer,
-            qkv: &qkv[qkv.len() - samples * shape.qkv()..],
-            groups: &pass.groups,
-            slots: &pass.slots,
-            caches: pass.caches,
-            mixed: sample_mixed,
-            scores,
-        });
+        self.layers.iter().map(layer).sum()
     }
 
-    fn feed_forward(&self, layer: &Layer, work: &mut Activations) {
-        work.norm(self, &layer.feed_forward_norm);
-        let block = FEED_FORWARD_ROWS * self.width;
-        for (input, hidden) in work.normed.chunks(block).zip(work.hidden.chunks_mut(block)) {
-            let rows = input.len() / self.width;
-            work.gate_up.resize(rows * 2 * self.inner, 0.0);
-            work.inner.resize(rows * self.inner, 0.0);
-            layer.gate_up.apply(self.arch, input, &mut work.gate_up);
-            let (inner, gate_up) = (self.inner, work.gate_up.as_slice());
-            self.arch.dispatch(SwiGlu { inner, gate_up, out: &mut work.inner });
-            layer.down.apply_add(self.arch, &work.inner, hidden);
+    /// Multiply-adds of the head for one row.
+    pub fn head_cost(&self) -> usize {
+        self.head.cost()
+    }
+
+    /// Bytes of the matrices that a pass reads whole.
+    pub fn bytes(&self) -> usize {
+        (self.body_cost() + self.head_cost()) * size_of::<f32>()
+    }
+
+    fn heads_of<'a>(&'a self, layer: &'a Layer) -> Heads<'a> {
+        let norms = layer.head_norms.as_ref();
+        Heads {
+            cache: self.cache,
+            heads: self.heads,
+            norms: norms.map(|(query, key)| (query.as_slice(), key.as_slice(), self.epsilon)),
+            cosines: &self.cosines,
+            sines: &self.sines,
         }
     }
 
-    /// Logits `[wanted rows, V]` of the last forward pass, into `work.logits`.
-    pub fn logits(&self, work: &mut Activations) {
-        let rows = work.normed.len() / self.width;
-        work.logits.resize(rows * self.vocab_size, 0.0);
-        self.head.apply(self.arch, &work.normed, &mut work.logits);
+    /// Runs the blocks over a pass. The final states of the wanted rows (each context's last, then those of the groups)
+    /// are left in `work`, for [`Self::states`].
+    pub fn forward(&self, team: &Team, work: &mut Activations, pass: &mut Pass<'_>) {
+        let arch = self.arch;
+        let panels = self.width.div_ceil(PANEL);
+        work.hidden.resize(pass.tokens.len(), panels);
+        for (row, &token) in pass.tokens.iter().enumerate() {
+            let embedding = &self.embedding[token as usize * self.width..][..self.width];
+            for (panel, values) in embedding.chunks(PANEL).enumerate() {
+                let lane = work.hidden.lane_mut(panel, row);
+                lane.fill(0.0);
+                lane[..values.len()].copy_from_slice(values);
+            }
+        }
+        let mut units = pass.units(false);
+        for (index, layer) in self.layers.iter().enumerate() {
+            work.norm(self, team, &layer.attention_norm);
+            layer.qkv.apply(team, arch, &work.packed, &mut work.qkv);
+            if index + 1 == self.layers.len() {
+                // Nothing reads the other rows any more.
+                work.hidden.keep(panels, &pass.wanted());
+                units = pass.units(true);
+            }
+            let heads = self.heads_of(layer);
+            heads.store(arch, index, &work.qkv, &mut pass.sequences);
+            let (qkv, sequences) = (&work.qkv, &pass.sequences);
+            heads.attend((team, arch), index, qkv, sequences, &units, &mut work.mixed);
+            heads.pack(team, &units, &work.mixed, &mut work.packed);
+            layer.output.apply_add(team, arch, &work.packed, &mut work.hidden);
+
+            work.norm(self, team, &layer.feed_forward_norm);
+            layer.gate_up.apply(team, arch, &work.packed, &mut work.gate_up);
+            let (gate_up, inner) = (&work.gate_up, self.inner);
+            let up = inner.div_ceil(PANEL);
+            work.packed.fill(team, (work.hidden.rows(), inner), |row, out| {
+                vectorised(
+                    arch,
+                    #[inline(always)]
+                    || {
+                        for (panel, gate) in out.chunks_mut(PANEL).enumerate() {
+                            gate.copy_from_slice(&gate_up.lane(panel, row)[..gate.len()]);
+                            swiglu(gate, gate_up.lane(up + panel, row));
+                        }
+                    },
+                );
+            });
+            layer.down.apply_add(team, arch, &work.packed, &mut work.hidden);
+        }
     }
 
-    /// Value in [-1, 1] of a wanted row of the last forward pass.
-    pub fn value(&self, work: &Activations, row: usize) -> f32 {
-        let normed = &work.normed[row * self.width..][..self.width];
-        let mut value = [self.value_bias];
-        self.value_head.apply_add(self.arch, normed, &mut value);
-        value[0].tanh()
+    /// The final state `[hidden_size]` of a wanted row of the last forward pass, normalised.
+    pub fn state(&self, work: &Activations, row: usize) -> Box<[f32]> {
+        let mut state = vec![0.0; self.width];
+        work.hidden.read(0, row, &mut state);
+        vectorised(
+            self.arch,
+            #[inline(always)]
+            || rms_norm(&mut state, &self.norm, self.epsilon),
+        );
+        state.into()
+    }
+
+    /// Logits of final states, for [`Self::logits_of`].
+    pub fn logits(&self, team: &Team, work: &mut Activations, states: &[&[f32]]) {
+        work.packed.fill(team, (states.len(), self.width), |row, out| {
+            out.copy_from_slice(states[row]);
+        });
+        self.head.apply(team, self.arch, &work.packed, &mut work.logits);
+    }
+
+    /// Logits `[vocab_size]` of one of the states that were given to [`Self::logits`].
+    pub fn logits_of(&self, work: &Activations, row: usize, out: &mut Vec<f32>) {
+        out.resize(self.vocab_size, 0.0);
+        work.logits.read(0, row, out);
+    }
+
+    /// The value in [-1, 1] of a final state.
+    pub fn value(&self, state: &[f32]) -> f32 {
+        let terms = state.iter().zip(&self.value_weight).map(|(x, weight)| x * weight);
+        (terms.sum::<f32>() + self.value_bias).tanh()
     }
 }
 
 impl Activations {
-    /// Logits `[V]` of a wanted row, after [`Model::logits`].
-    pub fn logits(&self, model: &Model, row: usize) -> &[f32] {
-        &self.logits[row * model.vocab_size..][..model.vocab_size]
+    /// Packs `rms_norm(hidden)`.
+    fn norm(&mut self, model: &Model, team: &Team, weight: &[f32]) {
+        let hidden = &self.hidden;
+        self.packed.fill(team, (hidden.rows(), model.width), |row, out| {
+            vectorised(
+                model.arch,
+                #[inline(always)]
+                || {
+                    hidden.read(0, row, out);
+                    rms_norm(out, weight, model.epsilon);
+                },
+            );
+        });
     }
+}
 
-    /// `normed = rms_norm(hidden)`.
-    fn norm(&mut self, model: &Model, weight: &[f32]) {
-        self.normed.resize(self.hidden.len(), 0.0);
-        let (input, out) = (self.hidden.as_slice(), self.normed.as_mut_slice());
-        model.arch.dispatch(RmsNorm { input, weight, epsilon: model.epsilon, out });
+/// Widens each head of a matrix's inputs with zeros, from `head` to `padded`.
+fn pad_inputs(weights: &[f32], head: usize, padded: usize) -> Vec<f32> {
+    let mut wide = Vec::with_capacity(weights.len() / head * padded);
+    for part in weights.chunks_exact(head) {
+        wide.extend_from_slice(part);
+        wide.resize(wide.len() + padded - head, 0.0);
     }
+    wide
 }

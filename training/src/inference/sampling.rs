@@ -3,8 +3,75 @@
 use pulp::Arch;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::elementwise::softmax_terms;
+use crate::{Error, Result};
+
+/// Which tokens may be drawn, applied in this order to the distribution at the request's temperature. Log-probabilities
+/// stay those of the whole distribution at temperature 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplingConfig {
+    /// The so many most likely tokens, and those as likely as the last of them; 0 for all.
+    pub top_k: usize,
+    /// The most likely tokens that together reach this probability, in (0, 1] (Holtzman et al., arXiv 1904.09751).
+    pub top_p: f32,
+    /// Tokens at least this many times as likely as the most likely one, in [0, 1] (Nguyen et al., arXiv 2407.01082).
+    pub min_p: f32,
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        Self { top_k: 0, top_p: 1.0, min_p: 0.0 }
+    }
+}
+
+impl SamplingConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first field that is outside its range.
+    pub fn validate(&self) -> Result<()> {
+        let Self { top_p, min_p, .. } = *self;
+        let fail = |field, range: &str, value: f32| {
+            Err(Error::Setting { field, message: format!("must be in {range}, is {value}") })
+        };
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return fail("top_p", "(0, 1]", top_p);
+        }
+        if !(0.0..=1.0).contains(&min_p) {
+            return fail("min_p", "[0, 1]", min_p);
+        }
+        Ok(())
+    }
+
+    /// Sets the terms of tokens that may not be drawn to 0. The largest term is 1.
+    fn filter(self, terms: &mut [f32], order: &mut Vec<f32>) {
+        let Self { top_k, top_p, min_p } = self;
+        let mut least = min_p;
+        if (1..terms.len()).contains(&top_k) {
+            order.clear();
+            order.extend_from_slice(terms);
+            let (_, kth, _) = order.select_nth_unstable_by(top_k - 1, |a, b| b.total_cmp(a));
+            let kth = *kth;
+            terms.iter_mut().filter(|term| **term < kth).for_each(|term| *term = 0.0);
+        }
+        if top_p < 1.0 {
+            order.clear();
+            order.extend(terms.iter().copied().filter(|&term| term > 0.0));
+            order.sort_unstable_by(|a, b| b.total_cmp(a));
+            let all: f64 = order.iter().copied().map(f64::from).sum();
+            let mut sum = 0.0;
+            let last = order.iter().find(|&&term| {
+                sum += f64::from(term);
+                sum >= f64::from(top_p) * all
+            });
+            least = least.max(last.copied().unwrap_or(0.0));
+        }
+        terms.iter_mut().filter(|term| **term < least).for_each(|term| *term = 0.0);
+    }
+}
 
 /// The distribution over the next token, ready for any number of draws.
 #[derive(Default)]
@@ -17,6 +84,8 @@ pub(super) struct Distribution {
     log_normaliser: f64,
     maximum: f32,
     greedy: bool,
+    /// Room for sorting.
+    order: Vec<f32>,
 }
 
 /// One drawn token.
@@ -29,7 +98,13 @@ pub(super) struct Draw {
 
 impl Distribution {
     /// Prepares for drawing; `None` when the logits are not finite.
-    pub fn read(&mut self, arch: Arch, logits: &[f32], temperature: f32) -> Option<()> {
+    pub fn read(
+        &mut self,
+        arch: Arch,
+        logits: &[f32],
+        temperature: f32,
+        sampling: SamplingConfig,
+    ) -> Option<()> {
         let (maximum, sum) = softmax_terms(arch, logits, 1.0, &mut self.terms);
         if !(maximum.is_finite() && sum.is_finite()) {
             return None;
@@ -39,6 +114,9 @@ impl Distribution {
         self.greedy = temperature == 0.0;
         if !self.greedy && temperature != 1.0 {
             softmax_terms(arch, logits, 1.0 / temperature, &mut self.terms);
+        }
+        if !self.greedy {
+            sampling.filter(&mut self.terms, &mut self.order);
         }
         self.sum = self.terms.iter().map(|&term| f64::from(term)).sum();
         Some(())
@@ -70,9 +148,11 @@ mod tests {
     use super::*;
     use crate::random::stream;
 
-    fn frequencies(logits: &[f32], temperature: f32) -> Vec<f64> {
+    const ALL: SamplingConfig = SamplingConfig { top_k: 0, top_p: 1.0, min_p: 0.0 };
+
+    fn frequencies(logits: &[f32], temperature: f32, sampling: SamplingConfig) -> Vec<f64> {
         let mut distribution = Distribution::default();
-        distribution.read(Arch::new(), logits, temperature).unwrap();
+        distribution.read(Arch::new(), logits, temperature, sampling).unwrap();
         let mut rng = stream(3, [0, 0]);
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..20_000 {
@@ -84,11 +164,11 @@ mod tests {
     #[test]
     fn draws_follow_the_softmax() {
         let logits = [0.0, 2f32.ln(), 5f32.ln()];
-        for (found, expected) in frequencies(&logits, 1.0).iter().zip([0.125, 0.25, 0.625]) {
+        for (found, expected) in frequencies(&logits, 1.0, ALL).iter().zip([0.125, 0.25, 0.625]) {
             assert!((found - expected).abs() < 0.015, "{found} {expected}");
         }
         // Temperature 1/2 squares the odds: 1 : 4 : 25.
-        for (found, expected) in frequencies(&logits, 0.5).iter().zip([1.0, 4.0, 25.0]) {
+        for (found, expected) in frequencies(&logits, 0.5, ALL).iter().zip([1.0, 4.0, 25.0]) {
             assert!((found - expected / 30.0).abs() < 0.015, "{found} {expected}");
         }
     }
@@ -98,7 +178,7 @@ mod tests {
         let logits = [0.0, 2f32.ln(), 5f32.ln()];
         for temperature in [0.0, 0.3, 1.0, 2.0] {
             let mut distribution = Distribution::default();
-            distribution.read(Arch::new(), &logits, temperature).unwrap();
+            distribution.read(Arch::new(), &logits, temperature, ALL).unwrap();
             let draw = distribution.draw(&logits, &mut stream(1, [0, 0]));
             let expected = [0.125f64, 0.25, 0.625][draw.token as usize].ln();
             assert!((draw.log_prob - expected).abs() < 1e-6);
@@ -106,17 +186,46 @@ mod tests {
     }
 
     #[test]
+    fn unlikely_tokens_can_be_left_out() {
+        // Probabilities 1/16, 2/16, 5/16, 8/16.
+        let logits = [0.0, 2f32.ln(), 5f32.ln(), 8f32.ln()];
+        let cases = [
+            (SamplingConfig { top_k: 2, ..ALL }, [0.0, 0.0, 5.0, 8.0]),
+            (SamplingConfig { top_k: 9, ..ALL }, [1.0, 2.0, 5.0, 8.0]),
+            (SamplingConfig { top_p: 0.8, ..ALL }, [0.0, 0.0, 5.0, 8.0]),
+            (SamplingConfig { top_p: 0.82, ..ALL }, [0.0, 2.0, 5.0, 8.0]),
+            (SamplingConfig { min_p: 0.2, ..ALL }, [0.0, 2.0, 5.0, 8.0]),
+            // Of the three that are left, the first two reach 0.8.
+            (SamplingConfig { top_k: 3, top_p: 0.8, min_p: 0.0 }, [0.0, 0.0, 5.0, 8.0]),
+            (SamplingConfig { top_p: 1e-9, ..ALL }, [0.0, 0.0, 0.0, 8.0]),
+        ];
+        for (sampling, odds) in cases {
+            let sum: f64 = odds.iter().sum();
+            let found = frequencies(&logits, 1.0, sampling);
+            for (found, expected) in found.iter().zip(odds) {
+                let close = (found - expected / sum).abs() < 0.02;
+                assert!(close && (expected > 0.0 || *found == 0.0), "{sampling:?}: {found}");
+            }
+        }
+        // At temperature 1/2 the odds are 1 : 4 : 25 : 64, and 0.2 of 64 is 12.8.
+        let sampling = SamplingConfig { min_p: 0.2, ..ALL };
+        assert_eq!(frequencies(&logits, 0.5, sampling)[..2], [0.0, 0.0]);
+        assert!(SamplingConfig { top_p: 0.0, ..ALL }.validate().is_err());
+        assert!(SamplingConfig { min_p: f32::NAN, ..ALL }.validate().is_err());
+    }
+
+    #[test]
     fn temperature_zero_takes_the_first_of_the_most_likely() {
         let logits = [1.0, 3.0, 3.0];
         let mut distribution = Distribution::default();
-        distribution.read(Arch::new(), &logits, 0.0).unwrap();
+        distribution.read(Arch::new(), &logits, 0.0, ALL).unwrap();
         assert_eq!(distribution.draw(&logits, &mut stream(1, [0, 0])).token, 1);
     }
 
     #[test]
     fn logits_that_are_not_finite_are_refused() {
         let mut distribution = Distribution::default();
-        assert_eq!(distribution.read(Arch::new(), &[0.0, f32::NAN], 1.0), None);
-        assert_eq!(distribution.read(Arch::new(), &[0.0, f32::INFINITY], 1.0), None);
+        assert_eq!(distribution.read(Arch::new(), &[0.0, f32::NAN], 1.0, ALL), None);
+        assert_eq!(distribution.read(Arch::new(), &[0.0, f32::INFINITY], 1.0, ALL), None);
     }
 }

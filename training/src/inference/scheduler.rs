@@ -1,269 +1,292 @@
-//! Continuous batching: every forward pass reads some new contexts and one more token of every sample under way. A
-//! sample leaves when its step ends, and the next request takes its place.
+//! Continuous batching: every forward pass reads some new contexts and one more token of every step under way. A step
+//! leaves when it ends, and the next request takes its place.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use espalier_search::{EvaluatorError, Request};
-use rand_chacha::ChaCha8Rng;
 
-use super::attention::{PromptRows, SampleRows};
-use super::cache::{PromptCache, SampleCache};
+use super::attention::Sequence;
+use super::group::{Group, Row};
+use super::metrics::{Counters, add};
 use super::model::{Activations, Model, Pass};
-use super::prefix::PrefixStore;
-use super::sampling::{Distribution, Draw};
-use crate::random::stream;
+use super::pages::{Pool, Table};
+use super::prefix::{Claim, PrefixCache, State};
+use super::sampling::SamplingConfig;
+use super::stops::Stops;
+use super::team::Team;
+use crate::Tokenizer;
 
-/// Samples under way at once. With more, their keys and values fall out of the processor's caches; with fewer, each
-/// pass over the weights serves too few rows.
-const SAMPLES: usize = 48;
-/// Rows of new contexts in a pass.
-const PROMPT_ROWS: usize = 96;
-/// Distinguishes this use of a request's seed from others.
-const PURPOSE: u64 = u64::from_le_bytes(*b"samples\0");
+/// Rows of new contexts in a pass; a longer context is read alone.
+const CONTEXT_ROWS: usize = 96;
+/// How long a scheduler whose requests all wait for another's work looks away.
+const PAUSE: Duration = Duration::from_micros(50);
 
-/// A request that can be computed.
-pub(super) struct Job<'a> {
-    pub request: &'a Request,
-    pub tokens: Vec<u32>,
-}
-
-/// What a job came to.
+/// What a request came to.
 pub(super) struct Answer {
     pub value: f64,
     /// Each step's tokens and the sum of their log-probabilities, in sampling order.
     pub steps: Vec<(Vec<u32>, f64)>,
 }
 
-/// What all calls share.
+/// A request on its way.
+pub(super) struct Job {
+    pub request: Request,
+    pub tokens: Vec<u32>,
+    /// Its place among the requests of its call.
+    pub index: usize,
+    pub reply: Sender<(usize, Result<Answer, EvaluatorError>)>,
+    /// Set when nobody waits for the answer any more.
+    pub cancelled: Arc<AtomicBool>,
+    pub since: Instant,
+}
+
+impl Job {
+    pub fn cancelled(&self) -> bool {
+        // Relaxed: a late look costs one more pass and nothing else.
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub fn answer(self, answer: Result<Answer, EvaluatorError>) {
+        // A caller that has gone needs no answer.
+        _ = self.reply.send((self.index, answer));
+    }
+}
+
+/// What all schedulers share.
 pub(super) struct Engine {
     pub model: Model,
-    pub prefixes: Mutex<PrefixStore>,
-    /// By token id: whether it ends a step.
-    pub ends: Vec<bool>,
-    pub max_step_tokens: usize,
+    pub pool: Arc<Pool>,
+    pub cache: Mutex<PrefixCache>,
+    pub tokenizer: Tokenizer,
+    pub stops: Stops,
+    pub sampling: SamplingConfig,
+    pub slots: usize,
+    pub counters: Counters,
 }
 
-/// Buffers of a call; reused from call to call.
-#[derive(Default)]
-pub(super) struct Workspace {
-    activations: Activations,
-    distribution: Distribution,
-    caches: Vec<SampleCache>,
+impl Engine {
+    /// The cache, also after a thread panicked with it: [`Scheduler::serve`] replaces it then.
+    pub fn cache(&self) -> MutexGuard<'_, PrefixCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The samples of one job.
-struct Group {
-    job: usize,
-    prompt: Arc<PromptCache>,
-    /// Tokens that each sample has stored.
-    stored: usize,
-    samples: Vec<Sample>,
+/// A context that is being read.
+struct Reading {
+    job: Job,
+    /// Tokens that need not be read.
+    reused: usize,
+    table: Table,
+    /// The state of its last token, when that was known.
+    state: Option<State>,
 }
 
-/// A step being written.
-struct Sample {
-    /// Which of the job's samples it is.
-    number: usize,
-    /// Which cache it uses.
-    slot: usize,
-    rng: ChaCha8Rng,
-    tokens: Vec<u32>,
-    log_prob: f64,
-}
-
-/// One call's progress.
+/// One thread's requests under way.
 pub(super) struct Scheduler<'a> {
     engine: &'a Engine,
-    work: &'a mut Workspace,
-    jobs: &'a [Job<'a>],
-    /// The next job to be read.
-    next: usize,
+    team: &'a Team,
+    work: Activations,
+    /// Requests of which a part is being computed for another.
+    deferred: VecDeque<Job>,
     groups: Vec<Group>,
-    /// Caches that no sample uses.
-    free: Vec<usize>,
-    answers: Vec<Result<Answer, EvaluatorError>>,
 }
 
 impl<'a> Scheduler<'a> {
-    /// Computes jobs; every answer is a function of its own job.
-    pub fn run(
-        engine: &'a Engine,
-        work: &'a mut Workspace,
-        jobs: &'a [Job<'a>],
-    ) -> Vec<Result<Answer, EvaluatorError>> {
-        let lost = |_| Err(EvaluatorError::Failed("the request was not answered".to_owned()));
-        let answers = (0..jobs.len()).map(lost).collect();
-        let free = (0..work.caches.len()).collect();
-        let groups = Vec::new();
-        let mut scheduler = Self { engine, work, jobs, next: 0, groups, free, answers };
-        while scheduler.next < jobs.len() || !scheduler.groups.is_empty() {
-            scheduler.pass();
+    pub fn new(engine: &'a Engine, team: &'a Team) -> Self {
+        let (deferred, groups) = (VecDeque::new(), Vec::new());
+        Self { engine, team, work: Activations::default(), deferred, groups }
+    }
+
+    /// Answers requests until their senders are gone and all are answered. Every answer is a function of its own request.
+    pub fn serve(&mut self, jobs: &Receiver<Job>) {
+        let team = self.team;
+        while let Some(first) = self.next(jobs) {
+            let start = Instant::now();
+            team.enter(|| self.pass(first, jobs));
+            add(&self.engine.counters.busy_nanos, start.elapsed().as_nanos() as u64);
         }
-        scheduler.answers
+    }
+
+    /// Waits for something to do: a new request when there is nothing else; `None` when no more will come.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Option<Job>> {
+        if !self.groups.is_empty() {
+            return Some(None);
+        }
+        if self.deferred.is_empty() {
+            return jobs.recv().ok().map(Some);
+        }
+        match jobs.recv_timeout(PAUSE) {
+            Ok(job) => Some(Some(job)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Some(None),
+        }
     }
 
     /// One forward pass and what follows from it.
-    fn pass(&mut self) {
-        let first = self.next;
-        let prompts = self.admit();
-        let model = &self.engine.model;
-        let mut pass = Pass {
-            tokens: Vec::new(),
-            positions: Vec::new(),
-            prompts,
-            groups: Vec::new(),
-            slots: Vec::new(),
-            caches: &mut self.work.caches,
-        };
-        for (prompt, job) in pass.prompts.iter().zip(&self.jobs[first..]) {
-            pass.tokens.extend_from_slice(&job.tokens[prompt.reused..]);
-            pass.positions.extend(prompt.reused..job.tokens.len());
+    fn pass(&mut self, first: Option<Job>, jobs: &Receiver<Job>) {
+        self.groups.retain(|group| !group.job.cancelled());
+        let mut reading = self.admit(first, jobs);
+        let counters = &self.engine.counters;
+        let rows: usize = self.groups.iter().map(|group| group.rows.len()).sum();
+        if !self.deferred.is_empty() || !jobs.is_empty() {
+            let taken = (rows + reading.len()).min(self.engine.slots);
+            add(&counters.full_passes, 1);
+            add(&counters.occupancy, (taken * 1000 / self.engine.slots) as u64);
         }
-        for group in &self.groups {
-            let (length, stored) = (self.jobs[group.job].tokens.len(), group.stored);
-            let start = pass.slots.len();
-            for sample in &group.samples {
-                pass.tokens.extend(sample.tokens.last());
-                pass.positions.push(length + stored);
-                pass.slots.push(sample.slot);
-            }
-            let rows = start..pass.slots.len();
-            pass.groups.push(SampleRows { rows, prompt: &group.prompt, length, stored });
-        }
-        let samples_wanted = |job: &Job<'_>| job.request.samples > 0;
-        let draws =
-            !self.groups.is_empty() || self.jobs[first..self.next].iter().any(samples_wanted);
-        model.forward(&mut self.work.activations, &mut pass);
-        let prompts = std::mem::take(&mut pass.prompts);
-        if draws {
-            model.logits(&mut self.work.activations);
-        }
-        self.advance(prompts.len());
-        for (row, prompt) in prompts.into_iter().enumerate() {
-            self.start(row, first + row, prompt.cache);
-        }
-        self.retire();
+        let computed = self.forward(&mut reading);
+        self.draw(reading, computed);
     }
 
-    /// Takes the next jobs that there is room for, at least one when nothing is under way.
-    fn admit(&mut self) -> Vec<PromptRows> {
-        let mut prompts: Vec<PromptRows> = Vec::new();
-        let mut samples: usize = self.groups.iter().map(|group| group.samples.len()).sum();
-        let mut rows = 0;
-        while let Some(Job { request, tokens }) = self.jobs.get(self.next) {
-            let (cache, reused) = self.prompt_cache(tokens);
-            let needed = tokens.len() - reused;
-            let fits = rows + needed <= PROMPT_ROWS && samples + request.samples <= SAMPLES;
-            if !fits && (rows > 0 || samples > 0) {
+    /// Takes the next requests that there is room for.
+    fn admit(&mut self, first: Option<Job>, jobs: &Receiver<Job>) -> Vec<Reading> {
+        let mut reading = Vec::new();
+        let mut taken: usize = self.groups.iter().map(|group| group.rows.len()).sum();
+        let mut context_rows = 0;
+        let mut retry: VecDeque<Job> = std::mem::take(&mut self.deferred);
+        retry.extend(first);
+        while taken < self.engine.slots && context_rows < CONTEXT_ROWS {
+            let job = match retry.pop_front() {
+                Some(job) => job,
+                None => match jobs.try_recv() {
+                    Ok(job) => job,
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                },
+            };
+            if job.cancelled() {
+                continue;
+            }
+            match self.engine.cache().claim(&job.tokens) {
+                Claim::Busy => self.deferred.push_back(job),
+                Claim::Granted(found) => {
+                    let length = job.tokens.len();
+                    // The state of the last token is what the answer is made from.
+                    let known = found.length == length && found.state.is_some();
+                    let reused = if known { length } else { found.length.min(length - 1) };
+                    let mut table = Table::continued(found.blocks, reused);
+                    table.reserve(&self.engine.pool, length);
+                    let counters = &self.engine.counters;
+                    counters.waited(job.since.elapsed());
+                    add(&counters.requests, 1);
+                    add(&counters.reused, reused as u64);
+                    add(&counters.context_rows, (length - reused) as u64);
+                    context_rows += length - reused;
+                    taken += job.request.samples.max(1);
+                    let state = if known { found.state } else { None };
+                    reading.push(Reading { job, reused, table, state });
+                }
+            }
+            if self.deferred.len() > self.engine.slots {
                 break;
             }
-            prompts.push(PromptRows { rows: rows..rows + needed, reused, cache });
-            rows += needed;
-            samples += request.samples;
-            self.next += 1;
         }
-        prompts
+        self.deferred.extend(retry);
+        reading
     }
 
-    /// A cache for a context, with the positions that were read before. The last is always read again: its state is
-    /// what the answer is made from.
-    fn prompt_cache(&self, tokens: &[u32]) -> (PromptCache, usize) {
-        let shape = self.engine.model.shape.cache;
-        let found = self.prefixes().longest(tokens);
-        match found {
-            Some((prefix, length)) => {
-                let reused = length.min(tokens.len() - 1);
-                (PromptCache::continued(shape, tokens.len(), (&prefix, reused)), reused)
+    /// Runs the net over what has to be computed; the final states of the contexts among it, then of the rows of steps.
+    fn forward(&mut self, reading: &mut [Reading]) -> Vec<State> {
+        let Self { engine, team, work, groups, .. } = self;
+        let mut pass =
+            Pass { tokens: Vec::new(), sequences: Vec::new(), contexts: 0, groups: Vec::new() };
+        for Reading { job, reused, table, .. } in reading.iter_mut().filter(|r| r.state.is_none()) {
+            let start = pass.tokens.len();
+            pass.tokens.extend_from_slice(&job.tokens[*reused..]);
+            let rows = start..pass.tokens.len();
+            pass.sequences.push(Sequence { rows, position: *reused, table });
+        }
+        pass.contexts = pass.sequences.len();
+        for group in groups {
+            let first = pass.sequences.len();
+            let context = group.job.tokens.len();
+            for Row { path, table, .. } in group.rows.iter_mut().filter(|row| row.state.is_none()) {
+                let row = pass.tokens.len();
+                pass.tokens.extend(path.last());
+                let position = context + path.len() - 1;
+                pass.sequences.push(Sequence { rows: row..row + 1, position, table });
             }
-            None => (PromptCache::new(shape, tokens.len()), 0),
-        }
-    }
-
-    /// The store, also after a thread panicked with it: it is valid between any two of its operations.
-    fn prefixes(&self) -> std::sync::MutexGuard<'_, PrefixStore> {
-        self.engine.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Draws the next token of every sample. Their rows follow `first` rows of contexts.
-    fn advance(&mut self, first: usize) {
-        let Workspace { activations, distribution, .. } = &mut *self.work;
-        let model = &self.engine.model;
-        let mut row = first;
-        for group in &mut self.groups {
-            group.stored += 1;
-            for sample in &mut group.samples {
-                let logits = activations.logits(model, row);
-                row += 1;
-                let temperature = self.jobs[group.job].request.temperature;
-                if distribution.read(model.arch, logits, temperature).is_none() {
-                    self.answers[group.job] = Err(not_finite());
-                    continue;
-                }
-                let Draw { token, log_prob } = distribution.draw(logits, &mut sample.rng);
-                sample.tokens.push(token);
-                sample.log_prob += log_prob;
+            let size = pass.sequences.len() - first;
+            if size > 0 {
+                // Steps continue the context's full blocks, whoever wrote them.
+                pass.groups.push((size, context / super::kernel::PANEL));
             }
         }
+        let rows = pass.sequences.len();
+        if rows == 0 {
+            return Vec::new();
+        }
+        let counters = &engine.counters;
+        let start = Instant::now();
+        engine.model.forward(team, work, &mut pass);
+        add(&counters.forward_nanos, start.elapsed().as_nanos() as u64);
+        add(&counters.passes, 1);
+        add(&counters.step_rows, (rows - pass.contexts) as u64);
+        let products = pass.tokens.len() * engine.model.body_cost();
+        add(&counters.multiply_adds, products as u64);
+        (0..rows).map(|row| engine.model.state(work, row)).collect()
     }
 
-    /// Notes the value of a context that was read, as row `row` of the pass, and starts its samples.
-    fn start(&mut self, row: usize, job: usize, cache: PromptCache) {
-        let Job { request, tokens } = &self.jobs[job];
-        let model = &self.engine.model;
-        let prompt = Arc::new(cache);
-        self.prefixes().insert(tokens, &prompt);
-        let Workspace { activations, distribution, caches } = &mut *self.work;
-        let value = f64::from(model.value(activations, row));
-        if !value.is_finite() {
-            self.answers[job] = Err(not_finite());
-            return;
+    /// Enters what was computed, draws the next token of every step, and answers the requests that are complete.
+    fn draw(&mut self, reading: Vec<Reading>, computed: Vec<State>) {
+        let Self { engine, team, work, groups, .. } = self;
+        let mut computed = computed.into_iter();
+        for Reading { job, reused, table, state } in reading {
+            let read = state.is_none();
+            let Some(state) = state.or_else(|| computed.next()) else { continue };
+            let blocks = table.freeze();
+            if read {
+                let (mut cache, last) = (engine.cache(), job.tokens.len() - 1);
+                cache.complete(&job.tokens, reused, &blocks, vec![(last, state.clone())]);
+            }
+            let value = f64::from(engine.model.value(&state));
+            if value.is_finite() {
+                groups.push(Group::new(job, value, blocks, state));
+            } else {
+                job.answer(Err(not_finite()));
+            }
         }
-        let steps = vec![(Vec::new(), 0.0); request.samples];
-        self.answers[job] = Ok(Answer { value, steps });
-        if request.samples == 0 {
-            return;
-        }
-        let logits = activations.logits(model, row);
-        if distribution.read(model.arch, logits, request.temperature).is_none() {
-            self.answers[job] = Err(not_finite());
-            return;
-        }
-        let samples = (0..request.samples).map(|number| {
-            let mut rng = stream(request.seed, [PURPOSE, number as u64]);
-            let Draw { token, log_prob } = distribution.draw(logits, &mut rng);
-            let slot = self.free.pop().unwrap_or_else(|| {
-                caches.push(SampleCache::default());
-                caches.len() - 1
-            });
-            caches[slot].reset(model.shape.cache, self.engine.max_step_tokens);
-            Sample { number, slot, rng, tokens: vec![token], log_prob }
+        let rows = groups.iter_mut().flat_map(|group| {
+            let context = group.job.tokens.len();
+            group.rows.iter_mut().map(move |row| (context, row))
         });
-        let samples = samples.collect();
-        self.groups.push(Group { job, prompt, stored: 0, samples });
-    }
-
-    /// Hands in the steps that have ended and frees their caches.
-    fn retire(&mut self) {
-        let Self { engine, groups, free, answers, .. } = self;
-        for group in &mut *groups {
-            let answer = &mut answers[group.job];
-            let ended = |sample: &Sample| {
-                let last = sample.tokens.last();
-                last.is_none_or(|&token| engine.ends[token as usize])
-                    || sample.tokens.len() >= engine.max_step_tokens
-            };
-            let failed = answer.is_err();
-            for sample in group.samples.extract_if(.., |sample| failed || ended(sample)) {
-                free.push(sample.slot);
-                if let Ok(answer) = answer {
-                    answer.steps[sample.number] = (sample.tokens, sample.log_prob);
-                }
+        for (context, row) in rows {
+            if row.state.is_none()
+                && let Some(state) = computed.next()
+            {
+                row.computed(context, state);
             }
         }
-        groups.retain(|group| !group.samples.is_empty());
+        let states: Vec<&[f32]> = groups
+            .iter()
+            .flat_map(|group| group.rows.iter().filter_map(|row| row.state.as_deref()))
+            .collect();
+        if !states.is_empty() {
+            let start = Instant::now();
+            engine.model.logits(team, work, &states);
+            add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
+            let products = states.len() * engine.model.head_cost();
+            add(&engine.counters.multiply_adds, products as u64);
+        }
+        drop(states);
+        let work = &*work;
+        let mut row = 0;
+        let tasks: Vec<(usize, &mut Group)> = groups
+            .iter_mut()
+            .map(|group| {
+                let first = row;
+                row += group.rows.len();
+                (first, group)
+            })
+            .collect();
+        team.each(tasks, |(first, group)| group.advance(engine, work, first));
+        for group in groups.extract_if(.., |group| group.done()) {
+            group.finish();
+        }
     }
 }
 
-fn not_finite() -> EvaluatorError {
+pub(super) fn not_finite() -> EvaluatorError {
     EvaluatorError::Failed("the net's output is not finite".to_owned())
 }

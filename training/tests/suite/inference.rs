@@ -39,8 +39,8 @@ fn bits(evaluation: &Evaluation) -> (u64, Vec<(String, u64, usize)>) {
 #[test]
 fn a_request_is_answered_the_same_bit_for_bit_alone_and_in_any_batch() {
     let checkpoint = opinionated(&NetConfig { width: 64, ..tiny() }, 1);
-    let with_memory = |prefix_cache_megabytes| {
-        let config = InferenceConfig { prefix_cache_megabytes, ..InferenceConfig::default() };
+    let with_memory = |kv_cache_megabytes| {
+        let config = InferenceConfig { kv_cache_megabytes, ..InferenceConfig::default() };
         LocalEvaluator::new(&checkpoint, config).unwrap()
     };
     let forgetful = with_memory(0);
@@ -181,8 +181,11 @@ fn samples_are_a_function_of_the_seed_and_their_number() {
 #[test]
 fn steps_end_with_the_delimiter_or_at_the_limit() {
     let checkpoint = opinionated(&tiny(), 8);
-    let config =
-        InferenceConfig { max_step_tokens: 3, stops: vec![' '], ..InferenceConfig::default() };
+    let config = InferenceConfig {
+        max_step_tokens: 3,
+        stops: vec![" ".to_owned()],
+        ..InferenceConfig::default()
+    };
     let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
     let found = answers(&evaluator, &[request("1 + 1", 200, 2.0, 1)]);
     let steps = &found[0].proposals;
@@ -224,7 +227,7 @@ fn settings_out_of_range_are_refused() {
     for config in [
         InferenceConfig { max_step_tokens: 0, ..InferenceConfig::default() },
         InferenceConfig { max_step_tokens: 64, ..InferenceConfig::default() },
-        InferenceConfig { stops: vec!['π'], ..InferenceConfig::default() },
+        InferenceConfig { stops: vec!["π".to_owned()], ..InferenceConfig::default() },
     ] {
         assert!(LocalEvaluator::new(&checkpoint, config).is_err());
     }

@@ -1,0 +1,189 @@
+//! The steps of one request: samples that agree so far share one row.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::metrics::add;
+use super::model::Activations;
+use super::pages::{Block, Table};
+use super::prefix::State;
+use super::sampling::{Distribution, Draw};
+use super::scheduler::{Answer, Engine, Job, not_finite};
+use crate::random::stream;
+
+/// Distinguishes this use of a request's seed from others.
+const PURPOSE: u64 = u64::from_le_bytes(*b"samples\0");
+
+/// A request whose context was read.
+pub(super) struct Group {
+    pub job: Job,
+    value: f64,
+    pub rows: Vec<Row>,
+    /// Each sample's tokens and log-probability, once it has ended.
+    steps: Vec<(Vec<u32>, f64)>,
+    failed: bool,
+}
+
+/// Samples that have drawn the same tokens so far.
+pub(super) struct Row {
+    /// Their tokens.
+    pub path: Vec<u32>,
+    samples: Vec<Sample>,
+    /// Keys and values before the last token; room for its own.
+    pub table: Table,
+    /// Positions from here on were computed by this row.
+    from: usize,
+    /// States at these positions, to be entered with the blocks.
+    states: Vec<(usize, State)>,
+    /// The state at the last token, once it is known: the next is drawn from it.
+    pub state: Option<State>,
+    /// Blocks up to the last token, while all of them were there before.
+    known: Option<Vec<Arc<Block>>>,
+}
+
+struct Sample {
+    /// Which of the request's samples it is.
+    number: usize,
+    rng: ChaCha8Rng,
+    log_prob: f64,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<(Vec<f32>, Distribution)> = RefCell::default();
+}
+
+impl Row {
+    /// Takes the state at the last token, which was just computed, after `context` tokens.
+    pub fn computed(&mut self, context: usize, state: State) {
+        self.states.push((context + self.path.len() - 1, state.clone()));
+        self.state = Some(state);
+    }
+}
+
+impl Group {
+    /// The samples of a request, before their first token. `blocks` hold the context, `state` is its last token's.
+    pub fn new(job: Job, value: f64, blocks: Vec<Arc<Block>>, state: State) -> Self {
+        let count = job.request.samples;
+        let samples = (0..count).map(|number| Sample {
+            number,
+            rng: stream(job.request.seed, [PURPOSE, number as u64]),
+            log_prob: 0.0,
+        });
+        let row = Row {
+            path: Vec::new(),
+            samples: samples.collect(),
+            table: Table::default(),
+            from: job.tokens.len(),
+            states: Vec::new(),
+            state: Some(state),
+            known: Some(blocks),
+        };
+        let rows = if count > 0 { vec![row] } else { Vec::new() };
+        Self { job, value, rows, steps: vec![(Vec::new(), 0.0); count], failed: false }
+    }
+
+    /// Draws the next token of every sample from the logits of the rows, which begin at `first`.
+    pub fn advance(&mut self, engine: &Engine, work: &Activations, first: usize) {
+        let rows = std::mem::take(&mut self.rows);
+        for (index, row) in rows.into_iter().enumerate() {
+            SCRATCH.with_borrow_mut(|(logits, distribution)| {
+                engine.model.logits_of(work, first + index, logits);
+                let temperature = self.job.request.temperature;
+                let (arch, sampling) = (engine.model.arch, engine.sampling);
+                if distribution.read(arch, logits, temperature, sampling).is_none() {
+                    self.failed = true;
+                    return;
+                }
+                let mut branches: Vec<(u32, Vec<Sample>)> = Vec::new();
+                let Row { samples, .. } = &row;
+                add(&engine.counters.sampled, samples.len() as u64);
+                let mut row = row;
+                for mut sample in std::mem::take(&mut row.samples) {
+                    let Draw { token, log_prob } = distribution.draw(logits, &mut sample.rng);
+                    sample.log_prob += log_prob;
+                    match branches.iter_mut().find(|(other, _)| *other == token) {
+                        Some((_, samples)) => samples.push(sample),
+                        None => branches.push((token, vec![sample])),
+                    }
+                }
+                self.branch(engine, row, branches);
+            });
+        }
+    }
+
+    /// Hands in the steps that end with their newest token and lets the others go on, each token in a row of its own.
+    fn branch(&mut self, engine: &Engine, mut row: Row, branches: Vec<(u32, Vec<Sample>)>) {
+        let mut going = Vec::new();
+        row.path.push(0);
+        for (token, samples) in branches {
+            if let Some(last) = row.path.last_mut() {
+                *last = token;
+            }
+            if engine.stops.end(&engine.tokenizer, &row.path) {
+                for sample in samples {
+                    self.steps[sample.number] = (row.path.clone(), sample.log_prob);
+                }
+            } else {
+                going.push((token, samples));
+            }
+        }
+        row.path.pop();
+        if let [(token, _)] = going[..]
+            && row.known.is_none()
+        {
+            row.path.push(token);
+            row.samples = going.pop().map(|(_, samples)| samples).unwrap_or_default();
+            row.state = None;
+            row.table.reserve(&engine.pool, self.job.tokens.len() + row.path.len());
+            self.rows.push(row);
+            return;
+        }
+        // What the row computed is entered before it parts, or ends.
+        let Row { path, table, from, states, known, .. } = row;
+        let mut tokens = self.job.tokens.clone();
+        tokens.extend_from_slice(&path);
+        let blocks = known.unwrap_or_else(|| {
+            let blocks = table.freeze();
+            engine.cache().complete(&tokens, from, &blocks, states);
+            blocks
+        });
+        for (token, samples) in going {
+            let mut path = path.clone();
+            path.push(token);
+            tokens.push(token);
+            let found = engine.cache().find(&tokens);
+            let mut row = Row {
+                path,
+                samples,
+                table: Table::default(),
+                from: tokens.len() - 1,
+                states: Vec::new(),
+                state: None,
+                known: None,
+            };
+            if found.length == tokens.len() && found.state.is_some() {
+                add(&engine.counters.restored, 1);
+                row.state = found.state;
+                row.known = Some(found.blocks);
+            } else {
+                row.table = Table::continued(blocks.clone(), tokens.len() - 1);
+                row.table.reserve(&engine.pool, tokens.len());
+            }
+            tokens.pop();
+            self.rows.push(row);
+        }
+    }
+
+    /// Whether every sample has ended, or an answer can no longer be had.
+    pub fn done(&self) -> bool {
+        self.failed || self.rows.is_empty()
+    }
+
+    /// Sends the answer.
+    pub fn finish(self) {
+        let Self { job, value, steps, failed, .. } = self;
+        job.answer(if failed { Err(not_finite()) } else { Ok(Answer { value, steps }) });
+    }
+}
