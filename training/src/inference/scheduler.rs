@@ -93,12 +93,17 @@ pub(super) struct Scheduler<'a> {
     /// Requests of which a part is being computed for another.
     deferred: VecDeque<Job>,
     groups: Vec<Group>,
+    /// Rows that a sample took lately, on average over the passes of its request: samples that agree share one.
+    rows_a_sample: f64,
 }
+
+/// Weight of the newest pass in [`Scheduler::rows_a_sample`].
+const NEWEST: f64 = 0.05;
 
 impl<'a> Scheduler<'a> {
     pub fn new(engine: &'a Engine, team: &'a Team) -> Self {
         let (deferred, groups) = (VecDeque::new(), Vec::new());
-        Self { engine, team, work: Activations::default(), deferred, groups }
+        Self { engine, team, work: Activations::default(), deferred, groups, rows_a_sample: 1.0 }
     }
 
     /// Answers requests until their senders are gone and all are answered. Every answer is a function of its own request.
@@ -131,6 +136,10 @@ impl<'a> Scheduler<'a> {
         let mut reading = self.admit(first, jobs);
         let counters = &self.engine.counters;
         let rows: usize = self.groups.iter().map(|group| group.rows.len()).sum();
+        let samples: usize = self.groups.iter().map(|group| group.job.request.samples).sum();
+        if samples > 0 {
+            self.rows_a_sample += NEWEST * (rows as f64 / samples as f64 - self.rows_a_sample);
+        }
         if !self.deferred.is_empty() || !jobs.is_empty() {
             let taken = (rows + reading.len()).min(self.engine.slots);
             add(&counters.full_passes, 1);
@@ -147,7 +156,9 @@ impl<'a> Scheduler<'a> {
         let mut context_rows = 0;
         let mut retry: VecDeque<Job> = std::mem::take(&mut self.deferred);
         retry.extend(first);
-        while taken < self.engine.slots && context_rows < CONTEXT_ROWS {
+        // Some steps end in this pass, before those of the new contexts begin.
+        let room = self.engine.slots + self.engine.slots / 8;
+        while taken < room && context_rows < CONTEXT_ROWS {
             let job = match retry.pop_front() {
                 Some(job) => job,
                 None => match jobs.try_recv() {
@@ -173,7 +184,8 @@ impl<'a> Scheduler<'a> {
                     add(&counters.reused, reused as u64);
                     add(&counters.context_rows, (length - reused) as u64);
                     context_rows += length - reused;
-                    taken += job.request.samples.max(1);
+                    let rows = job.request.samples as f64 * self.rows_a_sample;
+                    taken += (rows.round() as usize).max(1);
                     let state = if known { found.state } else { None };
                     reading.push(Reading { job, reused, table, state });
                 }
