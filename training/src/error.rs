@@ -75,6 +75,18 @@ pub enum Error {
         /// The offending number.
         value: f32,
     },
+    /// A number is too large for the element type that it is to be saved in.
+    #[error("tensor {name}: element {index} is {value}, beyond the range of {dtype}")]
+    OutOfRange {
+        /// Hugging Face name.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// The number.
+        value: f32,
+        /// The element type.
+        dtype: &'static str,
+    },
     /// A model configuration that this crate cannot run.
     #[error("model configuration: {field}: {message}")]
     Model {

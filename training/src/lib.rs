@@ -9,6 +9,7 @@
 mod batches;
 mod checkpoint;
 mod config;
+mod dtype;
 mod error;
 mod example;
 mod inference;
@@ -24,7 +25,8 @@ mod trainer;
 
 pub use batches::{Epoch, plan as plan_batches};
 pub use checkpoint::Checkpoint;
-pub use config::{ModelConfig, NetConfig};
+pub use config::{Family, ModelConfig, NetConfig};
+pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use example::{Example, ExampleStep, PolicyTargets};
 pub use inference::{InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};

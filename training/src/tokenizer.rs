@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::{AddedToken, decoders::fuse::Fuse};
@@ -20,6 +21,10 @@ const EOS: &str = "<eos>";
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     characters: Option<CharacterTable>,
+    /// What `tokenizer.json` held, to be saved again as it was; `None` for one made here.
+    source: Option<Arc<[u8]>>,
+    eos: Option<u32>,
+    pad: Option<u32>,
 }
 
 /// Both directions of a vocabulary in which every ordinary token is one character.
@@ -90,7 +95,7 @@ impl Tokenizer {
         let mut inner = tokenizers::Tokenizer::new(model.map_err(refused)?);
         inner.with_decoder(Some(Fuse::new()));
         inner.add_special_tokens(&[AddedToken::from(PAD, true), AddedToken::from(EOS, true)]);
-        Ok(Self::wrap(inner))
+        Ok(Self::wrap(inner, None))
     }
 
     /// Reads `tokenizer.json` in a folder.
@@ -104,12 +109,18 @@ impl Tokenizer {
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Ok(Self::wrap(tokenizers::Tokenizer::from_bytes(bytes).map_err(refused)?))
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(refused)?;
+        // What a file says of cutting and padding is for batches of its trainer's, not for whole texts.
+        inner.with_truncation(None).map_err(refused)?;
+        inner.with_padding(None);
+        keep_blanks_in_spans(&mut inner)?;
+        Ok(Self::wrap(inner, Some(bytes.into())))
     }
 
-    fn wrap(inner: tokenizers::Tokenizer) -> Self {
+    fn wrap(inner: tokenizers::Tokenizer, source: Option<Arc<[u8]>>) -> Self {
         let characters = CharacterTable::of(&inner);
-        Self { inner, characters }
+        let (eos, pad) = (inner.token_to_id(EOS), inner.token_to_id(PAD));
+        Self { inner, characters, source, eos, pad }
     }
 
     /// Writes `tokenizer.json` into a folder.
@@ -122,6 +133,9 @@ impl Tokenizer {
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        if let Some(source) = &self.source {
+            return Ok(source.to_vec());
+        }
         Ok(self.inner.to_string(true).map_err(refused)?.into_bytes())
     }
 
@@ -181,17 +195,52 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The padding token, when the vocabulary has `<pad>`.
-    #[must_use]
-    pub fn pad(&self) -> Option<u32> {
-        self.inner.token_to_id(PAD)
+    /// One more than the largest token id.
+    pub(crate) fn id_limit(&self) -> usize {
+        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
-    /// The token that ends a text, when the vocabulary has `<eos>`.
+    /// A token by its text in the vocabulary.
+    #[must_use]
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The padding token: the one that the checkpoint names, else `<pad>`, when the vocabulary has it.
+    #[must_use]
+    pub fn pad(&self) -> Option<u32> {
+        self.pad
+    }
+
+    /// The token that ends a text: the one that the checkpoint names, else `<eos>`, when the vocabulary has it. A net
+    /// may know further ones ([`Checkpoint::eos_token_ids`](crate::Checkpoint::eos_token_ids)).
     #[must_use]
     pub fn eos(&self) -> Option<u32> {
-        self.inner.token_to_id(EOS)
+        self.eos
     }
+
+    /// Notes what a checkpoint says of its special tokens.
+    pub(crate) fn name_special_tokens(&mut self, eos: Option<u32>, pad: Option<u32>) {
+        self.eos = eos.or(self.eos);
+        self.pad = pad.or(self.pad);
+    }
+}
+
+/// Some byte-level tokenizers cut blanks off the spans of their tokens. Which part of a text a token ends in depends on
+/// them, so they are kept; the tokens are the same.
+fn keep_blanks_in_spans(inner: &mut tokenizers::Tokenizer) -> Result<()> {
+    let Some(post_processor) = inner.get_post_processor() else {
+        return Ok(());
+    };
+    let encoding = |error: serde_json::Error| Error::Tokenizer(error.to_string());
+    let json = serde_json::to_string(post_processor).map_err(encoding)?;
+    let kept = json.replace("\"trim_offsets\":true", "\"trim_offsets\":false");
+    if kept != json {
+        let kept: tokenizers::PostProcessorWrapper =
+            serde_json::from_str(&kept).map_err(encoding)?;
+        inner.with_post_processor(Some(kept));
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for Tokenizer {

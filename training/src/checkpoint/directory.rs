@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::parameters::{Parameter, tensor_file};
+use crate::{Dtype, Error, Result};
 
 const CHECKSUMS: &str = "checksums.json";
 
@@ -29,46 +30,137 @@ pub(crate) fn resolve(dir: &Path) -> PathBuf {
     if !dir.exists() && previous.exists() { previous } else { dir.to_path_buf() }
 }
 
-/// Reads every regular file of a folder; those that `checksums.json` names must be there and match.
-pub(super) fn read(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
-        let entry = entry.map_err(Error::io(dir))?;
-        let path = entry.path();
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        // Hugging Face folders also carry other frameworks' weights; only what a checkpoint can hold is read.
-        let wanted = name.ends_with(".json") || name.ends_with(".safetensors");
-        if wanted && path.is_file() {
-            files.insert(name, fs::read(&path).map_err(Error::io(&path))?);
+/// A folder that is read file by file.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Content of `checksums.json`, if the folder has one.
+    sums: BTreeMap<String, String>,
+}
+
+impl Folder {
+    /// Opens what is in `dir` now. Every file that `checksums.json` names must be there.
+    ///
+    /// # Errors
+    /// When the folder or a file that it promises is missing.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = resolve(dir);
+        fs::read_dir(&path).map_err(Error::io(&path))?;
+        let mut folder = Self { path, sums: BTreeMap::new() };
+        if let Some(sums) = folder.read_optional(CHECKSUMS)? {
+            folder.sums = serde_json::from_slice(&sums)
+                .map_err(|error| Error::format(&folder.file(CHECKSUMS), error))?;
+        }
+        match folder.sums.keys().find(|name| !folder.contains(name)) {
+            Some(name) => Err(missing(&folder.file(name))),
+            None => Ok(folder),
         }
     }
-    let Some(sums) = files.remove(CHECKSUMS) else {
-        return Ok(files);
-    };
-    let sums: BTreeMap<String, String> = serde_json::from_slice(&sums)
-        .map_err(|error| Error::format(&dir.join(CHECKSUMS), error))?;
-    for (name, expected) in sums {
-        let path = dir.join(&name);
-        let Some(bytes) = files.get(&name) else {
-            return Err(Error::io(&path)(std::io::Error::from(std::io::ErrorKind::NotFound)));
-        };
-        let found = checksum(bytes);
-        if found != expected {
-            return Err(Error::Checksum { path, expected, found });
+
+    /// The path of a file, for messages.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.file(name).is_file()
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// When it is missing, unreadable, or not what `checksums.json` says.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.file(name);
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        self.check(name, || Ok(checksum(&bytes)))?;
+        Ok(bytes)
+    }
+
+    /// As [`Self::read`]; `None` when the file is not there.
+    pub fn read_optional(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        if self.contains(name) { self.read(name).map(Some) } else { Ok(None) }
+    }
+
+    /// A JSON file's content.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when it is not of this form.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let bytes = self.read(name)?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::format(&self.file(name), error))
+    }
+
+    /// A safetensors file's tensors.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when it is no whole safetensors file.
+    pub fn tensors(&self, name: &str) -> Result<BTreeMap<String, Parameter>> {
+        let path = self.file(name);
+        match tensor_file::read(&path) {
+            Ok((tensors, found)) => self.check(name, || Ok(found)).map(|()| tensors),
+            Err(error) => {
+                // Damage that `checksums.json` knows of is told as damage, whatever it did to the form.
+                if self.contains(name) {
+                    self.check(name, || tensor_file::checksum_of_file(&path))?;
+                }
+                Err(error)
+            }
         }
     }
-    Ok(files)
+
+    fn check(&self, name: &str, found: impl FnOnce() -> Result<String>) -> Result<()> {
+        let Some(expected) = self.sums.get(name) else {
+            return Ok(());
+        };
+        let found = found()?;
+        if *expected == found {
+            return Ok(());
+        }
+        Err(Error::Checksum { path: self.file(name), expected: expected.clone(), found })
+    }
+}
+
+fn missing(path: &Path) -> Error {
+    Error::io(path)(std::io::Error::from(std::io::ErrorKind::NotFound))
 }
 
 /// SHA-256 in hexadecimal.
-pub(crate) fn checksum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+fn checksum(bytes: &[u8]) -> String {
+    tensor_file::hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
+/// A file to be written.
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    Bytes(Vec<u8>),
+    /// A safetensors file; encoded while it is written.
+    Tensors {
+        tensors: Vec<(&'a str, &'a Parameter)>,
+        dtype: Dtype,
+    },
+}
+
+impl Content<'_> {
+    /// Writes the file durably; returns its SHA-256 in hexadecimal.
+    fn write(&self, path: &Path) -> Result<String> {
+        match self {
+            Self::Bytes(bytes) => {
+                let mut file = File::create(path).map_err(Error::io(path))?;
+                file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))?;
+                Ok(checksum(bytes))
+            }
+            Self::Tensors { tensors, dtype } => {
+                tensor_file::write(path, tensors, *dtype)?;
+                sync(path)?;
+                tensor_file::checksum_of_file(path)
+            }
+        }
+    }
 }
 
 /// Writes a folder with these files and `checksums.json`, replacing one of the same name.
-pub(super) fn write(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+pub(super) fn write(dir: &Path, files: &BTreeMap<String, Content<'_>>) -> Result<()> {
     let (writing, previous) = (beside(dir, ".writing"), beside(dir, ".previous"));
     if dir.exists() {
         let empty = fs::read_dir(dir).map_err(Error::io(dir))?.next().is_none();
@@ -81,14 +173,20 @@ pub(super) fn write(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()>
     }
     remove_if_there(&writing)?;
     fs::create_dir_all(&writing).map_err(Error::io(&writing))?;
-    let sums: BTreeMap<&str, String> =
-        files.iter().map(|(name, bytes)| (name.as_str(), checksum(bytes))).collect();
-    let sums = serde_json::to_vec_pretty(&sums)
-        .map_err(|error| Error::format(&writing.join(CHECKSUMS), error))?;
-    for (name, bytes) in files {
-        write_synced(&writing.join(name), bytes)?;
+    let mut sums = BTreeMap::new();
+    for (name, content) in files {
+        let path = writing.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        sums.insert(name, content.write(&path)?);
+        if let Some(folder) = path.parent().filter(|folder| *folder != writing) {
+            sync(folder)?;
+        }
     }
-    write_synced(&writing.join(CHECKSUMS), &sums)?;
+    let path = writing.join(CHECKSUMS);
+    let sums = serde_json::to_vec_pretty(&sums).map_err(|error| Error::format(&path, error))?;
+    Content::Bytes(sums).write(&path)?;
     sync(&writing)?;
     if dir.exists() {
         rename(dir, &previous)?;
@@ -116,14 +214,9 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(Error::io(from))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path).map_err(Error::io(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
-}
-
-/// Makes a folder's entries durable; a rename is only then certain to survive a power cut.
-fn sync(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|file| file.sync_all()).map_err(Error::io(dir))
+/// Makes a file, or a folder's entries, durable; a rename is only then certain to survive a power cut.
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
 }
 
 fn sync_parent(dir: &Path) -> Result<()> {

@@ -1,21 +1,26 @@
 //! A policy-value net on disk: a Hugging Face model folder with the value head beside it.
 
+mod companions;
 mod directory;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::parameters::read_safetensors;
-use crate::{Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer};
+use sha2::{Digest, Sha256};
 
-pub(crate) use directory::{remove, resolve};
+use crate::parameters::{is_value_head, tensor_file};
+use crate::{Dtype, Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer};
+
+pub(crate) use directory::{Content, Folder, remove, resolve};
 
 const CONFIG: &str = "config.json";
-const MODEL: &str = "model.safetensors";
 const VALUE_HEAD: &str = "value_head.safetensors";
+/// Largest weights file, in bytes; a larger net is saved in shards.
+const SHARD_BYTES: usize = 5_000_000_000;
 
-/// A whole policy-value net: what a folder with `config.json`, `model.safetensors`, `value_head.safetensors`,
-/// `tokenizer.json` and `checksums.json` holds.
+/// A whole policy-value net: what a folder with `config.json`, `model.safetensors` (or shards and
+/// `model.safetensors.index.json`), `value_head.safetensors`, `tokenizer.json` and `checksums.json` holds.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// Shape of the net.
@@ -24,6 +29,9 @@ pub struct Checkpoint {
     pub tokenizer: Tokenizer,
     /// Its tensors, the value head's included.
     pub parameters: Parameters,
+    /// Small files that travel with the net unchanged, by name: `generation_config.json`, `tokenizer_config.json`,
+    /// `special_tokens_map.json`, `chat_template.jinja` and `chat_template.json`, those that there are.
+    pub companions: BTreeMap<String, Vec<u8>>,
 }
 
 impl Checkpoint {
@@ -34,7 +42,7 @@ impl Checkpoint {
     pub fn initialise(net: &NetConfig, tokenizer: Tokenizer, seed: u64) -> Result<Self> {
         let config = net.model_config(&tokenizer)?;
         let parameters = Parameters::initialise(&config, seed);
-        Ok(Self { config, tokenizer, parameters })
+        Ok(Self { config, tokenizer, parameters, companions: BTreeMap::new() })
     }
 
     /// SHA-256 of shape and numbers, in hexadecimal: two nets with the same one give the same answers.
@@ -42,13 +50,31 @@ impl Checkpoint {
     /// # Errors
     /// When the configuration cannot be written as JSON.
     pub fn fingerprint(&self) -> Result<String> {
-        let mut bytes = serde_json::to_vec(&self.config)
+        let config = serde_json::to_vec(&self.config)
             .map_err(|error| Error::format(Path::new(CONFIG), error))?;
+        let mut digest = Sha256::new_with_prefix(config);
         for (name, parameter) in self.parameters.iter() {
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.extend(parameter.values.iter().flat_map(|value| value.to_le_bytes()));
+            digest.update(name.as_bytes());
+            // In pieces, because the bytes of a large matrix would be a second copy of it.
+            for values in parameter.values.chunks(1 << 16) {
+                digest.update(Dtype::Float32.narrow(values));
+            }
         }
-        Ok(directory::checksum(&bytes))
+        Ok(tensor_file::hexadecimal(digest))
+    }
+
+    /// Tokens that end a text: those of `config.json`, then further ones of `generation_config.json`.
+    ///
+    /// # Errors
+    /// When `generation_config.json` is not what it should be.
+    pub fn eos_token_ids(&self) -> Result<Vec<u32>> {
+        let mut ids = self.config.eos_token_id.clone();
+        for id in companions::generation_eos(&self.companions)? {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
     }
 
     /// Reads a folder: one that [`Self::save`] wrote, or one from elsewhere without `checksums.json` or value head
@@ -57,58 +83,91 @@ impl Checkpoint {
     /// # Errors
     /// When a file is missing, damaged, or does not fit the configuration.
     pub fn load(dir: &Path) -> Result<Self> {
-        Ok(Self::load_with(dir)?.0)
+        Self::load_from(&Folder::open(dir)?)
     }
 
-    /// As [`Self::load`], with the content of the files that are not the net's own.
-    pub(crate) fn load_with(dir: &Path) -> Result<(Self, BTreeMap<String, Vec<u8>>)> {
-        let dir = resolve(dir);
-        let mut files = directory::read(&dir)?;
-        let mut take = |name: &str| {
-            files.remove(name).ok_or_else(|| {
-                let path = dir.join(name);
-                Error::io(&path)(std::io::Error::from(std::io::ErrorKind::NotFound))
-            })
-        };
-        let config: ModelConfig = serde_json::from_slice(&take(CONFIG)?)
-            .map_err(|error| Error::format(&dir.join(CONFIG), error))?;
+    /// As [`Self::load`], from a folder that the caller goes on reading.
+    pub(crate) fn load_from(folder: &Folder) -> Result<Self> {
+        let config: ModelConfig = folder.json(CONFIG)?;
         config.validate()?;
-        let tokenizer = Tokenizer::from_bytes(&take(tokenizer::FILE)?)
-            .map_err(|error| Error::format(&dir.join(tokenizer::FILE), error))?;
-        if tokenizer.vocab_size() > config.vocab_size {
-            let message = format!(
+        let bytes = folder.read(tokenizer::FILE)?;
+        let unfit = |message: String| Error::format(&folder.file(tokenizer::FILE), message);
+        let mut tokenizer =
+            Tokenizer::from_bytes(&bytes).map_err(|error| unfit(error.to_string()))?;
+        if tokenizer.id_limit() > config.vocab_size {
+            return Err(unfit(format!(
                 "{} tokens, but config.json has vocab_size = {}",
-                tokenizer.vocab_size(),
+                tokenizer.id_limit(),
                 config.vocab_size
-            );
-            return Err(Error::format(&dir.join(tokenizer::FILE), message));
+            )));
         }
-        let mut tensors = read_safetensors(&dir.join(MODEL), &take(MODEL)?)?;
-        if let Some(bytes) = files.remove(VALUE_HEAD) {
-            tensors.extend(read_safetensors(&dir.join(VALUE_HEAD), &bytes)?);
+        let companions = companions::read(folder)?;
+        companions::name_special_tokens(&mut tokenizer, &config, &companions)?;
+        let mut tensors = weights::read(folder)?;
+        if folder.contains(VALUE_HEAD) {
+            tensors.extend(folder.tensors(VALUE_HEAD)?);
         }
         let parameters = Parameters::from_tensors(&config, tensors)?;
-        Ok((Self { config, tokenizer, parameters }, files))
+        let checkpoint = Self { config, tokenizer, parameters, companions };
+        checkpoint.eos_token_ids()?;
+        Ok(checkpoint)
     }
 
-    /// Writes the folder, replacing one of the same name. Whenever the process is killed, [`Self::load`] finds
-    /// either the old checkpoint or the new one, whole.
+    /// Writes the folder, replacing one of the same name, with the language model in the configuration's element type
+    /// and the value head in `float32`. Whenever the process is killed, [`Self::load`] finds either the old checkpoint
+    /// or the new one, whole.
     ///
     /// # Errors
-    /// When a file cannot be written, or the folder exists and is not a checkpoint.
+    /// When a file cannot be written, a number is beyond the element type's range, or the folder exists and is not a
+    /// checkpoint.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        self.save_with(dir, BTreeMap::new())
+        self.save_with(dir, BTreeMap::new(), self.config.dtype()?, SHARD_BYTES)
+    }
+
+    /// As [`Self::save`], in weight files of at most `shard_bytes` bytes of tensors each.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_sharded(&self, dir: &Path, shard_bytes: usize) -> Result<()> {
+        self.save_with(dir, BTreeMap::new(), self.config.dtype()?, shard_bytes)
+    }
+
+    /// As [`Self::save`], with further files and in `float32`, so that a run can go on from exactly these numbers.
+    pub(crate) fn save_exact(
+        &self,
+        dir: &Path,
+        files: BTreeMap<String, Content<'_>>,
+    ) -> Result<()> {
+        self.save_with(dir, files, Dtype::Float32, SHARD_BYTES)
     }
 
     /// As [`Self::save`], with further files.
-    pub(crate) fn save_with(&self, dir: &Path, mut files: BTreeMap<String, Vec<u8>>) -> Result<()> {
+    pub(crate) fn save_beside(
+        &self,
+        dir: &Path,
+        files: BTreeMap<String, Content<'_>>,
+    ) -> Result<()> {
+        self.save_with(dir, files, self.config.dtype()?, SHARD_BYTES)
+    }
+
+    fn save_with<'a>(
+        &'a self,
+        dir: &Path,
+        mut files: BTreeMap<String, Content<'a>>,
+        dtype: Dtype,
+        shard_bytes: usize,
+    ) -> Result<()> {
         let config = serde_json::to_vec_pretty(&self.config)
             .map_err(|error| Error::format(&dir.join(CONFIG), error))?;
-        let (model, value_head) = self.parameters.to_safetensors()?;
-        files.insert(CONFIG.to_owned(), config);
-        files.insert(MODEL.to_owned(), model);
+        for (name, bytes) in &self.companions {
+            files.insert(name.clone(), Content::Bytes(bytes.clone()));
+        }
+        weights::add(&mut files, &self.parameters, dtype, shard_bytes)?;
+        let tensors = self.parameters.iter().filter(|(name, _)| is_value_head(name)).collect();
+        let value_head = Content::Tensors { tensors, dtype: Dtype::Float32 };
         files.insert(VALUE_HEAD.to_owned(), value_head);
-        files.insert(tokenizer::FILE.to_owned(), self.tokenizer.to_bytes()?);
+        files.insert(CONFIG.to_owned(), Content::Bytes(config));
+        files.insert(tokenizer::FILE.to_owned(), Content::Bytes(self.tokenizer.to_bytes()?));
         directory::write(dir, &files)
     }
 }

@@ -97,6 +97,7 @@ impl Model {
         let config = &checkpoint.config;
         let parameters = &checkpoint.parameters;
         let values = |name: &str| parameters.values(name);
+        let find = |name: &str| parameters.get(name).map(|tensor| tensor.values.as_slice());
         let width = config.hidden_size;
         let cache = CacheShape {
             layers: config.num_hidden_layers,
@@ -109,13 +110,13 @@ impl Model {
             let part = |part: &str| values(&name(part, "weight"));
             let matrix = |part: &str, group: usize| Matrix {
                 weights: values(&name(part, "weight")),
-                bias: parameters.find(&name(part, "bias")),
+                bias: find(&name(part, "bias")),
                 group,
                 scale: 1.0,
             };
             let head = cache.head_dim;
             // Dividing the queries here saves dividing every score.
-            let query_norm = parameters.find(&name("self_attn.q_norm", "weight"));
+            let query_norm = find(&name("self_attn.q_norm", "weight"));
             let head_norms = query_norm.map(|weight| {
                 let query = weight.iter().map(|x| x * scale).collect();
                 (query, part("self_attn.k_norm").to_vec())

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::parameters::{Parameter, VALUE_BIAS, VALUE_WEIGHT};
-use crate::{Checkpoint, ModelConfig, Parameters, Result, rotary};
+use crate::rotary::Rope;
+use crate::{Checkpoint, ModelConfig, Parameters, Result};
 
 /// A decoder-only transformer (Llama's blocks) with a language-model head and a value head (ALPHAMATH §4).
 #[derive(Debug)]
@@ -15,13 +16,26 @@ pub struct PolicyValueNet {
     config: ModelConfig,
     /// Leaves of the autograd graph, by Hugging Face name.
     tensors: BTreeMap<String, Tensor>,
-    /// Rotary tables, `[max_position_embeddings, head_dim]`.
+    rope: Rope,
+    /// Rotary tables of the lengths that nearly all batches have.
+    turns: Turns,
+}
+
+/// Cosines and sines of every position's angles, each `[T, head_dim]`.
+#[derive(Debug)]
+struct Turns {
     cosines: Tensor,
     sines: Tensor,
 }
 
+/// Positions whose tables are kept. A long-context model's own limit would be most of its memory.
+const KEPT_POSITIONS: usize = 4096;
+
 impl PolicyValueNet {
     /// The net of a checkpoint, on the CPU, with gradients.
+    ///
+    /// # Panics
+    /// When the checkpoint was put together by hand and does not pass [`ModelConfig::validate`].
     #[must_use]
     pub fn new(checkpoint: &Checkpoint) -> Self {
         let config = checkpoint.config.clone();
@@ -30,14 +44,9 @@ impl PolicyValueNet {
             (name.to_owned(), tensor)
         });
         let tensors = tensors.collect();
-        let length = config.max_position_embeddings;
-        let half = config.head_dim() as i64 / 2;
-        let (cosines, sines) = rotary::tables(&config, length);
-        let table = |values: &[f32]| {
-            let halves = Tensor::from_slice(values).view([length as i64, half]);
-            Tensor::cat(&[&halves, &halves], 1)
-        };
-        Self { cosines: table(&cosines), sines: table(&sines), config, tensors }
+        let rope = Rope::new(&config).expect("the configuration was checked");
+        let turns = Turns::new(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
+        Self { config, tensors, rope, turns }
     }
 
     /// A net of the same numbers, in the same memory, with gradients of its own.
@@ -49,8 +58,8 @@ impl PolicyValueNet {
         Self {
             config: self.config.clone(),
             tensors: tensors.collect(),
-            cosines: self.cosines.shallow_clone(),
-            sines: self.sines.shallow_clone(),
+            rope: self.rope.clone(),
+            turns: self.turns.first(self.turns.length()),
         }
     }
 
@@ -71,8 +80,14 @@ impl PolicyValueNet {
     /// `max_position_embeddings`). Attention is causal, so padding on the right changes nothing before it.
     pub fn forward(&self, tokens: &Tensor) -> Tensor {
         let mut hidden = Tensor::embedding(self.tensor(EMBEDDING), tokens, -1, false, false);
+        let length = tokens.size().last().copied().unwrap_or(0);
+        let turns = if length <= self.turns.length() {
+            self.turns.first(length)
+        } else {
+            Turns::new(&self.rope, length as usize)
+        };
         for layer in 0..self.config.num_hidden_layers {
-            hidden = self.block(layer, &hidden);
+            hidden = self.block(layer, &hidden, &turns);
         }
         self.rms_norm(&hidden, "model.norm.weight")
     }
@@ -109,6 +124,27 @@ impl PolicyValueNet {
 
     fn tensor(&self, name: &str) -> &Tensor {
         self.tensors.get(name).expect("every tensor of the configuration was checked")
+    }
+}
+
+impl Turns {
+    fn new(rope: &Rope, length: usize) -> Self {
+        let (cosines, sines) = rope.tables(length);
+        let table = |values: &[f32]| {
+            let halves = Tensor::from_slice(values).view([length as i64, -1]);
+            Tensor::cat(&[&halves, &halves], 1)
+        };
+        Self { cosines: table(&cosines), sines: table(&sines) }
+    }
+
+    fn length(&self) -> i64 {
+        self.cosines.size()[0]
+    }
+
+    /// The first positions, in the same memory.
+    fn first(&self, length: i64) -> Self {
+        let first = |table: &Tensor| table.narrow(0, 0, length);
+        Self { cosines: first(&self.cosines), sines: first(&self.sines) }
     }
 }
 

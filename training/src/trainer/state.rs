@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{StepMetrics, TrainConfig, TrainReport};
+use crate::checkpoint::{Content, Folder};
 use crate::optimizer::AdamW;
-use crate::parameters::{Parameter, read_safetensors, write_safetensors};
-use crate::{Checkpoint, Error, Example, PolicyValueNet, Result};
+use crate::parameters::Parameter;
+use crate::{Checkpoint, Dtype, Error, Example, PolicyValueNet, Result};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
@@ -46,13 +47,22 @@ impl TrainerState {
             config: base.config.clone(),
             tokenizer: base.tokenizer.clone(),
             parameters: net.parameters()?,
+            companions: base.companions.clone(),
         };
         let moments = optimizer.tensors()?;
-        let moments = write_safetensors(moments.iter().map(|(name, t)| (name.as_str(), t)))?;
+        let tensors = moments.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let state = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::format(&dir.join(STATE), error))?;
-        let files = BTreeMap::from([(OPTIMIZER.to_owned(), moments), (STATE.to_owned(), state)]);
-        checkpoint.save_with(dir, files)
+        let files = BTreeMap::from([
+            (OPTIMIZER.to_owned(), Content::Tensors { tensors, dtype: Dtype::Float32 }),
+            (STATE.to_owned(), Content::Bytes(state)),
+        ]);
+        // An unfinished run goes on from here, so its numbers are not rounded to the net's element type.
+        if self.report.is_none() {
+            checkpoint.save_exact(dir, files)
+        } else {
+            checkpoint.save_beside(dir, files)
+        }
     }
 }
 
@@ -85,14 +95,10 @@ impl SavedRun {
     }
 
     fn load(dir: &Path) -> Result<Self> {
-        let (checkpoint, mut files) = Checkpoint::load_with(dir)?;
-        let mut take = |name: &str| {
-            let missing = || Error::format(&dir.join(name), "missing");
-            files.remove(name).ok_or_else(missing)
-        };
-        let state = serde_json::from_slice(&take(STATE)?)
-            .map_err(|error| Error::format(&dir.join(STATE), error))?;
-        let moments = read_safetensors(&dir.join(OPTIMIZER), &take(OPTIMIZER)?)?;
+        let folder = Folder::open(dir)?;
+        let checkpoint = Checkpoint::load_from(&folder)?;
+        let state = folder.json(STATE)?;
+        let moments = folder.tensors(OPTIMIZER)?;
         Ok(Self { checkpoint, state, moments })
     }
 }

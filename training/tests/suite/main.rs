@@ -1,6 +1,8 @@
 //! Tests of the crate through its public face.
 
 mod checkpoint;
+mod families;
+mod fixtures;
 mod inference;
 mod nets;
 mod tokenizer;

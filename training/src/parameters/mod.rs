@@ -1,0 +1,125 @@
+//! The numbers of a net, by their Hugging Face names, and the safetensors form that they are stored in.
+
+mod specs;
+pub(crate) mod tensor_file;
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::random::normal;
+use crate::{Error, ModelConfig, Result};
+use specs::{Fill, Spec, specs};
+
+/// Weight of the value head, `[1, D]`.
+pub const VALUE_WEIGHT: &str = "value_head.weight";
+/// Bias of the value head, `[1]`.
+pub const VALUE_BIAS: &str = "value_head.bias";
+
+/// One tensor in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Sizes of the dimensions.
+    pub shape: Vec<usize>,
+    /// `shape`'s product of numbers.
+    pub values: Vec<f32>,
+}
+
+/// The language model's tensors and the value head's.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parameters(BTreeMap<String, Parameter>);
+
+/// Whether a tensor is stored in `value_head.safetensors`.
+pub(crate) fn is_value_head(name: &str) -> bool {
+    name.starts_with("value_head.")
+}
+
+impl Parameters {
+    /// Fresh parameters: a function of the configuration and the seed.
+    #[must_use]
+    pub fn initialise(config: &ModelConfig, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let tensors = specs(config).into_iter().map(|spec| {
+            let count = spec.shape.iter().product();
+            let values = match spec.fill {
+                Fill::Constant(value) => vec![value; count],
+                Fill::Normal(std) => (0..count).map(|_| std * normal(&mut rng)).collect(),
+            };
+            (spec.name, Parameter { shape: spec.shape, values })
+        });
+        Self(tensors.collect())
+    }
+
+    /// Collects tensors that were read or trained.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing, unknown, of the wrong shape or not finite. A missing value head is
+    /// replaced by a fresh one, so that a plain language model can be loaded.
+    pub fn from_tensors(
+        config: &ModelConfig,
+        mut tensors: BTreeMap<String, Parameter>,
+    ) -> Result<Self> {
+        if config.tie_word_embeddings {
+            tensors.remove("lm_head.weight");
+        }
+        let fresh_value_head = !tensors.keys().any(|name| is_value_head(name));
+        let mut checked = BTreeMap::new();
+        for Spec { name, shape, fill } in specs(config) {
+            let tensor = match (tensors.remove(&name), fill) {
+                (Some(tensor), _) => tensor,
+                (None, Fill::Constant(value)) if fresh_value_head && is_value_head(&name) => {
+                    let count = shape.iter().product();
+                    Parameter { shape: shape.clone(), values: vec![value; count] }
+                }
+                (None, _) => {
+                    return Err(Error::MissingTensor { name, expected: shape });
+                }
+            };
+            if tensor.shape != shape {
+                return Err(Error::Shape { name, expected: shape, found: tensor.shape });
+            }
+            if tensor.values.len() != shape.iter().product::<usize>() {
+                let found = vec![tensor.values.len()];
+                return Err(Error::Shape { name, expected: shape, found });
+            }
+            if let Some((index, &value)) =
+                tensor.values.iter().enumerate().find(|(_, value)| !value.is_finite())
+            {
+                return Err(Error::NotFinite { name, index, value });
+            }
+            checked.insert(name, tensor);
+        }
+        // Old Llama checkpoints store the rotary frequencies, which follow from the configuration.
+        match tensors.into_iter().find(|(name, _)| !name.ends_with("rotary_emb.inv_freq")) {
+            Some((name, tensor)) => Err(Error::UnexpectedTensor { name, found: tensor.shape }),
+            None => Ok(Self(checked)),
+        }
+    }
+
+    /// All tensors in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
+        self.0.iter().map(|(name, parameter)| (name.as_str(), parameter))
+    }
+
+    /// A tensor by name, when the configuration calls for it: biases and norms that some families lack are found here.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.get(name)
+    }
+
+    /// How many numbers there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.values().map(|parameter| parameter.values.len()).sum()
+    }
+
+    /// A tensor by name.
+    ///
+    /// # Panics
+    /// When the configuration that the parameters were checked against does not have it.
+    #[must_use]
+    pub(crate) fn values(&self, name: &str) -> &[f32] {
+        &self.0.get(name).expect("every tensor of the configuration was checked").values
+    }
+}
