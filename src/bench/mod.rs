@@ -1,5 +1,7 @@
 //! Timings for `espalier bench`.
 
+pub mod inference;
+mod text;
 pub mod tree;
 
 use std::ops::ControlFlow;
@@ -7,21 +9,20 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{Evaluator, Request, for_each_index};
-use espalier_training::{Checkpoint, Example, LocalEvaluator, StepMetrics, Tokenizer, TrainConfig};
+use espalier_training::{Checkpoint, Example, StepMetrics, Tokenizer, TrainConfig};
 use serde::Serialize;
 
 use crate::environment::{Domain, Split};
 use crate::pipeline::random_examples;
+use crate::problems;
 use crate::recipe::Recipe;
-use crate::{problems, seed};
 
 /// One timed case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Case {
     /// Names this form and its version.
     pub schema: &'static str,
-    /// `inference` or `training`.
+    /// `training`.
     pub bench: &'static str,
     /// What was timed.
     pub case: String,
@@ -102,56 +103,6 @@ pub fn net(recipe: &Recipe, checkpoint: Option<&Path>) -> Result<Checkpoint> {
         Some(path) => Ok(Checkpoint::load(path)?),
         None => Ok(Checkpoint::initialise(&recipe.net, Tokenizer::characters()?, recipe.seed)?),
     }
-}
-
-/// Five samples a leaf, as a search asks for them.
-///
-/// # Errors
-/// When a request fails.
-pub fn inference<E: Domain>(
-    environment: &E,
-    recipe: &Recipe,
-    net: &Checkpoint,
-    repetitions: usize,
-) -> Result<Vec<Case>> {
-    let evaluator = LocalEvaluator::new(net, recipe.compute.inference(environment.stops()))?;
-    let problems = problems::draw(environment, &recipe.problems, Split::Test, 0, 64, 1)?;
-    let requests: Vec<Request> = problems
-        .iter()
-        .enumerate()
-        .map(|(index, problem)| {
-            let root = environment.root(problem)?;
-            Ok(Request {
-                context: environment.context(&root).into(),
-                samples: 5,
-                temperature: 1.0,
-                seed: seed::derive(1, &["bench", &index.to_string()]),
-            })
-        })
-        .collect::<Result<_>>()?;
-    let mut cases = Vec::new();
-    for threads in counts(recipe.compute.resolved_threads()) {
-        for batch in [1, 8, 64] {
-            let batches: Vec<&[Request]> = requests.chunks(batch).collect();
-            let case = format!("batches of {batch} leaves, 5 samples each");
-            cases.push(time("inference", case, threads, "rows", repetitions, || {
-                let rows = std::sync::atomic::AtomicU64::new(0);
-                // As many times the 64 requests as there are threads, so that each has a whole batch.
-                for_each_index(batches.len() * threads, threads, |index| -> Result<()> {
-                    let batch = batches[index % batches.len()];
-                    for (request, answer) in batch.iter().zip(evaluator.evaluate(batch)) {
-                        let sampled: usize =
-                            answer?.proposals.iter().map(|proposal| proposal.tokens).sum();
-                        let read = request.context.chars().count() + sampled;
-                        rows.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
-                    }
-                    Ok(())
-                })?;
-                Ok(rows.into_inner())
-            })?);
-        }
-    }
-    Ok(cases)
 }
 
 /// The trainer on random lines: a few steps of the recipe's batch size.

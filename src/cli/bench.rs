@@ -39,7 +39,7 @@ pub struct Arguments {
 enum What {
     /// Trees with a trivial evaluator, beside the crate mcts and a floor: time a simulation.
     Search,
-    /// Batched sampling and values: rows (tokens through the net) a second.
+    /// Contexts read, steps written, a search of AlphaMath's shape: tokens a second.
     Inference,
     /// The trainer: tokens a second.
     Training,
@@ -68,12 +68,26 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     with_environment!(recipe, environment => {
         let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
         if wanted(What::Inference) {
-            cases.extend(bench::inference(environment, &recipe, &net, repetitions)?);
+            let threads = recipe.compute.resolved_threads();
+            let mut rows = Vec::new();
+            bench::inference::inference(&net, threads, repetitions, |row| {
+                if arguments.json {
+                    print_json(&row)?;
+                }
+                rows.push(row);
+                Ok(())
+            })?;
+            if !arguments.json {
+                print_line(&inference_table(&rows).text())?;
+            }
         }
         if wanted(What::Training) {
             cases.extend(bench::training(environment, &recipe, &net, repetitions)?);
         }
     });
+    if !wanted(What::Training) {
+        return Ok(());
+    }
     if arguments.json {
         return cases.iter().try_for_each(print_json);
     }
@@ -89,6 +103,26 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         ]);
     }
     print_line(&table.text())
+}
+
+fn inference_table(rows: &[bench::inference::Row]) -> Table {
+    let header =
+        ["case", "batch", "threads", "tokens/s", "min", "max", "occupancy", "forward", "GEMM"];
+    let mut table = Table::new(header);
+    for row in rows {
+        table.push([
+            row.case.to_owned(),
+            row.batch.to_string(),
+            row.threads.to_string(),
+            format!("{:.0}", row.tokens_per_second),
+            format!("{:.0}", row.tokens_per_second_min),
+            format!("{:.0}", row.tokens_per_second_max),
+            row.occupancy.map_or("–".to_owned(), |occupancy| format!("{occupancy:.3}")),
+            format!("{:.2}", row.forward_share),
+            format!("{:.2}", row.gemm_share),
+        ]);
+    }
+    table
 }
 
 fn search_table(rows: &[Row]) -> Table {

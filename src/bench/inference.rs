@@ -1,0 +1,227 @@
+//! Inference timed: contexts read, steps written at several batch sizes, and a search of AlphaMath's shape.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use espalier_search::{Evaluator, MctsConfig, Problem, Request, for_each_index, search_tree};
+use espalier_training::{Checkpoint, InferenceConfig, InferenceStats, LocalEvaluator, matmul_rate};
+use serde::Serialize;
+
+use super::text::TextSteps;
+use super::{counts, oversubscribed, spread};
+use crate::seed;
+
+/// Tokens of a context and of a step, as far as the model's positions allow.
+const CONTEXT: usize = 200;
+const STEP: usize = 64;
+/// Problems that are searched at once.
+const PROBLEMS: usize = 64;
+
+/// One timed case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Names this form and its version.
+    pub schema: &'static str,
+    /// `prefill`, `decode` or `search`.
+    pub case: &'static str,
+    /// Sequences at once.
+    pub batch: usize,
+    /// Cores.
+    pub threads: usize,
+    /// Threads beyond the machine's cores say nothing about scaling.
+    pub oversubscribed: bool,
+    /// Tokens read (`prefill`) or sampled, a second, in the median repetition.
+    pub tokens_per_second: f64,
+    /// Slowest and fastest repetition.
+    pub tokens_per_second_min: f64,
+    /// Slowest and fastest repetition.
+    pub tokens_per_second_max: f64,
+    /// Wall time of the median repetition, in seconds.
+    pub seconds: f64,
+    /// How full the passes were while more work was waiting.
+    pub occupancy: Option<f64>,
+    /// Tokens that were computed although they had been before.
+    pub prefix_tokens_recomputed: u64,
+    /// Share of the threads' time in forward passes.
+    pub forward_share: f64,
+    /// Multiply-adds a second, as a share of what libtorch's matrix product alone reaches on the same matrices with `batch`
+    /// rows.
+    pub gemm_share: f64,
+    /// Median and 99th percentile of the time that a request waited for its turn, in milliseconds.
+    pub queue_ms: [f64; 2],
+    /// Where the program comes from.
+    pub git_revision: &'static str,
+}
+
+struct Timing<'a> {
+    net: &'a Checkpoint,
+    threads: usize,
+    repetitions: usize,
+}
+
+/// Times a net and hands over each row as soon as it is there.
+///
+/// # Errors
+/// When a request fails, and those of `take`.
+pub fn inference(
+    net: &Checkpoint,
+    threads: usize,
+    repetitions: usize,
+    mut take: impl FnMut(Row) -> Result<()>,
+) -> Result<()> {
+    for threads in counts(threads).into_iter().rev() {
+        let timing = Timing { net, threads, repetitions };
+        take(timing.prefill(8)?)?;
+        for batch in [64, 32, 8, 1] {
+            take(timing.decode(batch)?)?;
+        }
+        take(timing.search()?)?;
+    }
+    Ok(())
+}
+
+impl Timing<'_> {
+    fn evaluator(&self, slots: usize, stops: &[&str]) -> Result<LocalEvaluator> {
+        let config = InferenceConfig {
+            max_step_tokens: STEP.min(self.positions() / 4),
+            stops: stops.iter().map(|&stop| stop.to_owned()).collect(),
+            kv_cache_megabytes: 6144,
+            slots,
+            threads: self.threads,
+            ..InferenceConfig::default()
+        };
+        Ok(LocalEvaluator::new(self.net, config)?)
+    }
+
+    fn positions(&self) -> usize {
+        self.net.config.max_position_embeddings
+    }
+
+    /// Numbers in words' stead, so that every tokenizer can read them: about [`CONTEXT`] tokens that begin differently.
+    fn context(&self, index: u64) -> Result<String> {
+        let length = CONTEXT.min(self.positions() / 2);
+        let mut text = String::new();
+        for word in 0.. {
+            let number = seed::derive(index, &["bench", &word.to_string()]) % 1000;
+            let longer = format!("{text}{number} ");
+            if self.net.tokenizer.encode(&longer)?.len() > length {
+                break;
+            }
+            text = longer;
+        }
+        Ok(text)
+    }
+
+    fn requests(&self, count: usize, samples: usize, seed: u64) -> Result<Vec<Request>> {
+        let request = |index: u64| {
+            let context = self.context(index)?.into();
+            Ok(Request { context, samples, temperature: 1.0, seed: seed + index })
+        };
+        (0..count as u64).map(request).collect()
+    }
+
+    fn prefill(&self, batch: usize) -> Result<Row> {
+        let requests = self.requests(batch, 0, 0)?;
+        self.time("prefill", batch, CONTEXT, |_| {
+            // A fresh one each time: it would remember.
+            let evaluator = self.evaluator(batch, &[])?;
+            let start = Instant::now();
+            all(&evaluator, &requests)?;
+            let stats = evaluator.stats();
+            Ok((stats.prefix_tokens_computed, start.elapsed().as_secs_f64(), stats))
+        })
+    }
+
+    fn decode(&self, batch: usize) -> Result<Row> {
+        let evaluator = self.evaluator(batch, &[])?;
+        all(&evaluator, &self.requests(batch, 0, 0)?)?;
+        self.time("decode", batch, batch, |repetition| {
+            let requests = self.requests(batch, 1, 1000 * (repetition as u64 + 1))?;
+            let before = evaluator.stats();
+            let start = Instant::now();
+            all(&evaluator, &requests)?;
+            let seconds = start.elapsed().as_secs_f64();
+            let stats = since(&before, evaluator.stats());
+            Ok((stats.tokens_sampled, seconds, stats))
+        })
+    }
+
+    /// Five samples a leaf and forty simulations a tree, over texts in which every line is a step.
+    fn search(&self) -> Result<Row> {
+        let config = MctsConfig { samples: 5, simulations: 40, ..MctsConfig::default() };
+        let environment = TextSteps { depth: 8 };
+        let slots = InferenceConfig::default().slots;
+        self.time("search", PROBLEMS, slots, |repetition| {
+            let evaluator = self.evaluator(slots, &["\n"])?;
+            let start = Instant::now();
+            for_each_index(PROBLEMS, PROBLEMS, |index| -> Result<()> {
+                let stream = (repetition * PROBLEMS + index) as u64;
+                let problem = Problem {
+                    id: index.to_string(),
+                    question: format!("{}\n", self.context(index as u64)?),
+                    answer: String::new(),
+                    metadata: serde_json::Map::new(),
+                };
+                search_tree(&environment, &evaluator, &problem, &config, stream, false)?;
+                Ok(())
+            })?;
+            let seconds = start.elapsed().as_secs_f64();
+            let stats = evaluator.stats();
+            Ok((stats.tokens_sampled, seconds, stats))
+        })
+    }
+
+    /// Times repetitions of `work`, which returns tokens, seconds and what the evaluator did. Passes have about `rows` rows.
+    fn time(
+        &self,
+        case: &'static str,
+        batch: usize,
+        rows: usize,
+        work: impl Fn(usize) -> Result<(u64, f64, InferenceStats)>,
+    ) -> Result<Row> {
+        let mut timed = Vec::new();
+        for repetition in 0..=self.repetitions {
+            let done = work(repetition)?;
+            if repetition > 0 {
+                timed.push(done);
+            }
+        }
+        timed.sort_by(|a, b| (a.0 as f64 / a.1).total_cmp(&(b.0 as f64 / b.1)));
+        let rates = timed.iter().map(|(tokens, seconds, _)| *tokens as f64 / seconds).collect();
+        let [slowest, median, fastest] = spread(rates);
+        let (_, seconds, stats) = timed.into_iter().nth(self.repetitions / 2).context("no time")?;
+        let alone = matmul_rate(&self.net.config, rows, self.threads, 3);
+        Ok(Row {
+            schema: "espalier.bench.inference/1",
+            case,
+            batch,
+            threads: self.threads,
+            oversubscribed: oversubscribed(self.threads),
+            tokens_per_second: median,
+            tokens_per_second_min: slowest,
+            tokens_per_second_max: fastest,
+            seconds,
+            occupancy: stats.occupancy,
+            prefix_tokens_recomputed: stats.prefix_tokens_recomputed,
+            forward_share: stats.forward_seconds / stats.busy_seconds,
+            gemm_share: stats.multiply_adds as f64 / seconds / alone,
+            queue_ms: [stats.queue_p50_ms, stats.queue_p99_ms],
+            git_revision: env!("ESPALIER_GIT_REVISION"),
+        })
+    }
+}
+
+fn all(evaluator: &LocalEvaluator, requests: &[Request]) -> Result<()> {
+    evaluator.evaluate(requests).into_iter().try_for_each(|answer| Ok(answer.map(drop)?))
+}
+
+/// The sums of a part of an evaluator's time.
+fn since(before: &InferenceStats, after: InferenceStats) -> InferenceStats {
+    InferenceStats {
+        tokens_sampled: after.tokens_sampled - before.tokens_sampled,
+        forward_seconds: after.forward_seconds - before.forward_seconds,
+        busy_seconds: after.busy_seconds - before.busy_seconds,
+        multiply_adds: after.multiply_adds - before.multiply_adds,
+        ..after
+    }
+}

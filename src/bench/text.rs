@@ -1,0 +1,39 @@
+//! An environment for timing language models: whatever is written is a step.
+
+use espalier_search::{Environment, Problem, ProblemError, Terminal, Transition};
+
+/// Lines of text; the last of `depth` is the answer.
+pub(super) struct TextSteps {
+    /// Steps of a solution.
+    pub depth: usize,
+}
+
+/// The question and the steps so far.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    text: String,
+    steps: usize,
+}
+
+impl Environment for TextSteps {
+    type State = Text;
+
+    fn root(&self, problem: &Problem) -> Result<Text, ProblemError> {
+        Ok(Text { text: problem.question.clone(), steps: 0 })
+    }
+
+    fn context<'a>(&self, state: &'a Text) -> &'a str {
+        &state.text
+    }
+
+    fn step(&self, state: &Text, action: &str) -> Transition<Text> {
+        let steps = state.steps + 1;
+        let terminal = (steps == self.depth).then(|| Terminal::Answer(action.to_owned()));
+        let text = format!("{}{action}\n", state.text);
+        Transition { observation: "\n".to_owned(), state: Text { text, steps }, terminal }
+    }
+
+    fn grade(&self, problem: &Problem, answer: &str) -> bool {
+        problem.answer == answer
+    }
+}
