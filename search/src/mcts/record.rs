@@ -5,11 +5,23 @@ use crate::snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, T
 use crate::tree::{Node, NodeId};
 use crate::{Environment, StepText};
 
-/// A node that stands in the record.
-#[derive(Clone)]
+/// A node that is to stand in the record.
+#[derive(Clone, Copy)]
 struct Recorded<'t> {
     node: Node<'t>,
-    tag: Tag,
+    /// Where its parent stands; none at the root.
+    parent: Option<usize>,
+    /// Its index among its siblings.
+    index: usize,
+}
+
+/// An edge to a shared node.
+struct Edge {
+    id: NodeId,
+    /// Where it stands in the record.
+    position: usize,
+    /// The edge that was the first to lead there.
+    first: NodeId,
 }
 
 impl<E: Environment> Search<'_, E> {
@@ -39,26 +51,27 @@ impl<E: Environment> Search<'_, E> {
         let mut react = Nodes::with_capacity_and_hasher(count, Default::default());
         // By id: children have higher ones than the node under which they stand.
         let mut recorded: Vec<Option<Recorded<'_>>> = vec![None; count];
-        recorded[0] = Some(Recorded { node: tree.root(), tag: Tag::const_new(TreeRecord::ROOT) });
-        let mut shared_states: Vec<(usize, NodeId)> = Vec::new();
+        recorded[0] = Some(Recorded { node: tree.root(), parent: None, index: 0 });
+        let mut edges: Vec<Edge> = Vec::new();
         for first in 0..count {
             // A shared node stands in the record as what the edges to it lead to.
             if recorded[first].is_none() {
                 continue;
             }
             for (id, data) in (first..).zip(cold.take(first as u32).into_iter().flatten()) {
-                let Some(Recorded { node, tag }) = recorded[id].clone() else { continue };
+                let Some(Recorded { node, parent, index }) = recorded[id] else { continue };
+                let position = react.len();
                 let state = data.shared.map(|shared| (tree.shared(shared), cold.get(shared.id())));
                 let first_edge = state.and_then(|(_, state)| state.first_edge.get().copied());
                 if data.shared.is_none() || first_edge == Some(node.id()) {
                     let children = state.map_or(node, |(state, _)| state).children(tree);
-                    for (child, node) in children.enumerate() {
+                    for (index, node) in children.enumerate() {
                         recorded[node.id().index() as usize] =
-                            Some(Recorded { node, tag: TreeRecord::child_tag(&tag, child) });
+                            Some(Recorded { node, parent: Some(position), index });
                     }
                 }
-                if let Some(first_edge) = first_edge {
-                    shared_states.push((react.len(), first_edge));
+                if let Some(first) = first_edge {
+                    edges.push(Edge { id: node.id(), position, first });
                 }
                 let stats = node.stats(tree);
                 let prompt = || StepText::prompt(environment.context(&data.state));
@@ -79,14 +92,21 @@ impl<E: Environment> Search<'_, E> {
                         Box::new(StateRecord { tag, visit_count, q_value })
                     }),
                 };
+                let parent = parent.and_then(|parent| react.get_index(parent));
+                let tag = match parent {
+                    Some((parent, _)) => TreeRecord::child_tag(parent, index),
+                    None => Tag::const_new(TreeRecord::ROOT),
+                };
                 react.insert(tag, record);
             }
         }
-        // An edge that came first may have the higher id.
-        for (index, first_edge) in shared_states {
-            let first = recorded[first_edge.index() as usize].as_ref();
-            if let (Some(state), Some(first)) = (react[index].state.as_mut(), first) {
-                state.tag = first.tag.clone();
+        // Only now: an edge that came first may have the higher id.
+        for edge in &edges {
+            let first = edges.binary_search_by_key(&edge.first, |edge| edge.id);
+            let tag = first.ok().and_then(|first| react.get_index(edges[first].position));
+            let tag = tag.map(|(tag, _)| tag.clone()).unwrap_or_default();
+            if let Some(state) = &mut react[edge.position].state {
+                state.tag = tag;
             }
         }
         react
