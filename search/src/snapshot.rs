@@ -134,6 +134,7 @@ impl TreeRecord {
     pub const ROOT: &'static str = "0";
 
     /// The tag of a node's child.
+    #[inline]
     #[must_use]
     pub fn child_tag(parent: &str, index: usize) -> Tag {
         /// How the tags of the first children end.

@@ -130,6 +130,7 @@ impl SiblingTexts {
     }
 
     /// Appends a step.
+    #[inline]
     pub(crate) fn push(&mut self, action: &str, observation: &str) {
         let start = offset(self.family.len());
         self.family.push_str(action);
