@@ -28,6 +28,7 @@ pub struct Proposal {
 
 impl Proposal {
     /// AlphaMath's prior: `exp(log_prob / tokens)`, in (0, 1]; not normalised over siblings.
+    #[inline]
     #[must_use]
     pub fn prior(&self) -> f64 {
         (self.log_prob / self.tokens.max(1) as f64).exp()

@@ -114,7 +114,7 @@ pub fn harvest(
     seed: u64,
 ) -> Result<Vec<LabelledSolution>, HarvestError> {
     let mut solutions: Vec<LabelledSolution> = Vec::new();
-    let mut seen: HashSet<Vec<String>> = HashSet::new();
+    let mut seen: HashSet<Vec<&str>> = HashSet::new();
     for (index, tree) in trees.iter().enumerate() {
         check(index, tree, &trees[0].problem)?;
         for (tag, node) in &tree.react {
@@ -124,16 +124,16 @@ pub fn harvest(
             let broken = || HarvestError::BrokenTree {
                 tree: index,
                 problem: tree.problem.clone(),
-                tag: tag.clone(),
+                tag: tag.to_string(),
             };
             let path = tree.path(tag).ok_or_else(broken)?;
             let root = tree.root().ok_or_else(broken)?;
             // A prompt that the model cannot read ends its tree at the root: no step to label.
-            let fresh = !path.is_empty()
-                && seen.insert(path.iter().map(|(_, node)| node.text.clone()).collect());
+            let fresh =
+                !path.is_empty() && seen.insert(path.iter().map(|(_, node)| node.text()).collect());
             if fresh {
                 let nodes: Vec<&NodeRecord> = path.into_iter().map(|(_, node)| node).collect();
-                solutions.push(label(index, &tree.problem, &root.text, terminal, &nodes));
+                solutions.push(label(index, &tree.problem, root.text(), terminal, &nodes));
             }
         }
     }
@@ -167,8 +167,8 @@ fn label(
     let correct = path.last().is_some_and(|node| node.correct == Some(true));
     let reward = if correct { 1.0 } else { -1.0 };
     let step = |node: &&NodeRecord| LabelledStep {
-        action: node.action.clone(),
-        observation: node.observation.clone(),
+        action: node.action().to_owned(),
+        observation: node.observation().to_owned(),
         prior: node.prior,
         visits: node.visit_count,
         q: node.q_value,

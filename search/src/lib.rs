@@ -81,6 +81,7 @@ mod pool;
 mod seed;
 pub mod selection;
 mod snapshot;
+mod step_text;
 mod stepwise;
 mod sync;
 pub mod testing;
@@ -102,5 +103,6 @@ pub use mcts::{
 pub use pool::for_each_index;
 pub use seed::derive_seed;
 pub use selection::{Puct, Rule, SelectionConfig};
-pub use snapshot::{NodeRecord, StateRecord, StopReason, TREE_SCHEMA, TreeRecord};
+pub use snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
+pub use step_text::StepText;
 pub use stepwise::{TrlStepwise, to_stepwise};

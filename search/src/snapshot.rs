@@ -1,12 +1,21 @@
 //! A finished tree as plain data, in the form that trees of this kind are exchanged in: tag → node.
 
+use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Terminal;
+use crate::{StepText, Terminal};
 
 /// [`TreeRecord::schema`] of the form written here.
 pub const TREE_SCHEMA: &str = "espalier.tree/1";
+
+/// What names a node: the root is `"0"`; a child's tag is its parent's, a dot and its index among its siblings from 0. Up
+/// to 24 bytes take no allocation, which is a step of eleven in a tree of ten children a node.
+pub type Tag = CompactString;
+
+/// Nodes by tag in the order of their creation. Tags are short and come from trees of one's own: a hash that withstands
+/// attackers would be most of what a look-up costs.
+pub type Nodes = IndexMap<Tag, NodeRecord, foldhash::fast::RandomState>;
 
 /// One finished search. JSON keeps every number exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,9 +43,8 @@ pub struct TreeRecord {
     pub evaluations: u64,
     /// Descents that met a leaf which another worker was expanding; 0 with one worker.
     pub collisions: u64,
-    /// The nodes by tag in the order of their creation. The root's tag is `"0"`; a child's is its
-    /// parent's, a dot and its index among its siblings from 0.
-    pub react: IndexMap<String, NodeRecord>,
+    /// The nodes.
+    pub react: Nodes,
 }
 
 /// Why a search ended.
@@ -64,12 +72,9 @@ pub enum StopReason {
 /// One node of a finished tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeRecord {
-    /// What the policy wrote, without the delimiter; empty at the root.
-    pub action: String,
-    /// What the environment appended, with the delimiter.
-    pub observation: String,
-    /// `action + observation`; at the root the prompt.
-    pub text: String,
+    /// What the step says; at the root the prompt. Its fields stand among the node's own.
+    #[serde(flatten)]
+    pub step: StepText,
     /// What the value net says of the state or, at an end, what was backed up; in [-1, 1]. None
     /// where nothing was asked.
     pub value: Option<f64>,
@@ -90,23 +95,57 @@ pub struct NodeRecord {
     /// The state that the step leads to, where states share nodes; then `q_value` and `visit_count` are of the
     /// step alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<StateRecord>,
+    pub state: Option<Box<StateRecord>>,
 }
 
 /// A state to which several steps may lead, in a tree grown with transpositions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateRecord {
     /// Tag of the first step that led to it. The nodes below stand there, and nowhere else.
-    pub tag: String,
+    pub tag: Tag,
     /// N of the state: values backed up through it from every step that leads to it.
     pub visit_count: u64,
     /// Q of the state.
     pub q_value: f64,
 }
 
+impl NodeRecord {
+    /// See [`StepText::action`].
+    #[must_use]
+    pub fn action(&self) -> &str {
+        self.step.action()
+    }
+
+    /// See [`StepText::observation`].
+    #[must_use]
+    pub fn observation(&self) -> &str {
+        self.step.observation()
+    }
+
+    /// See [`StepText::text`].
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.step.text()
+    }
+}
+
 impl TreeRecord {
     /// The root's tag.
     pub const ROOT: &'static str = "0";
+
+    /// The tag of a node's child.
+    #[inline]
+    #[must_use]
+    pub fn child_tag(parent: &str, index: usize) -> Tag {
+        /// How the tags of the first children end.
+        const ENDS: [&str; 10] = [".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9"];
+        let mut tag = Tag::new(parent);
+        match ENDS.get(index) {
+            Some(end) => tag.push_str(end),
+            None => tag.push_str(&format!(".{index}")),
+        }
+        tag
+    }
 
     /// The root node. `None` only in a record that was not written by a search.
     #[must_use]
@@ -115,9 +154,9 @@ impl TreeRecord {
     }
 
     /// A node's children in order, with their tags.
-    pub fn children<'a>(&'a self, tag: &str) -> impl Iterator<Item = (String, &'a NodeRecord)> {
+    pub fn children<'a>(&'a self, tag: &str) -> impl Iterator<Item = (Tag, &'a NodeRecord)> {
         (0..).map_while(move |index| {
-            let child = format!("{tag}.{index}");
+            let child = Self::child_tag(tag, index);
             self.react.get(&child).map(|node| (child, node))
         })
     }

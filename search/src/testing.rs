@@ -113,7 +113,8 @@ impl Environment for LetterGame {
     }
 
     fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
-        let mut word = state.word.clone();
+        let mut word = String::with_capacity(state.word.len() + action.len());
+        word.push_str(&state.word);
         let terminal = match action.trim() {
             "=" => Some(Terminal::Answer(word.clone())),
             letter if letter.len() == 1 && letter.bytes().all(|b| b.is_ascii_lowercase()) => {

@@ -37,11 +37,11 @@ pub(super) fn replay(trace: &Trace) -> Result<(), ReplayError> {
 
 fn compare(record: &TreeRecord, trace: &Trace) -> Result<(), Difference> {
     for (tag, expected) in trace.nodes() {
-        let found = record.react.get(tag);
+        let found = record.react.get(tag.as_str());
         let found = found.ok_or_else(|| Difference::new(tag, "react", "no such node", "a node"))?;
         compare_node(tag, found, expected)?;
     }
-    if let Some(tag) = record.react.keys().find(|tag| !trace.nodes().contains_key(*tag)) {
+    if let Some(tag) = record.react.keys().find(|tag| !trace.nodes().contains_key(tag.as_str())) {
         return Err(Difference::new(tag, "react", "a node", "no such node"));
     }
     same(ROOT, "iterations_used", record.simulations, trace.iterations_used)
@@ -50,7 +50,7 @@ fn compare(record: &TreeRecord, trace: &Trace) -> Result<(), Difference> {
 fn compare_node(tag: &str, found: &NodeRecord, expected: &Node) -> Result<(), Difference> {
     // At the root the search has the prompt, the original nothing.
     if tag != ROOT {
-        same_text(tag, "text", &found.text, &expected.text)?;
+        same_text(tag, "text", found.text(), &expected.text)?;
     }
     let none = || Difference::new(tag, "visit_count", found.visit_count, "statistics");
     let statistics = expected.statistics().ok_or_else(none)?;

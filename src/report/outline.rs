@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use espalier_search::{AnswerRule, NodeRecord, StopReason, Terminal, TreeRecord, best_path};
+use espalier_search::{AnswerRule, NodeRecord, StopReason, Tag, Terminal, TreeRecord, best_path};
 
 use super::one_line::one_line;
 
@@ -33,7 +33,7 @@ pub struct Outline<'a> {
 #[derive(Debug, Clone)]
 pub struct OutlineNode<'a> {
     /// Its tag in [`TreeRecord::react`].
-    pub tag: String,
+    pub tag: Tag,
     /// Steps from the root.
     pub depth: usize,
     /// What the tree holds of it.
@@ -46,15 +46,15 @@ impl<'a> Outline<'a> {
     /// The outline of a tree that [`check_tree`] finds no fault with; of another it shows what hangs from the root.
     #[must_use]
     pub fn new(tree: &'a TreeRecord, filter: OutlineFilter) -> Self {
-        let mut best: HashSet<String> =
+        let mut best: HashSet<Tag> =
             best_path(tree, AnswerRule::QValue).into_iter().map(|(tag, _)| tag).collect();
         if !best.is_empty() {
-            best.insert(TreeRecord::ROOT.to_owned());
+            best.insert(Tag::const_new(TreeRecord::ROOT));
         }
         let mut nodes = Vec::new();
         // A stack and no recursion: how deep a foreign tree is, its author decides.
-        let mut open: Vec<(String, usize, &NodeRecord)> = Vec::new();
-        open.extend(tree.root().map(|root| (TreeRecord::ROOT.to_owned(), 0, root)));
+        let mut open: Vec<(Tag, usize, &NodeRecord)> = Vec::new();
+        open.extend(tree.root().map(|root| (Tag::const_new(TreeRecord::ROOT), 0, root)));
         while let Some((tag, depth, node)) = open.pop() {
             let too_deep = filter.depth.is_some_and(|deepest| depth > deepest);
             if too_deep || node.visit_count < filter.min_visits {
@@ -115,7 +115,7 @@ impl OutlineNode<'_> {
     /// The mark, the tag by depth, and the step; at the root the prompt.
     fn left(&self) -> String {
         let mark = if self.best { '*' } else { ' ' };
-        let step = one_line(&self.node.text, STEP_WIDTH);
+        let step = one_line(self.node.text(), STEP_WIDTH);
         format!("{mark} {:indent$}{}  {step}", "", self.tag, indent = 2 * self.depth)
     }
 }
@@ -149,7 +149,7 @@ pub fn check_tree(tree: &TreeRecord) -> Result<(), String> {
     for tag in tree.react.keys().filter(|tag| *tag != TreeRecord::ROOT) {
         let hangs = |(parent, index): (&str, &str)| {
             let number: usize = index.parse().ok()?;
-            let elder = number.checked_sub(1).map(|elder| format!("{parent}.{elder}"));
+            let elder = number.checked_sub(1).map(|elder| TreeRecord::child_tag(parent, elder));
             let there = tree.react.contains_key(parent)
                 && elder.is_none_or(|elder| tree.react.contains_key(&elder));
             // Other spellings of a number, as `01`, are tags of no node.
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_filter_hides_nodes_and_the_header_says_so() {
         let tree = tree(&NODES);
-        let tags = |filter| -> Vec<String> {
+        let tags = |filter| -> Vec<Tag> {
             Outline::new(&tree, filter).nodes.into_iter().map(|shown| shown.tag).collect()
         };
         assert_eq!(tags(OutlineFilter { depth: Some(1), min_visits: 0 }), ["0", "0.0", "0.1"]);

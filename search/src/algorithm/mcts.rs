@@ -3,8 +3,8 @@
 use super::outcome::{Candidate, Outcome, SolutionStep};
 use crate::selection::first_best;
 use crate::{
-    AnswerRule, DecodeConfig, Environment, Evaluator, NodeRecord, Problem, SearchError, Terminal,
-    TreeRecord, search_tree,
+    AnswerRule, DecodeConfig, Environment, Evaluator, NodeRecord, Problem, SearchError, Tag,
+    Terminal, TreeRecord, search_tree,
 };
 
 pub(super) fn decode<E: Environment>(
@@ -35,8 +35,8 @@ pub(super) fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
     }
     for (_, node) in best_path(record, rule) {
         outcome.solution.push(SolutionStep {
-            action: node.action.clone(),
-            observation: node.observation.clone(),
+            action: node.action().to_owned(),
+            observation: node.observation().to_owned(),
             prior: node.prior,
             value: node.value,
             q: Some(node.q_value),
@@ -53,7 +53,7 @@ pub(super) fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
 /// which there is an answer. Ties go to the first child. Gives the nodes below the root with their
 /// tags, the answer last; none when the tree has no answer.
 #[must_use]
-pub fn best_path(record: &TreeRecord, rule: AnswerRule) -> Vec<(String, &NodeRecord)> {
+pub fn best_path(record: &TreeRecord, rule: AnswerRule) -> Vec<(Tag, &NodeRecord)> {
     // Tags of every node at or below which there is an answer.
     let mut leads = std::collections::HashSet::new();
     for (tag, node) in &record.react {
@@ -62,10 +62,10 @@ pub fn best_path(record: &TreeRecord, rule: AnswerRule) -> Vec<(String, &NodeRec
             leads.extend(tag.match_indices('.').map(|(end, _)| &tag[..end]));
         }
     }
-    let mut path: Vec<(String, &NodeRecord)> = Vec::new();
+    let mut path: Vec<(Tag, &NodeRecord)> = Vec::new();
     loop {
         let tag = path.last().map_or(TreeRecord::ROOT, |(tag, _)| tag);
-        let mut children: Vec<(String, &NodeRecord)> =
+        let mut children: Vec<(Tag, &NodeRecord)> =
             record.children(tag).filter(|(child, _)| leads.contains(child.as_str())).collect();
         let Some(best) = first_best(children.iter().map(|(_, node)| score(node, rule))) else {
             return path;

@@ -1,10 +1,13 @@
 //! The second half of a simulation: an answer becomes children, their rewards and values are backed
 //! up.
 
+use smallvec::SmallVec;
+
 use super::search::Search;
 use super::step_data::StepData;
 use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
+use crate::step_text::SiblingTexts;
 use crate::sync::{OnceLock, Ordering};
 use crate::tree::{End, NewChild, Node, NodeId, Path};
 use crate::{Environment, Evaluation, Request, SearchError, Terminal};
@@ -13,6 +16,9 @@ use crate::{Environment, Evaluation, Request, SearchError, Terminal};
 const TOO_MANY_STEPS: &str = "too many steps";
 /// Why a state that the model cannot read ended its path.
 pub(crate) const CONTEXT_TOO_LONG: &str = "context too long";
+
+/// Children a node for whose short lists no allocation is made.
+const FEW: usize = 8;
 
 /// Children that nobody sees yet.
 pub(super) struct Draft<S> {
@@ -39,9 +45,10 @@ impl<E: Environment> Search<'_, E> {
         let StepData { state, depth, .. } = self.data(leaf);
         let depth = depth + 1;
         let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
+        let mut texts = SiblingTexts::for_proposals(&evaluation.proposals);
         for proposal in evaluation.proposals {
-            let text = proposal.action.trim();
-            if self.config.remove_duplicate && children.iter().any(|c| c.action.trim() == text) {
+            let same = |action: &str| action.trim() == proposal.action.trim();
+            if self.config.remove_duplicate && texts.actions().any(same) {
                 continue;
             }
             let prior = proposal.prior().min(1.0);
@@ -50,13 +57,13 @@ impl<E: Environment> Search<'_, E> {
             children.push(StepData {
                 correct: self.grade(terminal.as_ref()),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
-                action: proposal.action,
-                observation: transition.observation,
                 prior,
                 tokens: proposal.tokens,
                 ..StepData::of_state(transition.state, depth)
             });
+            texts.push(&proposal.action, &transition.observation);
         }
+        children.iter_mut().zip(texts.share()).for_each(|(child, step)| child.step = Some(step));
         if self.config.normalise_prior {
             normalise(&mut children);
         }
@@ -101,14 +108,15 @@ impl<E: Environment> Search<'_, E> {
     pub(super) fn commit(&self, path: &Path<'_>, mut draft: Draft<E::State>) {
         let leaf = leaf_of(path);
         draft.children.iter_mut().for_each(|child| self.share(child));
-        let mut new: Vec<NewChild> =
+        let mut new: SmallVec<[NewChild; FEW]> =
             draft.children.iter().map(|child| self.new_child(child)).collect();
         if let Some(noise) = self.config.selection.root_noise.filter(|_| leaf == NodeId::ROOT) {
             let mut priors: Vec<f32> = new.iter().map(|child| child.prior).collect();
             mix_noise(&noise, &mut priors, derive_seed(self.seed, stream::NOISE));
             new.iter_mut().zip(priors).for_each(|(child, prior)| child.prior = prior);
         }
-        let mut values: Vec<f64> = new.iter().filter_map(|child| child.value).collect();
+        let mut values: SmallVec<[f64; FEW + 1]> =
+            new.iter().filter_map(|child| child.value).collect();
         if !self.config.update_leaf_value {
             values.push(draft.value);
         }
@@ -117,13 +125,13 @@ impl<E: Environment> Search<'_, E> {
         _ = self.data(leaf).value.set(draft.value);
         self.note_answers(path, &draft.children);
         let run = self.tree.prepare(&new);
-        for (id, child) in run.ids().zip(draft.children) {
+        for (id, child) in run.ids().zip(&draft.children) {
             if let Some(shared) = child.shared {
                 // The first edge stays the first.
                 _ = self.data(shared.id()).first_edge.set(id);
             }
-            self.insert(id, child);
         }
+        self.insert(run.first(), draft.children);
         self.tree.publish(path, &run);
         self.tree.backup(path, self.tree.layout().visits(&values));
     }
@@ -136,7 +144,10 @@ impl<E: Environment> Search<'_, E> {
         {
             let make = || {
                 let shared = self.tree.share();
-                self.insert(shared.id(), StepData::of_state(child.state.clone(), child.depth));
+                self.insert(
+                    shared.id(),
+                    vec![StepData::of_state(child.state.clone(), child.depth)],
+                );
                 shared
             };
             child.shared = Some(*states.entry((child.depth, key)).or_insert_with(make));

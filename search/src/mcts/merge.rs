@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::snapshot::{NodeRecord, StopReason, TreeRecord};
+use crate::snapshot::{NodeRecord, Nodes, StopReason, Tag, TreeRecord};
 
 /// Merges trees of one problem by the texts of their steps: visits add up and Q is the mean over all of them. Of
 /// siblings with equal text, in one tree or in several, one is left; values, priors and endings are those of the first.
@@ -10,7 +10,7 @@ use crate::snapshot::{NodeRecord, StopReason, TreeRecord};
 pub(super) fn merge(trees: Vec<TreeRecord>) -> Option<TreeRecord> {
     let mut trees = trees.into_iter();
     let first = trees.next()?;
-    let mut merged = TreeRecord { react: IndexMap::new(), ..first.clone() };
+    let mut merged = TreeRecord { react: Nodes::default(), ..first.clone() };
     add_nodes(&mut merged, &first);
     for tree in trees {
         merged.simulations += tree.simulations;
@@ -28,13 +28,13 @@ pub(super) fn merge(trees: Vec<TreeRecord>) -> Option<TreeRecord> {
 
 /// Adds each node of `tree` where the texts on its way lead; parents come before their children in both.
 fn add_nodes(merged: &mut TreeRecord, tree: &TreeRecord) {
-    let mut tags: IndexMap<&str, String> = IndexMap::new();
+    let mut tags: IndexMap<&str, Tag> = IndexMap::new();
     for (tag, node) in &tree.react {
         let place = match tag.rsplit_once('.') {
-            None => TreeRecord::ROOT.to_owned(),
+            None => Tag::const_new(TreeRecord::ROOT),
             // A node whose parent is missing cannot come from a search.
             Some((parent, _)) => match tags.get(parent) {
-                Some(parent) => place_of(merged, parent, &node.text),
+                Some(parent) => place_of(merged, parent, node.text()),
                 None => continue,
             },
         };
@@ -49,15 +49,15 @@ fn add_nodes(merged: &mut TreeRecord, tree: &TreeRecord) {
 }
 
 /// The tag of the child of `parent` with this text, or of the next new one.
-fn place_of(merged: &TreeRecord, parent: &str, text: &str) -> String {
+fn place_of(merged: &TreeRecord, parent: &str, text: &str) -> Tag {
     let mut count = 0;
     for (tag, child) in merged.children(parent) {
-        if child.text == text {
+        if child.text() == text {
             return tag;
         }
         count += 1;
     }
-    format!("{parent}.{count}")
+    TreeRecord::child_tag(parent, count)
 }
 
 fn add(there: &mut NodeRecord, node: &NodeRecord) {
@@ -82,8 +82,8 @@ mod tests {
 
     /// Text of the path, visits and value sum.
     fn paths(tree: &TreeRecord) -> Vec<(String, u64, f64)> {
-        let row = |(tag, node): (&String, &NodeRecord)| {
-            let text = tree.path(tag).unwrap().iter().map(|(_, step)| step.text.as_str()).collect();
+        let row = |(tag, node): (&Tag, &NodeRecord)| {
+            let text = tree.path(tag).unwrap().iter().map(|(_, step)| step.text()).collect();
             (text, node.visit_count, node.q_value * node.visit_count as f64)
         };
         tree.react.iter().map(row).collect()

@@ -14,6 +14,7 @@ mod resume;
 mod search;
 mod settled;
 mod step_data;
+mod step_table;
 mod stop;
 
 pub use config::{AnswerRule, Compatibility, InFlightRule, MctsConfig};

@@ -1,56 +1,32 @@
 //! A finished search as plain data.
 
 use super::search::Search;
-use super::step_data::StepData;
-use crate::Environment;
-use crate::snapshot::{NodeRecord, StateRecord, StopReason, TREE_SCHEMA, TreeRecord};
-use crate::tree::{Node, NodeId, SharedNode, Stats};
+use crate::snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
+use crate::tree::{Node, NodeId};
+use crate::{Environment, StepText};
 
-/// A node that stands in the record.
+/// A node that is to stand in the record.
+#[derive(Clone, Copy)]
 struct Recorded<'t> {
     node: Node<'t>,
-    tag: String,
+    /// Where its parent stands; none at the root.
+    parent: Option<usize>,
+    /// Its index among its siblings.
+    index: usize,
 }
 
-/// What a record takes from the tree itself.
-struct Line {
+/// An edge to a shared node.
+struct Edge {
     id: NodeId,
-    tag: String,
-    stats: Stats,
-    shared: Option<(NodeId, StateRecord)>,
+    /// Where it stands in the record.
+    position: usize,
+    /// The edge that was the first to lead there.
+    first: NodeId,
 }
 
 impl<E: Environment> Search<'_, E> {
     /// The whole tree, nodes in the order of their creation. Call it when the workers have ended.
     pub(super) fn record(mut self, stop: StopReason) -> TreeRecord {
-        let lines = self.lines();
-        // Texts are moved and not copied: beside a cheap evaluator, copies would be half of what a small tree costs.
-        let mut react = indexmap::IndexMap::with_capacity(lines.len());
-        for Line { id, tag, stats, shared } in lines {
-            let (state_id, state) = shared.unzip();
-            let (value, terminal) = match state_id.map(|state| self.data(state)) {
-                Some(data) => (data.value.get().copied(), data.terminal.get().cloned()),
-                None => (None, None),
-            };
-            let root = (id == NodeId::ROOT)
-                .then(|| self.environment.context(&self.data(id).state).to_owned());
-            let Some(data) = self.take_data(id) else { continue };
-            let StepData { action, observation, prior, tokens, correct, .. } = data;
-            let node = NodeRecord {
-                text: root.unwrap_or_else(|| [action.as_str(), &observation].concat()),
-                action,
-                observation,
-                value: data.value.into_inner().or(value),
-                q_value: stats.q(),
-                prior,
-                visit_count: stats.visits,
-                tokens,
-                terminal: data.terminal.into_inner().or(terminal),
-                correct,
-                state,
-            };
-            react.insert(tag, node);
-        }
         TreeRecord {
             schema: TREE_SCHEMA.to_owned(),
             problem: self.problem.id.clone(),
@@ -63,55 +39,76 @@ impl<E: Environment> Search<'_, E> {
             tokens: self.evaluator.tokens(),
             evaluations: self.evaluator.evaluations(),
             collisions: self.collisions(),
-            react,
+            react: self.nodes(),
         }
     }
 
-    fn lines(&self) -> Vec<Line> {
-        // By id: children have higher ones than their parents.
-        let mut nodes: Vec<Option<Recorded<'_>>> = Vec::new();
-        nodes.resize_with(self.tree.len(), || None);
-        let place = |node: Node<'_>| node.id().index() as usize;
-        nodes[0] = Some(Recorded { node: self.tree.root(), tag: TreeRecord::ROOT.to_owned() });
-        for index in 0..nodes.len() {
-            let Some(Recorded { node, tag }) = &nodes[index] else { continue };
-            if !self.owns_steps(*node) {
+    /// Takes the steps' texts and endings out of the search: beside a cheap evaluator, copies would be much of what a
+    /// small tree costs.
+    fn nodes(&mut self) -> Nodes {
+        let Self { tree, cold, environment, .. } = self;
+        let count = tree.len();
+        let mut react = Nodes::with_capacity_and_hasher(count, Default::default());
+        // By id: children have higher ones than the node under which they stand.
+        let mut recorded: Vec<Option<Recorded<'_>>> = vec![None; count];
+        recorded[0] = Some(Recorded { node: tree.root(), parent: None, index: 0 });
+        let mut edges: Vec<Edge> = Vec::new();
+        for first in 0..count {
+            // A shared node stands in the record as what the edges to it lead to.
+            if recorded[first].is_none() {
                 continue;
             }
-            let (parent, children) = (tag.clone(), self.steps_below(*node));
-            for (child, node) in children.enumerate() {
-                if nodes.len() <= place(node) {
-                    nodes.resize_with(place(node) + 1, || None);
+            for (id, data) in (first..).zip(cold.take(first as u32).into_iter().flatten()) {
+                let Some(Recorded { node, parent, index }) = recorded[id] else { continue };
+                let position = react.len();
+                let state = data.shared.map(|shared| (tree.shared(shared), cold.get(shared.id())));
+                let first_edge = state.and_then(|(_, state)| state.first_edge.get().copied());
+                if data.shared.is_none() || first_edge == Some(node.id()) {
+                    let children = state.map_or(node, |(state, _)| state).children(tree);
+                    for (index, node) in children.enumerate() {
+                        recorded[node.id().index() as usize] =
+                            Some(Recorded { node, parent: Some(position), index });
+                    }
                 }
-                nodes[place(node)] = Some(Recorded { node, tag: child_tag(&parent, child) });
+                if let Some(first) = first_edge {
+                    edges.push(Edge { id: node.id(), position, first });
+                }
+                let stats = node.stats(tree);
+                let prompt = || StepText::prompt(environment.context(&data.state));
+                let value = data.value.get().or_else(|| state?.1.value.get()).copied();
+                let ending = data.terminal.into_inner();
+                let record = NodeRecord {
+                    step: data.step.unwrap_or_else(prompt),
+                    value,
+                    q_value: stats.q(),
+                    prior: data.prior,
+                    visit_count: stats.visits,
+                    tokens: data.tokens,
+                    terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
+                    correct: data.correct,
+                    state: state.map(|(state, _)| {
+                        let (tag, stats) = (Tag::default(), state.stats(tree));
+                        let (visit_count, q_value) = (stats.visits, stats.q());
+                        Box::new(StateRecord { tag, visit_count, q_value })
+                    }),
+                };
+                let parent = parent.and_then(|parent| react.get_index(parent));
+                let tag = match parent {
+                    Some((parent, _)) => TreeRecord::child_tag(parent, index),
+                    None => Tag::const_new(TreeRecord::ROOT),
+                };
+                react.insert(tag, record);
             }
         }
-        let state = |shared: SharedNode| {
-            let stats = self.tree.shared(shared).stats(&self.tree);
-            let first = self.data(shared.id()).first_edge.get()?;
-            let tag = nodes.get(first.index() as usize)?.as_ref()?.tag.clone();
-            let record = StateRecord { tag, visit_count: stats.visits, q_value: stats.q() };
-            Some((shared.id(), record))
-        };
-        let shared: Vec<Option<(NodeId, StateRecord)>> = nodes
-            .iter()
-            .map(|node| self.data(node.as_ref()?.node.id()).shared.and_then(state))
-            .collect();
-        let line = |(recorded, shared): (Option<Recorded<'_>>, _)| {
-            let Recorded { node, tag } = recorded?;
-            Some(Line { id: node.id(), tag, stats: node.stats(&self.tree), shared })
-        };
-        nodes.into_iter().zip(shared).filter_map(line).collect()
+        // Only now: an edge that came first may have the higher id.
+        for edge in &edges {
+            let first = edges.binary_search_by_key(&edge.first, |edge| edge.id);
+            let tag = first.ok().and_then(|first| react.get_index(edges[first].position));
+            let tag = tag.map(|(tag, _)| tag.clone()).unwrap_or_default();
+            if let Some(state) = &mut react[edge.position].state {
+                state.tag = tag;
+            }
+        }
+        react
     }
-}
-
-fn child_tag(parent: &str, index: usize) -> String {
-    let mut tag = String::with_capacity(parent.len() + 4);
-    tag.push_str(parent);
-    tag.push('.');
-    match u8::try_from(index) {
-        Ok(digit @ 0..10) => tag.push(char::from(b'0' + digit)),
-        _ => tag.push_str(&index.to_string()),
-    }
-    tag
 }

@@ -58,7 +58,7 @@ impl<E: Environment> Search<'_, E> {
             return Err(broken(TreeRecord::ROOT, message));
         }
         let root = record.root().ok_or_else(|| broken(TreeRecord::ROOT, "missing".to_owned()))?;
-        if root.text != self.environment.context(&self.data(NodeId::ROOT).state) {
+        if root.text() != self.environment.context(&self.data(NodeId::ROOT).state) {
             return Err(broken(TreeRecord::ROOT, "the environment puts another prompt".to_owned()));
         }
         if record.simulations > self.config.simulations {
@@ -125,8 +125,8 @@ impl<E: Environment> Search<'_, E> {
         let parent = record.react.get(tag).ok_or_else(missing)?;
         let mut children = Vec::new();
         for (tag, node) in record.children(tag) {
-            let transition = self.environment.step(state, &node.action);
-            if transition.observation != node.observation {
+            let transition = self.environment.step(state, node.action());
+            if transition.observation != node.observation() {
                 return Err(broken(&tag, "the environment answers the step otherwise".to_owned()));
             }
             let terminal = node.terminal.clone().filter(|_| !self.ended_late(node));
@@ -136,8 +136,7 @@ impl<E: Environment> Search<'_, E> {
                 return Err(broken(&tag, "it has no value".to_owned()));
             }
             children.push(StepData {
-                action: node.action.clone(),
-                observation: node.observation.clone(),
+                step: Some(node.step.clone()),
                 prior: node.prior,
                 tokens: node.tokens,
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),

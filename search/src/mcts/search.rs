@@ -9,6 +9,7 @@ use super::descend::{Descent, descend};
 use super::expand::leaf_of;
 use super::progress::Progress;
 use super::step_data::StepData;
+use super::step_table::StepTable;
 use super::stop::{Status, StopRule};
 use crate::guard::{CheckedEvaluator, catch_panic};
 use crate::seed::{derive_seed, stream};
@@ -16,7 +17,7 @@ use crate::selection::gumbel::{GumbelInterior, GumbelRoot};
 use crate::selection::{Bonus, Puct, Rule, RuleName, Scored};
 use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, OnceLock, Ordering};
-use crate::tree::{Chunked, Node, NodeId, Path, SharedNode, Tree};
+use crate::tree::{Node, NodeId, Path, SharedNode, Tree};
 use crate::{ConfigError, Environment, Evaluator, Problem, SearchError};
 
 /// What the workers of one tree share.
@@ -29,7 +30,7 @@ pub(super) struct Search<'a, E: Environment> {
     /// Whether answers may be graded.
     pub(super) ground_truth: bool,
     pub(super) tree: Tree,
-    cold: Chunked<OnceLock<StepData<E::State>>>,
+    pub(super) cold: StepTable<E::State>,
     /// Heap bytes of the cold side; counted where they are limited.
     cold_bytes: AtomicU64,
     /// The nodes of states by depth and key, where states share nodes.
@@ -70,7 +71,7 @@ impl<'a, E: Environment> Search<'a, E> {
             seed,
             ground_truth,
             tree: Tree::new(&tree),
-            cold: Chunked::new(),
+            cold: StepTable::new(),
             cold_bytes: AtomicU64::new(0),
             states: config.transpositions.then(DashMap::new),
             gumbel_root: GumbelRoot::new(
@@ -88,7 +89,7 @@ impl<'a, E: Environment> Search<'a, E> {
             stop: OnceLock::new(),
             failure: OnceLock::new(),
         };
-        search.insert(NodeId::ROOT, StepData::of_state(environment.root(problem)?, 0));
+        search.insert(NodeId::ROOT, vec![StepData::of_state(environment.root(problem)?, 0)]);
         Ok(search)
     }
 
@@ -123,12 +124,7 @@ impl<'a, E: Environment> Search<'a, E> {
 
     /// The cold side of a node that this thread claimed, created, or read of in a published word.
     pub(super) fn data(&self, id: NodeId) -> &StepData<E::State> {
-        self.cold.get(id.index()).get().expect("cold data are written before a node is published")
-    }
-
-    /// Takes the cold side of a node out of a finished search.
-    pub(super) fn take_data(&mut self, id: NodeId) -> Option<StepData<E::State>> {
-        self.cold.get_mut(id.index()).take()
+        self.cold.get(id)
     }
 
     /// The nodes of the steps below a node, in order: through the shared node where the node is an edge to
@@ -152,18 +148,18 @@ impl<'a, E: Environment> Search<'a, E> {
         self.data(node.id()).shared.is_none_or(|shared| first(shared) == Some(node.id()))
     }
 
-    /// Writes the cold side of a node that is not published yet.
-    pub(super) fn insert(&self, id: NodeId, data: StepData<E::State>) {
+    /// Writes the cold sides of siblings that are not published yet; their ids go on from `first`.
+    pub(super) fn insert(&self, first: NodeId, family: Vec<StepData<E::State>>) {
         if self.config.stop.memory_mib.is_some() {
-            let text = data.action.len() + data.observation.len();
-            let context = self.environment.context(&data.state).len();
-            let bytes = size_of::<OnceLock<StepData<E::State>>>() + text + context;
+            let bytes = |data: &StepData<E::State>| {
+                let text = data.step.as_ref().map_or(0, |step| step.text().len());
+                size_of_val(data) + text + self.environment.context(&data.state).len()
+            };
+            let bytes: usize = family.iter().map(bytes).sum();
             // Relaxed: a count.
             self.cold_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        self.cold.reserve(id.index());
-        let fresh = self.cold.get(id.index()).set(data);
-        debug_assert!(fresh.is_ok(), "an id is handed out once");
+        self.cold.insert(first, family);
     }
 
     fn work(&self) {

@@ -1,15 +1,13 @@
 //! What a node carries besides its statistics.
 
-use crate::Terminal;
 use crate::sync::{AtomicBool, OnceLock};
 use crate::tree::{NodeId, SharedNode};
+use crate::{StepText, Terminal};
 
 /// The cold side of a node, under the same id as the hot one.
 pub(super) struct StepData<S> {
-    /// The step that led here; empty at the root.
-    pub(super) action: String,
-    /// The environment's answer to it.
-    pub(super) observation: String,
+    /// The step that led here; none at the root.
+    pub(super) step: Option<StepText>,
     pub(super) state: S,
     /// P(s, a) in full precision; selection reads an `f32`.
     pub(super) prior: f64,
@@ -36,8 +34,7 @@ impl<S> StepData<S> {
     /// Of a node that no step leads to by itself: the root, or a shared state.
     pub(super) fn of_state(state: S, depth: usize) -> Self {
         Self {
-            action: String::new(),
-            observation: String::new(),
+            step: None,
             state,
             prior: 1.0,
             tokens: 0,

@@ -96,6 +96,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// The first child's id; the others' go on from there.
+    pub fn first(&self) -> NodeId {
+        NodeId(self.first_id)
+    }
+
     /// The children's ids, in the order in which they were given.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = NodeId> {
         let first = self.first_id;

@@ -59,6 +59,7 @@ impl StatsLayout {
     }
 
     /// Visits that carry `value`s in [-1, 1], as one amount to add.
+    #[inline]
     #[must_use]
     pub fn visits(self, values: &[f64]) -> Visits {
         let scale = self.resolution.recip();

@@ -2,7 +2,7 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    AnswerRule, InFlightRule, MctsConfig, StopConfig, StopReason, TreeRecord, best_path,
+    AnswerRule, InFlightRule, MctsConfig, StopConfig, StopReason, Tag, TreeRecord, best_path,
     continue_tree, search_tree,
 };
 use proptest::prelude::*;
@@ -128,14 +128,14 @@ fn merged_roots_share_the_simulations() {
     let visits: u64 = tree.children("0").map(|(_, child)| child.visit_count).sum();
     // Each of the four roots backed up its own value once.
     assert_eq!(root.visit_count, visits + 4);
-    let mut texts: Vec<&str> = tree.children("0").map(|(_, child)| child.text.as_str()).collect();
+    let mut texts: Vec<&str> = tree.children("0").map(|(_, child)| child.text()).collect();
     texts.sort_unstable();
     texts.dedup();
     assert_eq!(texts.len(), tree.children("0").count());
 }
 
 /// The answer that the walk reads off a tree.
-fn answer(tree: &TreeRecord, rule: AnswerRule) -> Option<String> {
+fn answer(tree: &TreeRecord, rule: AnswerRule) -> Option<Tag> {
     best_path(tree, rule).last().map(|(tag, _)| tag.clone())
 }
 

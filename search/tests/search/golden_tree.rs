@@ -1,7 +1,9 @@
 //! A tree small enough to be worked by hand.
 
 use espalier_search::testing::LetterGame;
-use espalier_search::{Compatibility, MctsConfig, StopReason, Terminal, TreeRecord, search_tree};
+use espalier_search::{
+    Compatibility, MctsConfig, StopReason, Tag, Terminal, TreeRecord, search_tree,
+};
 
 use crate::script::{Line, Script, problem};
 
@@ -41,7 +43,7 @@ fn four_simulations_by_hand() {
     let tree = search_tree(&game, &script, &problem("ab"), &config(), 7, true).unwrap();
     assert_eq!((tree.simulations, tree.stop), (4, StopReason::Simulations));
     assert_eq!((tree.evaluations, tree.tokens, tree.collisions), (4, 16, 0));
-    let tags: Vec<&str> = tree.react.keys().map(String::as_str).collect();
+    let tags: Vec<&str> = tree.react.keys().map(Tag::as_str).collect();
     assert_eq!(tags, ["0", "0.0", "0.1", "0.0.0", "0.0.1", "0.1.0", "0.1.1", "0.0.1.0", "0.0.1.1"]);
     assert_node(&tree, "0", 8, -0.1, Some(0.2));
     assert_node(&tree, "0.0", 4, 0.1, Some(-0.4));
@@ -55,8 +57,8 @@ fn four_simulations_by_hand() {
     assert_eq!(end("0.1.0"), (Some(Terminal::Answer("b".to_owned())), Some(false)));
     assert!(matches!(end("0.1.1"), (Some(Terminal::Invalid(_)), None)));
     assert!((tree.react["0.1.1"].prior - 0.3).abs() < 1e-15);
-    assert_eq!(tree.react["0"].text, "Which word?\n");
-    assert_eq!(tree.react["0.0.1.0"].text, "=\n");
+    assert_eq!(tree.react["0"].text(), "Which word?\n");
+    assert_eq!(tree.react["0.0.1.0"].text(), "=\n");
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn duplicates_merge_and_priors_normalise() {
     assert_eq!(tree(config.clone()).react.len(), 4);
     let merged = tree(MctsConfig { remove_duplicate: true, normalise_prior: true, ..config });
     assert_eq!(merged.react.len(), 3);
-    assert_eq!((merged.react["0.0"].action.as_str(), merged.tokens), ("a", 6));
+    assert_eq!((merged.react["0.0"].action(), merged.tokens), ("a", 6));
     assert!((merged.react["0.0"].prior - 2.0 / 3.0).abs() < 1e-12);
     assert!((merged.react["0.1"].prior - 1.0 / 3.0).abs() < 1e-12);
 }

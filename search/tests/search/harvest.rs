@@ -92,7 +92,7 @@ fn trees_that_cannot_be_harvested_are_named() {
     let mut broken = good.clone();
     let (tag, end) = broken.react.iter().find(|(_, node)| node.terminal.is_some()).unwrap();
     let (tag, end) = (format!("{tag}.7.7"), end.clone());
-    broken.react.insert(tag.clone(), end);
+    broken.react.insert(tag.as_str().into(), end);
     let expected = HarvestError::BrokenTree { tree: 0, problem: "letters".to_owned(), tag };
     assert_eq!(error(&[broken]), expected);
 }

@@ -1,7 +1,7 @@
 //! What must hold of any finished tree, for any settings, any number of workers and any schedule.
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
-use espalier_search::{MctsConfig, NodeRecord, StopReason, TreeRecord, search_tree};
+use espalier_search::{MctsConfig, NodeRecord, StopReason, Tag, TreeRecord, search_tree};
 use proptest::prelude::*;
 
 use crate::script::problem;
@@ -74,7 +74,7 @@ fn check(tree: &TreeRecord, config: &MctsConfig) -> Result<(), TestCaseError> {
     match tree.stop {
         StopReason::Simulations => prop_assert_eq!(tree.simulations, config.simulations),
         StopReason::Exhausted => {
-            let open = |(tag, node): (&String, &NodeRecord)| {
+            let open = |(tag, node): (&Tag, &NodeRecord)| {
                 node.terminal.is_none() && children(tree, tag).is_empty()
             };
             prop_assert!(!tree.react.iter().any(open), "an open leaf was left");

@@ -208,8 +208,7 @@ impl Reference {
 
 /// What is left at a node.
 fn left_at(tree: &TreeRecord, tag: &str) -> Vec<u32> {
-    let taken: String =
-        tree.path(tag).unwrap().iter().map(|(_, node)| node.action.as_str()).collect();
+    let taken: String = tree.path(tag).unwrap().iter().map(|(_, node)| node.action()).collect();
     left_of(&format!(":{taken}"))
 }
 
@@ -230,7 +229,7 @@ fn edges_and_states_equal_a_brute_force_search() {
         let mut edges = 0;
         for tag in tree.react.keys() {
             let Some((above, node)) = parent(&tree, tag) else { continue };
-            let step: u32 = node.action.parse().unwrap();
+            let step: u32 = node.action().parse().unwrap();
             let edge = (left_at(&tree, above), step);
             let (visits, sum) = reference.edges.get(&edge).copied().unwrap_or_default();
             assert_eq!(node.visit_count, visits, "{simulations}: {tag} {edge:?}");

@@ -1,0 +1,197 @@
+//! What a step says: the policy's action and the environment's observation, in one piece of memory with its siblings'.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
+
+use crate::Proposal;
+
+/// The texts of a node. Those of siblings share one allocation, and a clone is one more reference to it: texts are most
+/// of what a small tree beside a cheap evaluator costs.
+#[derive(Clone)]
+pub struct StepText {
+    family: Arc<str>,
+    step: Place,
+}
+
+/// Where a step's texts lie among its siblings'.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: u32,
+    action_end: u32,
+    observation_start: u32,
+    end: u32,
+}
+
+impl StepText {
+    /// The text of a root: a prompt, which no step wrote.
+    pub(crate) fn prompt(text: &str) -> Self {
+        let end = offset(text.len());
+        Self {
+            family: text.into(),
+            step: Place { start: 0, action_end: 0, observation_start: end, end },
+        }
+    }
+
+    /// What the policy wrote, without the delimiter; empty at the root.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        self.part(self.step.start, self.step.action_end)
+    }
+
+    /// What the environment appended, with the delimiter.
+    #[must_use]
+    pub fn observation(&self) -> &str {
+        self.part(self.step.observation_start, self.step.end)
+    }
+
+    /// `action + observation`; at the root the prompt.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.part(self.step.start, self.step.end)
+    }
+
+    fn part(&self, start: u32, end: u32) -> &str {
+        &self.family[start as usize..end as usize]
+    }
+}
+
+impl PartialEq for StepText {
+    fn eq(&self, other: &Self) -> bool {
+        // The observation is what the action leaves of the text, except at a root.
+        (self.text(), self.action(), self.observation())
+            == (other.text(), other.action(), other.observation())
+    }
+}
+
+impl fmt::Debug for StepText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Fields::of(self).fmt(f)
+    }
+}
+
+/// As it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Fields<'a> {
+    action: Cow<'a, str>,
+    observation: Cow<'a, str>,
+    text: Cow<'a, str>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(step: &'a StepText) -> Self {
+        Self {
+            action: step.action().into(),
+            observation: step.observation().into(),
+            text: step.text().into(),
+        }
+    }
+}
+
+impl Serialize for StepText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Fields::of(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StepText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Fields { action, observation, text } = Fields::deserialize(deserializer)?;
+        let is_prompt = action.is_empty() && observation.is_empty();
+        if is_prompt {
+            return Ok(Self::prompt(&text));
+        }
+        if text.strip_prefix(&*action) != Some(&*observation) {
+            let message = format!("text {text:?} is not action {action:?} + {observation:?}");
+            return Err(serde::de::Error::custom(message));
+        }
+        let (action_end, end) = (offset(action.len()), offset(text.len()));
+        let step = Place { start: 0, action_end, observation_start: action_end, end };
+        Ok(Self { family: (*text).into(), step })
+    }
+}
+
+/// Texts of siblings on their way into one piece of memory.
+pub(crate) struct SiblingTexts {
+    family: String,
+    steps: SmallVec<[Place; 8]>,
+}
+
+impl SiblingTexts {
+    /// With room for the steps that may come of these proposals.
+    pub(crate) fn for_proposals(proposals: &[Proposal]) -> Self {
+        /// Bytes of an observation that need no more room: longer ones come with steps that cost more.
+        const OBSERVATION: usize = 16;
+        let bytes = proposals.iter().map(|proposal| proposal.action.len() + OBSERVATION).sum();
+        Self { family: String::with_capacity(bytes), steps: SmallVec::new() }
+    }
+
+    /// Appends a step.
+    #[inline]
+    pub(crate) fn push(&mut self, action: &str, observation: &str) {
+        let start = offset(self.family.len());
+        self.family.push_str(action);
+        let action_end = offset(self.family.len());
+        self.family.push_str(observation);
+        let end = offset(self.family.len());
+        self.steps.push(Place { start, action_end, observation_start: action_end, end });
+    }
+
+    /// The actions so far.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(|step| &self.family[step.start as usize..step.action_end as usize])
+    }
+
+    /// The texts, in order.
+    pub(crate) fn share(self) -> impl Iterator<Item = StepText> {
+        let family: Arc<str> = self.family.into();
+        self.steps.into_iter().map(move |step| StepText { family: family.clone(), step })
+    }
+}
+
+/// A length as it is kept.
+///
+/// # Panics
+/// Beyond 4 GiB, which no text that a policy reads comes near.
+fn offset(length: usize) -> u32 {
+    u32::try_from(length).expect("the texts of siblings are shorter than 4 GiB")
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siblings_keep_their_own_texts() {
+        let mut texts = SiblingTexts::for_proposals(&[]);
+        for (action, observation) in [("7*3", "=21|5 21\n"), ("", "\n"), ("é", "")] {
+            texts.push(action, observation);
+        }
+        assert_eq!(texts.actions().collect::<Vec<_>>(), ["7*3", "", "é"]);
+        let steps: Vec<StepText> = texts.share().collect();
+        let parts =
+            |step: &StepText| [step.action(), step.observation(), step.text()].map(str::to_owned);
+        assert_eq!(parts(&steps[0]), ["7*3", "=21|5 21\n", "7*3=21|5 21\n"]);
+        assert_eq!(parts(&steps[1]), ["", "\n", "\n"]);
+        assert_eq!(parts(&steps[2]), ["é", "", "é"]);
+        assert_eq!(parts(&StepText::prompt("26:3 5")), ["", "", "26:3 5"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_a_foreign_text_is_refused() {
+        let mut texts = SiblingTexts::for_proposals(&[]);
+        texts.push("a", "b\n");
+        texts.push("c", "");
+        for step in texts.share().chain([StepText::prompt("p\n"), StepText::prompt("")]) {
+            let json = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<StepText>(&json).unwrap(), step);
+        }
+        let foreign = r#"{"action": "a", "observation": "b", "text": "ac"}"#;
+        assert!(
+            serde_json::from_str::<StepText>(foreign).unwrap_err().to_string().contains("\"ac\"")
+        );
+    }
+}
