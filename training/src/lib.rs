@@ -12,6 +12,7 @@ mod config;
 mod dtype;
 mod error;
 mod example;
+mod gguf;
 mod inference;
 mod net;
 mod objective;

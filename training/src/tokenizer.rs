@@ -40,6 +40,10 @@ struct CharacterTable {
 impl CharacterTable {
     /// The table of a tokenizer that maps single characters and does nothing else, `None` for every other kind.
     fn of(inner: &tokenizers::Tokenizer) -> Option<Self> {
+        // Nearly all other kinds are told by this, without writing a large vocabulary down.
+        if inner.get_pre_tokenizer().is_some() {
+            return None;
+        }
         let json: serde_json::Value = serde_json::from_str(&inner.to_string(false).ok()?).ok()?;
         let plain = ["normalizer", "pre_tokenizer", "post_processor"]
             .iter()

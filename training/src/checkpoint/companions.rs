@@ -11,7 +11,7 @@ use crate::config::one_or_many;
 use crate::{Error, ModelConfig, Result, Tokenizer};
 
 pub(super) const GENERATION: &str = "generation_config.json";
-pub(super) const TOKENIZER: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer_config.json";
 /// Every file that is carried along unchanged.
 const NAMES: [&str; 5] =
     [GENERATION, TOKENIZER, "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
@@ -65,7 +65,7 @@ pub(super) fn token_text<'a>(tokenizer_config: &'a Value, name: &str) -> Option<
 ///
 /// # Errors
 /// When `tokenizer_config.json` is no JSON.
-pub(super) fn name_special_tokens(
+pub(crate) fn name_special_tokens(
     tokenizer: &mut Tokenizer,
     config: &ModelConfig,
     companions: &BTreeMap<String, Vec<u8>>,

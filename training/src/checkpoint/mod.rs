@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::parameters::{is_value_head, tensor_file};
 use crate::{Dtype, Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer};
 
+pub(crate) use companions::{TOKENIZER as TOKENIZER_CONFIG, name_special_tokens};
 pub(crate) use directory::{Content, Folder, remove, resolve};
 
 const CONFIG: &str = "config.json";
@@ -78,11 +79,14 @@ impl Checkpoint {
     }
 
     /// Reads a folder: one that [`Self::save`] wrote, or one from elsewhere without `checksums.json` or value head
-    /// (then the value head is fresh).
+    /// (then the value head is fresh). A GGUF file is read as by [`Self::load_gguf`].
     ///
     /// # Errors
     /// When a file is missing, damaged, or does not fit the configuration.
     pub fn load(dir: &Path) -> Result<Self> {
+        if dir.is_file() {
+            return Self::load_gguf(dir, Dtype::Float32);
+        }
         Self::load_from(&Folder::open(dir)?)
     }
 

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod families;
 mod fixtures;
+mod gguf;
 mod inference;
 mod nets;
 mod tokenizer;
