@@ -7,6 +7,7 @@
 #![warn(clippy::print_stdout)]
 
 mod batches;
+mod chat;
 mod checkpoint;
 mod config;
 mod dtype;
@@ -25,6 +26,7 @@ mod tokenizer;
 mod trainer;
 
 pub use batches::{Epoch, plan as plan_batches};
+pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{Family, ModelConfig, NetConfig};
 pub use dtype::Dtype;

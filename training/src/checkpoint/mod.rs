@@ -10,7 +10,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::parameters::{is_value_head, tensor_file};
-use crate::{Dtype, Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer};
+use crate::{
+    ChatTemplate, Dtype, Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer,
+};
 
 pub(crate) use companions::{TOKENIZER as TOKENIZER_CONFIG, name_special_tokens};
 pub(crate) use directory::{Content, Folder, remove, resolve};
@@ -76,6 +78,14 @@ impl Checkpoint {
             }
         }
         Ok(ids)
+    }
+
+    /// How the net wants to be asked, when its makers wrote that down.
+    ///
+    /// # Errors
+    /// When a companion file is not what it should be, or the template is not valid.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        companions::chat_template(&self.companions)
     }
 
     /// Reads a folder: one that [`Self::save`] wrote, or one from elsewhere without `checksums.json` or value head

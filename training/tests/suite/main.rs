@@ -1,5 +1,6 @@
 //! Tests of the crate through its public face.
 
+mod chat;
 mod checkpoint;
 mod families;
 mod fixtures;
