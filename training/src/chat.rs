@@ -87,6 +87,7 @@ fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
 }
 
 /// Python's `json.dumps(value, ensure_ascii=False)`, with its blanks and without HTML's escapes.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that a filter has")]
 fn to_json(value: &Value, options: Kwargs) -> Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;

@@ -242,7 +242,7 @@ impl Reader {
             Some(count) if row.is_multiple_of(numbers as u64) => count / numbers as u64,
             _ => return self.fail(format!("tensor {name}: shape {shape:?} does not fit {kind:?}")),
         };
-        let bytes = blocks.checked_mul(bytes as u64).unwrap_or(u64::MAX);
+        let bytes = blocks.saturating_mul(bytes as u64);
         let shape = shape.iter().rev().map(|&size| size as usize).collect();
         Ok(TensorInfo { name, shape, kind, start, bytes })
     }
