@@ -47,7 +47,7 @@ impl ChatTemplate {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
-        environment.add_template_owned(NAME, source.to_owned()).map_err(refused)?;
+        environment.add_template_owned(NAME, without_marks(source)).map_err(refused)?;
         Ok(Self { environment, special_tokens: special_tokens.into_iter().collect() })
     }
 
@@ -73,6 +73,26 @@ impl ChatTemplate {
         let template = self.environment.get_template(NAME).map_err(refused)?;
         template.render(Value::from_pairs(context)).map_err(refused)
     }
+}
+
+/// `transformers` lets templates mark what the assistant wrote, `{% generation %} .. {% endgeneration %}`. The marks change
+/// no text; an `if` in their place keeps what they do to the blanks around them.
+fn without_marks(source: &str) -> String {
+    let mut kept = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start);
+        kept.push_str(before);
+        let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
+        let (tag, after) = tag.split_at(end);
+        match tag.trim_matches(|c: char| c.is_whitespace() || "{%-+}".contains(c)) {
+            "generation" => kept.push_str(&tag.replace("generation", "if true")),
+            "endgeneration" => kept.push_str(&tag.replace("endgeneration", "endif")),
+            _ => kept.push_str(tag),
+        }
+        rest = after;
+    }
+    kept + rest
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
