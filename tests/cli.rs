@@ -15,7 +15,7 @@ fn every_command_explains_itself() {
     let help = run(&["--help"]);
     for command in [
         "run", "generate", "pretrain", "search", "harvest", "train", "evaluate", "solve", "report",
-        "ablate", "bench", "inspect", "replay",
+        "ablate", "bench", "inspect", "import", "replay",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
@@ -279,6 +279,20 @@ fn bad_input_is_named_and_nothing_panics() {
     let harvest = ["harvest", "--trees", text(&empty), "--out", text(&out)];
     assert!(fail(&harvest, 3).contains("holds no trees"));
     assert!(fail(&["report", text(&absent)], 3).contains("no evaluated round"));
+}
+
+#[test]
+fn a_gguf_file_becomes_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net");
+    let file = "training/tests/fixtures/gguf/llama/model.gguf";
+    let summary = run(&["import", file, "--out", text(&out), "--dtype", "bfloat16", "--json"]);
+    assert_eq!(rows(&summary)[0]["model_type"], "llama");
+    let config: Value =
+        serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!(config["torch_dtype"], "bfloat16");
+    let message = fail(&["import", "Cargo.toml", "--out", text(&out)], 3);
+    assert!(message.contains("Cargo.toml: not a GGUF file"), "{message}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bench;
 mod evaluate;
 mod generate;
 mod harvest;
+mod import;
 mod inspect;
 mod pretrain;
 mod replay;
@@ -58,6 +59,7 @@ enum Command {
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
     Inspect(inspect::Arguments),
+    Import(import::Arguments),
     Replay(replay::Arguments),
 }
 
@@ -108,6 +110,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Inspect(arguments) => inspect::main(&arguments),
+        Command::Import(arguments) => import::main(&arguments),
         Command::Replay(arguments) => replay::main(&arguments),
     }
 }

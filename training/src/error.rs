@@ -114,6 +114,14 @@ pub enum Error {
     /// The `tokenizers` library refused.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// A chat template is broken, or refuses a conversation.
+    #[error("chat template{}: {message}", line.map_or_else(String::new, |line| format!(", line {line}")))]
+    ChatTemplate {
+        /// Line of the template, counted from 1.
+        line: Option<usize>,
+        /// What is wrong, in the template's own words where it refuses.
+        message: String,
+    },
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -7,12 +7,15 @@
 #![warn(clippy::print_stdout)]
 
 mod batches;
+mod chat;
 mod checkpoint;
 mod config;
 mod dtype;
 mod error;
 mod example;
+mod gguf;
 mod inference;
+mod lora;
 mod matmul;
 mod net;
 mod objective;
@@ -25,6 +28,7 @@ mod tokenizer;
 mod trainer;
 
 pub use batches::{Epoch, plan as plan_batches};
+pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{Family, ModelConfig, NetConfig};
 pub use dtype::Dtype;
@@ -32,6 +36,8 @@ pub use error::{Error, Result};
 pub use example::{Example, ExampleStep, PolicyTargets};
 pub use inference::{InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};
 pub use matmul::matmul_rate;
+pub use inference::{InferenceConfig, LocalEvaluator};
+pub use lora::{Adapter, LoraConfig};
 pub use net::PolicyValueNet;
 pub use objective::{AlphaMath, Counts, Loss, Objective, TensorBatch};
 pub use parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};

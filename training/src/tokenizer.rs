@@ -25,6 +25,7 @@ pub struct Tokenizer {
     source: Option<Arc<[u8]>>,
     eos: Option<u32>,
     pad: Option<u32>,
+    add_special_tokens: bool,
 }
 
 /// Both directions of a vocabulary in which every ordinary token is one character.
@@ -40,6 +41,10 @@ struct CharacterTable {
 impl CharacterTable {
     /// The table of a tokenizer that maps single characters and does nothing else, `None` for every other kind.
     fn of(inner: &tokenizers::Tokenizer) -> Option<Self> {
+        // Nearly all other kinds are told by this, without writing a large vocabulary down.
+        if inner.get_pre_tokenizer().is_some() {
+            return None;
+        }
         let json: serde_json::Value = serde_json::from_str(&inner.to_string(false).ok()?).ok()?;
         let plain = ["normalizer", "pre_tokenizer", "post_processor"]
             .iter()
@@ -120,7 +125,7 @@ impl Tokenizer {
     fn wrap(inner: tokenizers::Tokenizer, source: Option<Arc<[u8]>>) -> Self {
         let characters = CharacterTable::of(&inner);
         let (eos, pad) = (inner.token_to_id(EOS), inner.token_to_id(PAD));
-        Self { inner, characters, source, eos, pad }
+        Self { inner, characters, source, eos, pad, add_special_tokens: true }
     }
 
     /// Writes `tokenizer.json` into a folder.
@@ -145,7 +150,12 @@ impl Tokenizer {
     /// [`Error::UnknownCharacter`] when a character has no token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let Some(table) = &self.characters else {
-            return Ok(self.inner.encode_fast(text, true).map_err(refused)?.get_ids().to_vec());
+            return Ok(self
+                .inner
+                .encode_fast(text, self.add_special_tokens)
+                .map_err(refused)?
+                .get_ids()
+                .to_vec());
         };
         let mut ids = Vec::with_capacity(text.len());
         for (position, character) in text.chars().enumerate() {
@@ -164,7 +174,7 @@ impl Tokenizer {
             let spans = text.char_indices().map(|(start, c)| start..start + c.len_utf8());
             return Ok(ids.into_iter().zip(spans).collect());
         }
-        let encoding = self.inner.encode(text, true).map_err(refused)?;
+        let encoding = self.inner.encode(text, self.add_special_tokens).map_err(refused)?;
         let spans = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         Ok(encoding.get_ids().iter().copied().zip(spans).collect())
     }
@@ -217,6 +227,12 @@ impl Tokenizer {
     #[must_use]
     pub fn eos(&self) -> Option<u32> {
         self.eos
+    }
+
+    /// Whether encoding puts the tokens around a text that its kind of tokenizer calls for, as many begin with one; at
+    /// first it does. A text that a [`ChatTemplate`](crate::ChatTemplate) made has them already: `false` is for those.
+    pub fn set_add_special_tokens(&mut self, add: bool) {
+        self.add_special_tokens = add;
     }
 
     /// Notes what a checkpoint says of its special tokens.

@@ -8,10 +8,15 @@ use serde_json::Value;
 
 use super::directory::Folder;
 use crate::config::one_or_many;
-use crate::{Error, ModelConfig, Result, Tokenizer};
+use crate::{ChatTemplate, Error, ModelConfig, Result, Tokenizer};
 
 pub(super) const GENERATION: &str = "generation_config.json";
-pub(super) const TOKENIZER: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
+const OLD_TEMPLATE: &str = "chat_template.json";
+/// Tokens that templates may name.
+const SPECIAL_TOKENS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Every file that is carried along unchanged.
 const NAMES: [&str; 5] =
     [GENERATION, TOKENIZER, "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
@@ -65,7 +70,7 @@ pub(super) fn token_text<'a>(tokenizer_config: &'a Value, name: &str) -> Option<
 ///
 /// # Errors
 /// When `tokenizer_config.json` is no JSON.
-pub(super) fn name_special_tokens(
+pub(crate) fn name_special_tokens(
     tokenizer: &mut Tokenizer,
     config: &ModelConfig,
     companions: &BTreeMap<String, Vec<u8>>,
@@ -76,4 +81,40 @@ pub(super) fn name_special_tokens(
     let pad = named("pad_token").or_else(|| config.pad_token_id());
     tokenizer.name_special_tokens(eos, pad);
     Ok(())
+}
+
+/// The chat template: `chat_template.jinja`, else what `tokenizer_config.json` holds, else `chat_template.json`.
+///
+/// # Errors
+/// When a file is not what it should be, or the template is not valid.
+pub(super) fn chat_template(
+    companions: &BTreeMap<String, Vec<u8>>,
+) -> Result<Option<ChatTemplate>> {
+    let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
+    let source = if let Some(bytes) = companions.get(TEMPLATE) {
+        let text = String::from_utf8(bytes.clone());
+        Some(text.map_err(|error| Error::format(Path::new(TEMPLATE), error))?)
+    } else if let Some(template) = settings.get("chat_template").filter(|value| !value.is_null()) {
+        Some(default_template(template)?)
+    } else {
+        let old: Value = json(companions, OLD_TEMPLATE)?.unwrap_or_default();
+        old.get("chat_template").and_then(Value::as_str).map(str::to_owned)
+    };
+    let tokens = SPECIAL_TOKENS
+        .iter()
+        .filter_map(|&name| Some((name.to_owned(), token_text(&settings, name)?.to_owned())));
+    source.map(|source| ChatTemplate::new(&source, tokens)).transpose()
+}
+
+/// A template alone, or the one named `default` in a list of `{name, template}`.
+fn default_template(value: &Value) -> Result<String> {
+    let named = |entries: &Vec<Value>| {
+        let default = entries.iter().find(|entry| entry["name"] == "default")?;
+        default["template"].as_str().map(str::to_owned)
+    };
+    let found = value.as_str().map(str::to_owned).or_else(|| value.as_array().and_then(named));
+    found.ok_or_else(|| {
+        let message = "chat_template: neither a text nor a list with a template named default";
+        Error::format(Path::new(TOKENIZER), message)
+    })
 }

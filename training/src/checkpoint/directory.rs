@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::lora::ADAPTER_CONFIG;
 use crate::parameters::{Parameter, tensor_file};
 use crate::{Dtype, Error, Result};
 
@@ -160,11 +161,12 @@ impl Content<'_> {
 }
 
 /// Writes a folder with these files and `checksums.json`, replacing one of the same name.
-pub(super) fn write(dir: &Path, files: &BTreeMap<String, Content<'_>>) -> Result<()> {
+pub(crate) fn write(dir: &Path, files: &BTreeMap<String, Content<'_>>) -> Result<()> {
     let (writing, previous) = (beside(dir, ".writing"), beside(dir, ".previous"));
     if dir.exists() {
         let empty = fs::read_dir(dir).map_err(Error::io(dir))?.next().is_none();
-        if !empty && !dir.join(super::CONFIG).exists() {
+        let known = [super::CONFIG, ADAPTER_CONFIG].iter().any(|name| dir.join(name).exists());
+        if !empty && !known {
             return Err(Error::NotACheckpoint { path: dir.to_path_buf() });
         }
         remove_if_there(&previous)?;

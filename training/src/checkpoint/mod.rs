@@ -9,13 +9,17 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::lora::ADAPTER_CONFIG;
 use crate::parameters::{is_value_head, tensor_file};
-use crate::{Dtype, Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer};
+use crate::{
+    ChatTemplate, Dtype, Error, ModelConfig, NetConfig, Parameters, Result, Tokenizer, tokenizer,
+};
 
-pub(crate) use directory::{Content, Folder, remove, resolve};
+pub(crate) use companions::{TOKENIZER as TOKENIZER_CONFIG, name_special_tokens};
+pub(crate) use directory::{Content, Folder, remove, resolve, write as write_folder};
 
 const CONFIG: &str = "config.json";
-const VALUE_HEAD: &str = "value_head.safetensors";
+pub(crate) const VALUE_HEAD: &str = "value_head.safetensors";
 /// Largest weights file, in bytes; a larger net is saved in shards.
 const SHARD_BYTES: usize = 5_000_000_000;
 
@@ -77,13 +81,29 @@ impl Checkpoint {
         Ok(ids)
     }
 
+    /// How the net wants to be asked, when its makers wrote that down.
+    ///
+    /// # Errors
+    /// When a companion file is not what it should be, or the template is not valid.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        companions::chat_template(&self.companions)
+    }
+
     /// Reads a folder: one that [`Self::save`] wrote, or one from elsewhere without `checksums.json` or value head
-    /// (then the value head is fresh).
+    /// (then the value head is fresh). A GGUF file is read as by [`Self::load_gguf`], and
+    /// a PEFT adapter whose base model is a folder here as that model with the adapter merged in.
     ///
     /// # Errors
     /// When a file is missing, damaged, or does not fit the configuration.
     pub fn load(dir: &Path) -> Result<Self> {
-        Self::load_from(&Folder::open(dir)?)
+        if dir.is_file() {
+            return Self::load_gguf(dir, Dtype::Float32);
+        }
+        let folder = Folder::open(dir)?;
+        if folder.contains(ADAPTER_CONFIG) && !folder.contains(CONFIG) {
+            return Self::load_adapted(&folder);
+        }
+        Self::load_from(&folder)
     }
 
     /// As [`Self::load`], from a folder that the caller goes on reading.

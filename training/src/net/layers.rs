@@ -19,10 +19,17 @@ impl PolicyValueNet {
         hidden + self.linear(&(gate * up), &name("mlp.down_proj"))
     }
 
-    /// A projection, with its bias where the family has one.
+    /// A projection, with its bias where the family has one and its adapter where there is one.
     fn linear(&self, input: &Tensor, module: &str) -> Tensor {
         let bias = self.tensors.get(&format!("{module}.bias"));
-        input.linear(self.tensor(&format!("{module}.weight")), bias)
+        let output = input.linear(self.tensor(&format!("{module}.weight")), bias);
+        match self.pair(module) {
+            Some((a, b, scale)) => {
+                let low = input.linear(a, None::<Tensor>).linear(b, None::<Tensor>);
+                output + low * scale
+            }
+            None => output,
+        }
     }
 
     /// RMSNorm over the last dimension.

@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::parameters::{Parameter, VALUE_BIAS, VALUE_WEIGHT};
+use crate::lora::{PREFIX, merged, pair_names};
+use crate::parameters::{Parameter, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
 use crate::rotary::Rope;
-use crate::{Checkpoint, ModelConfig, Parameters, Result};
+use crate::{Adapter, Checkpoint, ModelConfig, Parameters, Result};
 
 /// A decoder-only transformer (Llama's blocks) with a language-model head and a value head (ALPHAMATH §4).
 #[derive(Debug)]
 pub struct PolicyValueNet {
     config: ModelConfig,
-    /// Leaves of the autograd graph, by Hugging Face name.
+    /// Leaves of the autograd graph, by Hugging Face name; an adapter's pairs by PEFT's.
     tensors: BTreeMap<String, Tensor>,
+    /// The adapter that is trained in the weights' place, without its numbers.
+    adapter: Option<Adapter>,
     rope: Rope,
     /// Rotary tables of the lengths that nearly all batches have.
     turns: Turns,
@@ -46,18 +49,41 @@ impl PolicyValueNet {
         let tensors = tensors.collect();
         let rope = Rope::new(&config).expect("the configuration was checked");
         let turns = Turns::new(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
-        Self { config, tensors, rope, turns }
+        Self { config, tensors, adapter: None, rope, turns }
+    }
+
+    /// The net of a checkpoint with an adapter beside its weights: adapter and value head have gradients, and nothing
+    /// else has. A value head that the adapter brings takes the place of the checkpoint's.
+    ///
+    /// # Errors
+    /// When the adapter does not fit the net.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn with_adapter(checkpoint: &Checkpoint, adapter: &Adapter) -> Result<Self> {
+        adapter.check(&checkpoint.parameters)?;
+        let mut net = Self::new(checkpoint);
+        for (name, tensor) in &mut net.tensors {
+            *tensor = tensor.set_requires_grad(is_value_head(name));
+        }
+        for (name, parameter) in adapter.iter() {
+            let tensor = to_tensor(parameter).set_requires_grad(true);
+            net.tensors.insert(name.to_owned(), tensor);
+        }
+        net.adapter = Some(adapter.with_tensors(BTreeMap::new()));
+        Ok(net)
     }
 
     /// A net of the same numbers, in the same memory, with gradients of its own.
     pub(crate) fn replica(&self) -> Self {
-        let tensors = self
-            .tensors
-            .iter()
-            .map(|(name, tensor)| (name.clone(), tensor.detach().set_requires_grad(true)));
+        let tensors = self.tensors.iter().map(|(name, tensor)| {
+            let own = tensor.detach().set_requires_grad(tensor.requires_grad());
+            (name.clone(), own)
+        });
         Self {
             config: self.config.clone(),
             tensors: tensors.collect(),
+            adapter: self.adapter.clone(),
             rope: self.rope.clone(),
             turns: self.turns.first(self.turns.length()),
         }
@@ -105,21 +131,54 @@ impl PolicyValueNet {
         hidden.linear(self.tensor(VALUE_WEIGHT), Some(bias)).squeeze_dim(-1).tanh()
     }
 
-    /// Trainable tensors in the order of their names.
+    /// Trainable tensors in the order of their names: all of them, or adapter and value head.
     pub fn trainable(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        let all = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        all.filter(|(_, tensor)| tensor.requires_grad())
     }
 
-    /// Copies the numbers out.
+    /// Copies the numbers out; an adapter is merged into the weights.
     ///
     /// # Errors
     /// When a tensor has become NaN or infinite.
     pub fn parameters(&self) -> Result<Parameters> {
         let mut tensors = BTreeMap::new();
         for (name, tensor) in &self.tensors {
-            tensors.insert(name.clone(), from_tensor(tensor)?);
+            if name.starts_with(PREFIX) {
+                continue;
+            }
+            let module = name.strip_suffix(".weight").unwrap_or(name);
+            let parameter = match self.pair(module) {
+                Some((a, b, scale)) => from_tensor(&merged(tensor, a, b, scale))?,
+                None => from_tensor(tensor)?,
+            };
+            tensors.insert(name.clone(), parameter);
         }
         Parameters::from_tensors(&self.config, tensors)
+    }
+
+    /// Copies the adapter and the value head out; `None` for a net without one.
+    ///
+    /// # Errors
+    /// When a tensor has become NaN or infinite.
+    pub fn adapter(&self) -> Result<Option<Adapter>> {
+        let Some(adapter) = &self.adapter else {
+            return Ok(None);
+        };
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in self.trainable() {
+            let parameter = from_tensor(tensor)?;
+            parameter.check_finite(name)?;
+            tensors.insert(name.to_owned(), parameter);
+        }
+        Ok(Some(adapter.with_tensors(tensors)))
+    }
+
+    /// The low-rank pair beside a module's weight, and its scale.
+    fn pair(&self, module: &str) -> Option<(&Tensor, &Tensor, f64)> {
+        let adapter = self.adapter.as_ref()?;
+        let [a, b] = pair_names(module);
+        Some((self.tensors.get(&a)?, self.tensors.get(&b)?, adapter.scale()))
     }
 
     fn tensor(&self, name: &str) -> &Tensor {

@@ -26,6 +26,16 @@ pub struct Parameter {
     pub values: Vec<f32>,
 }
 
+impl Parameter {
+    /// Finds the first number that is none.
+    pub(crate) fn check_finite(&self, name: &str) -> Result<()> {
+        match self.values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(Error::NotFinite { name: name.to_owned(), index, value }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The language model's tensors and the value head's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parameters(BTreeMap<String, Parameter>);
@@ -83,11 +93,7 @@ impl Parameters {
                 let found = vec![tensor.values.len()];
                 return Err(Error::Shape { name, expected: shape, found });
             }
-            if let Some((index, &value)) =
-                tensor.values.iter().enumerate().find(|(_, value)| !value.is_finite())
-            {
-                return Err(Error::NotFinite { name, index, value });
-            }
+            tensor.check_finite(&name)?;
             checked.insert(name, tensor);
         }
         // Old Llama checkpoints store the rotary frequencies, which follow from the configuration.
@@ -106,6 +112,11 @@ impl Parameters {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Parameter> {
         self.0.get(name)
+    }
+
+    /// Puts other numbers in a tensor's place; the caller has checked the shape.
+    pub(crate) fn replace(&mut self, name: &str, parameter: Parameter) {
+        self.0.insert(name.to_owned(), parameter);
     }
 
     /// How many numbers there are.

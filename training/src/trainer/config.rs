@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, LoraConfig, Result};
 
 /// Settings of one training run. Defaults are AlphaMath's (ALPHAMATH §4), which are for a 7B model: a small net from
 /// scratch wants a learning rate near 1e-3.
@@ -40,6 +40,9 @@ pub struct TrainConfig {
     pub shards: usize,
     /// Steps between two saved states from which a killed run resumes.
     pub save_every: usize,
+    /// Trains a low-rank adapter and the value head instead of all weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl Default for TrainConfig {
@@ -60,6 +63,7 @@ impl Default for TrainConfig {
             observation_loss: true,
             shards: 2,
             save_every: 200,
+            lora: None,
         }
     }
 }
@@ -106,6 +110,6 @@ impl TrainConfig {
             let good = value.is_finite() && value >= 0.0;
             check(good, field, "a number that is not negative", &value)?;
         }
-        Ok(())
+        self.lora.as_ref().map_or(Ok(()), LoraConfig::validate)
     }
 }

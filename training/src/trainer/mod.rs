@@ -16,14 +16,15 @@ use std::path::{Path, PathBuf};
 use crate::objective::AlphaMath;
 use crate::optimizer::{AdamW, AdamWConfig, gradient_norm};
 use crate::schedule::Schedule;
-use crate::{Checkpoint, Error, Example, PolicyValueNet, Result, batches, checkpoint};
+use crate::{Adapter, Checkpoint, Error, Example, PolicyValueNet, Result, batches, checkpoint};
 
 pub use config::TrainConfig;
 pub use report::{StepMetrics, TrainReport};
 use shards::{BatchLoss, Shards};
-use state::{SavedRun, TrainerState, fingerprint};
+use state::{SavedNet, SavedRun, TrainerState, fingerprint};
 
-/// Trains a copy of `base` on the examples and writes the checkpoint, with the optimiser's state, to `out_dir`.
+/// Trains a copy of `base` on the examples and writes the checkpoint, with the optimiser's state, to `out_dir`. With
+/// [`TrainConfig::lora`] the checkpoint has the adapter merged in, and the adapter alone is in its folder `adapter`.
 ///
 /// When `out_dir.partial` holds a state of the same run (same base, examples, settings and seed) training goes on from
 /// there; when `out_dir` holds the finished run its report comes back at once. The result depends on the settings and
@@ -193,7 +194,17 @@ impl Run {
         plan: &Plan<'_>,
         saved: Option<SavedRun>,
     ) -> Result<Self> {
-        let net = PolicyValueNet::new(saved.as_ref().map_or(base, |saved| &saved.checkpoint));
+        let net = match saved.as_ref().map(|saved| &saved.net) {
+            Some(SavedNet::Whole(checkpoint)) => PolicyValueNet::new(checkpoint),
+            Some(SavedNet::Adapter(adapter)) => PolicyValueNet::with_adapter(base, adapter)?,
+            None => match &config.lora {
+                Some(lora) => {
+                    let adapter = Adapter::initialise(base, lora, seed)?;
+                    PolicyValueNet::with_adapter(base, &adapter)?
+                }
+                None => PolicyValueNet::new(base),
+            },
+        };
         let adam = AdamWConfig {
             betas: config.adam_betas,
             epsilon: config.adam_epsilon,

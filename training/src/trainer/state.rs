@@ -8,12 +8,15 @@ use sha2::{Digest, Sha256};
 
 use super::{StepMetrics, TrainConfig, TrainReport};
 use crate::checkpoint::{Content, Folder};
+use crate::lora::ADAPTER_CONFIG;
 use crate::optimizer::AdamW;
 use crate::parameters::Parameter;
-use crate::{Checkpoint, Dtype, Error, Example, PolicyValueNet, Result};
+use crate::{Adapter, Checkpoint, Dtype, Error, Example, PolicyValueNet, Result};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
+/// Folder of the adapter inside a finished checkpoint.
+const ADAPTER: &str = "adapter/";
 const VERSION: u32 = 1;
 
 /// `trainer_state.json`.
@@ -43,32 +46,47 @@ impl TrainerState {
         net: &PolicyValueNet,
         optimizer: &AdamW,
     ) -> Result<()> {
+        let moments = optimizer.tensors()?;
+        let tensors = moments.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let state = serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::format(&dir.join(STATE), error))?;
+        let mut files = BTreeMap::from([
+            (OPTIMIZER.to_owned(), Content::Tensors { tensors, dtype: Dtype::Float32 }),
+            (STATE.to_owned(), Content::Bytes(state)),
+        ]);
+        let finished = self.report.is_some();
+        let adapter = net.adapter()?;
+        if let Some(adapter) = &adapter {
+            // The weights of an unfinished run are the base's.
+            if !finished {
+                return adapter.save_with(dir, files);
+            }
+            files.extend(adapter.files(ADAPTER)?);
+        }
         let checkpoint = Checkpoint {
             config: base.config.clone(),
             tokenizer: base.tokenizer.clone(),
             parameters: net.parameters()?,
             companions: base.companions.clone(),
         };
-        let moments = optimizer.tensors()?;
-        let tensors = moments.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let state = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::format(&dir.join(STATE), error))?;
-        let files = BTreeMap::from([
-            (OPTIMIZER.to_owned(), Content::Tensors { tensors, dtype: Dtype::Float32 }),
-            (STATE.to_owned(), Content::Bytes(state)),
-        ]);
         // An unfinished run goes on from here, so its numbers are not rounded to the net's element type.
-        if self.report.is_none() {
-            checkpoint.save_exact(dir, files)
-        } else {
+        if finished {
             checkpoint.save_beside(dir, files)
+        } else {
+            checkpoint.save_exact(dir, files)
         }
     }
 }
 
+/// The trained tensors of a saved state.
+pub(super) enum SavedNet {
+    Whole(Box<Checkpoint>),
+    Adapter(Adapter),
+}
+
 /// A state that was read back.
 pub(super) struct SavedRun {
-    pub checkpoint: Checkpoint,
+    pub net: SavedNet,
     pub state: TrainerState,
     pub moments: BTreeMap<String, Parameter>,
 }
@@ -96,10 +114,14 @@ impl SavedRun {
 
     fn load(dir: &Path) -> Result<Self> {
         let folder = Folder::open(dir)?;
-        let checkpoint = Checkpoint::load_from(&folder)?;
+        let net = if folder.contains(ADAPTER_CONFIG) {
+            SavedNet::Adapter(Adapter::load_from(&folder)?)
+        } else {
+            SavedNet::Whole(Box::new(Checkpoint::load_from(&folder)?))
+        };
         let state = folder.json(STATE)?;
         let moments = folder.tensors(OPTIMIZER)?;
-        Ok(Self { checkpoint, state, moments })
+        Ok(Self { net, state, moments })
     }
 }
 

@@ -237,3 +237,16 @@ fn a_tokenizer_larger_than_the_net_is_refused() {
     });
     assert!(message.contains("tokenizer.json") && message.contains("vocab_size = 40"), "{message}");
 }
+
+#[test]
+fn sequences_longer_than_the_kept_rotary_tables_are_turned_alike() {
+    let net = espalier_training::NetConfig { max_length: 8192, ..crate::nets::tiny() };
+    let checkpoint = crate::nets::opinionated(&net, 5);
+    let ids: Vec<u32> = (0..4100).map(|position| 2 + position * 7 % 90).collect();
+    let vocabulary = checkpoint.config.vocab_size;
+    let short = crate::fixtures::logits(&checkpoint, &ids[..4090]);
+    let long = crate::fixtures::logits(&checkpoint, &ids);
+    let last = 4089 * vocabulary..4090 * vocabulary;
+    let difference = crate::fixtures::largest_difference(&short[last.clone()], &long[last]);
+    assert!(difference < 1e-4, "{difference}");
+}

@@ -72,3 +72,23 @@ fn a_damaged_tokenizer_is_an_error_with_its_path() {
     let message = Tokenizer::load(dir.path()).unwrap_err().to_string();
     assert!(message.contains("tokenizer.json"), "{message}");
 }
+
+#[test]
+fn spans_of_a_byte_level_tokenizer_keep_their_blanks() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = crate::fixtures::folder("models/llama/tokenizer.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(source).unwrap()).unwrap();
+    json["post_processor"] = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+    });
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let tokenizer = Tokenizer::load(dir.path()).unwrap();
+    let text = "3 + 4 = 7.\nAdd 3 and 4";
+    let mut end = 0;
+    for (_, span) in tokenizer.encode_with_spans(text).unwrap() {
+        assert_eq!(span.start, end, "a step ends where its last token does, blanks and all");
+        end = span.end;
+    }
+    assert_eq!(end, text.len());
+}

@@ -18,7 +18,7 @@ fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Exampl
     Example::from_solution(&Tokenizer::characters().unwrap(), prompt, &steps, policy).unwrap()
 }
 
-fn examples() -> Vec<Example> {
+pub fn examples() -> Vec<Example> {
     vec![
         example("1 2 3 -> 6\n", &[("1+2=3", Some(0.5)), ("3+3=6", Some(1.0))], true),
         example("1 2 3 -> 6\n", &[("2-1=1", Some(-0.5)), ("1*3=3", Some(-1.0))], false),
@@ -40,16 +40,24 @@ fn config() -> TrainConfig {
     }
 }
 
-fn go_on(_: &StepMetrics) -> ControlFlow<()> {
+pub fn go_on(_: &StepMetrics) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Every file of a checkpoint folder.
-fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&p).unwrap()))
-        .collect()
+/// Every file of a checkpoint folder and the folders in it.
+pub fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            let inner = content(&path).into_iter();
+            files.extend(inner.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else {
+            files.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    files
 }
 
 #[test]
@@ -242,4 +250,28 @@ fn the_trained_checkpoint_is_a_checkpoint_like_any_other() {
     let trained = Checkpoint::load(&first).unwrap();
     train(&trained, &examples(), &config, 1, 2, &second, &mut go_on).unwrap();
     assert_ne!(Checkpoint::load(&second).unwrap().parameters, trained.parameters);
+}
+
+#[test]
+fn a_sixteen_bit_net_is_trained_and_resumed_in_thirty_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut base = fresh(&tiny(), 1);
+    base.config.torch_dtype = Some("bfloat16".to_owned());
+    let base_dir = dir.path().join("base");
+    base.save(&base_dir).unwrap();
+    let base = Checkpoint::load(&base_dir).unwrap();
+    let whole = dir.path().join("whole");
+    // So small that most steps would be lost between two neighbouring 16-bit numbers.
+    let config = TrainConfig { learning_rate: 1e-4, ..config() };
+    train(&base, &examples(), &config, 7, 2, &whole, &mut go_on).unwrap();
+    let out = dir.path().join("out");
+    let mut stop = |metrics: &StepMetrics| match metrics.step == 7 {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    train(&base, &examples(), &config, 7, 2, &out, &mut stop).unwrap_err();
+    train(&base, &examples(), &config, 7, 2, &out, &mut go_on).unwrap();
+    assert_eq!(content(&out), content(&whole));
+    let size = |dir: &Path| fs::metadata(dir.join("model.safetensors")).unwrap().len();
+    assert_eq!(size(&out), size(&base_dir), "the trained net is saved in 16 bits");
 }
