@@ -10,6 +10,7 @@ pub mod cli;
 pub mod environment;
 pub mod jsonl;
 pub mod pipeline;
+pub mod policy;
 pub mod problems;
 pub mod progress;
 pub mod recipe;

