@@ -5,6 +5,7 @@ that started it.
 """
 
 import importlib.util
+import os
 import pathlib
 import sys
 
@@ -16,8 +17,11 @@ parameters = CommonParams()
 parameters.model.path = str(next(package.glob("*.gguf")))
 parameters.n_parallel = slots
 parameters.n_ctx = 512 * slots
-parameters.cpuparams.n_threads = 2
+# Its threads wait for each other in busy loops: on a machine with other work two are many times slower than one.
+parameters.cpuparams.n_threads = 1
+parameters.cpuparams_batch.n_threads = 1
 parameters.port = 0
 server = Server(parameters)
 print(server.listening_address, flush=True)
 sys.stdin.read()
+os._exit(0)

@@ -8,8 +8,7 @@ use espalier_search::{
 };
 
 use super::CompletionsRecipe;
-use super::context_limit::context_too_long;
-use super::error::{HttpError, PolicyError};
+use super::error::PolicyError;
 use super::http::Client;
 use super::value::ValueSource;
 use super::wire::{CompletionRequest, read_completion};
@@ -114,7 +113,7 @@ impl CompletionsEvaluator {
         };
         self.client
             .post(&body, seed, |answer| read_completion(answer, n, &self.stop))
-            .map_err(evaluator_error)
+            .map_err(EvaluatorError::from)
     }
 
     /// The answer to a request from those to its jobs, in their order.
@@ -159,14 +158,4 @@ impl Evaluator for CompletionsEvaluator {
             })
             .collect()
     }
-}
-
-/// What a search is told: a context that the model cannot read ends a path, anything else fails the search.
-pub(super) fn evaluator_error(error: HttpError) -> EvaluatorError {
-    if let HttpError::Status { status: 400 | 413 | 422, body, .. } = &error
-        && let Some((tokens, limit)) = context_too_long(body)
-    {
-        return EvaluatorError::ContextTooLong { tokens, limit };
-    }
-    EvaluatorError::Failed(error.to_string())
 }

@@ -13,7 +13,7 @@ pub enum PolicyRecipe {
     /// The net of a checkpoint folder, which training improves.
     Local(LocalRecipe),
     /// An OpenAI-compatible server, such as vLLM, SGLang or llama.cpp. It is searched and measured, never trained.
-    Completions(CompletionsRecipe),
+    Completions(Box<CompletionsRecipe>),
 }
 
 impl Default for PolicyRecipe {
@@ -100,13 +100,13 @@ impl CompletionsRecipe {
     fn validate(&self) -> Result<(), ConfigError> {
         check_url("url", &self.url)?;
         check_model("model", &self.model)?;
-        require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "must be >= 1")?;
+        require(self.max_tokens >= 1, "max_tokens", &self.max_tokens, "must be >= 1")?;
         let blank = self.stop.iter().any(String::is_empty);
-        require(!blank, "stop", format!("{:?}", self.stop), "must hold no empty string")?;
-        require(self.top_p > 0.0 && self.top_p <= 1.0, "top_p", self.top_p, "must be in (0, 1]")?;
+        require(!blank, "stop", &format!("{:?}", self.stop), "must hold no empty string")?;
+        require(self.top_p > 0.0 && self.top_p <= 1.0, "top_p", &self.top_p, "must be in (0, 1]")?;
         let top_k = self.top_k == -1 || self.top_k >= 1;
-        require(top_k, "top_k", self.top_k, "must be >= 1, or -1 for all tokens")?;
-        require((0.0..=1.0).contains(&self.min_p), "min_p", self.min_p, "must be in [0, 1]")?;
+        require(top_k, "top_k", &self.top_k, "must be >= 1, or -1 for all tokens")?;
+        require((0.0..=1.0).contains(&self.min_p), "min_p", &self.min_p, "must be in [0, 1]")?;
         self.http.validate([
             "http.api_key_env",
             "http.max_in_flight",
@@ -131,7 +131,7 @@ pub enum ValueRecipe {
     /// The value head of a local net.
     Checkpoint(ValueCheckpointRecipe),
     /// A reward model behind vLLM's `POST /pooling`.
-    Pooling(PoolingRecipe),
+    Pooling(Box<PoolingRecipe>),
 }
 
 impl Default for ValueRecipe {
@@ -281,16 +281,16 @@ impl HttpConfig {
         let name = &self.api_key_env;
         let usable = !name.contains(['=', '\0', ' ']);
         require(usable, api_key_env, name, "must be the name of an environment variable")?;
-        require(self.max_in_flight >= 1, max_in_flight, self.max_in_flight, "must be >= 1")?;
+        require(self.max_in_flight >= 1, max_in_flight, &self.max_in_flight, "must be >= 1")?;
         for (key, seconds) in [(connect, self.connect_seconds), (request, self.request_seconds)] {
             let fits = seconds > 0.0 && seconds <= LONGEST;
-            require(fits, key, seconds, "must be > 0 and at most a day, in seconds")?;
+            require(fits, key, &seconds, "must be > 0 and at most a day, in seconds")?;
         }
         for (key, seconds) in
             [(backoff, self.backoff_seconds), (max_backoff, self.max_backoff_seconds)]
         {
             let fits = (0.0..=LONGEST).contains(&seconds);
-            require(fits, key, seconds, "must be >= 0 and at most a day, in seconds")?;
+            require(fits, key, &seconds, "must be >= 0 and at most a day, in seconds")?;
         }
         Ok(())
     }
@@ -300,7 +300,7 @@ impl HttpConfig {
 fn require(
     holds: bool,
     field: &'static str,
-    value: impl ToString,
+    value: &(impl ToString + ?Sized),
     requirement: &str,
 ) -> Result<(), ConfigError> {
     if holds {
@@ -311,7 +311,7 @@ fn require(
 
 fn check_model(field: &'static str, model: &str) -> Result<(), ConfigError> {
     let requirement = "must name the model as the server knows it (its /v1/models lists them)";
-    require(!model.is_empty(), field, format!("{model:?}"), requirement)
+    require(!model.is_empty(), field, &format!("{model:?}"), requirement)
 }
 
 fn check_url(field: &'static str, url: &str) -> Result<(), ConfigError> {
@@ -323,7 +323,7 @@ fn check_url(field: &'static str, url: &str) -> Result<(), ConfigError> {
     let scheme = parsed.as_ref().and_then(Uri::scheme_str);
     let usable = authority.is_some() && matches!(scheme, Some("http" | "https"));
     let requirement = "must be a whole address that begins with http:// or https://";
-    require(usable, field, format!("{url:?}"), requirement)
+    require(usable, field, &format!("{url:?}"), requirement)
 }
 
 #[cfg(test)]
@@ -345,7 +345,7 @@ mod tests {
             panic!("another kind");
         };
         let expected = CompletionsRecipe { model: "m".into(), ..CompletionsRecipe::default() };
-        assert_eq!(recipe, expected);
+        assert_eq!(*recipe, expected);
         for (text, part) in [
             ("kind = \"local\"\nurl = \"x\"", "unknown field `url`"),
             ("kind = \"completions\"", "model = \"\""),

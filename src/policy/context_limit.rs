@@ -18,7 +18,7 @@ pub(super) fn context_too_long(body: &str) -> Option<(usize, usize)> {
     let place = |phrase: &&str| body.find(*phrase).map(|start| start + phrase.len());
     // A code has no number after it that belongs to it.
     let (codes, texts) = PHRASES.split_at(2);
-    let text = texts.iter().find_map(|phrase| place(&phrase));
+    let text = texts.iter().find_map(place);
     if text.is_none() && !codes.iter().any(|code| body.contains(code)) {
         return None;
     }

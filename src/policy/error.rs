@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use espalier_search::EvaluatorError;
+
+use super::context_limit::context_too_long;
+
 /// Why a policy cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -60,6 +64,18 @@ pub(super) enum HttpError {
         /// How often it was sent.
         tries: u32,
     },
+}
+
+/// What a search is told: a context that the model cannot read ends a path, anything else fails the search.
+impl From<HttpError> for EvaluatorError {
+    fn from(error: HttpError) -> Self {
+        if let HttpError::Status { status: 400 | 413 | 422, body, .. } = &error
+            && let Some((tokens, limit)) = context_too_long(body)
+        {
+            return Self::ContextTooLong { tokens, limit };
+        }
+        Self::Failed(error.to_string())
+    }
 }
 
 fn after(tries: u32) -> String {

@@ -122,7 +122,7 @@ fn serve<E: Domain>(
         }
         (ValueRecipe::None(_), None) => (ValueSource::Zero, json!(null)),
         (ValueRecipe::Pooling(pooling), None) => {
-            let PoolingRecipe { url, model, task, mapping, suffix, http: _ } = pooling;
+            let PoolingRecipe { url, model, task, mapping, suffix, http: _ } = &**pooling;
             let values = json!({ "url": url, "model": model, "task": task, "mapping": mapping, "suffix": suffix });
             (ValueSource::pooling(pooling)?, values)
         }
@@ -197,8 +197,8 @@ mod tests {
             served(|recipe| recipe.top_k = 40),
             served(|recipe| recipe.min_p = 0.1),
             served(|recipe| recipe.samples_per_request = 4),
-            served(|recipe| recipe.value = ValueRecipe::Pooling(pooling.clone())),
-            served(|recipe| recipe.value = ValueRecipe::Pooling(identity.clone())),
+            served(|recipe| recipe.value = ValueRecipe::Pooling(Box::new(pooling.clone()))),
+            served(|recipe| recipe.value = ValueRecipe::Pooling(Box::new(identity.clone()))),
         ];
         for (i, left) in policies.iter().enumerate() {
             for right in &policies[i + 1..] {

@@ -9,7 +9,6 @@ use espalier_search::EvaluatorError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::completions::evaluator_error;
 use super::error::PolicyError;
 use super::http::{Client, Unreadable};
 use super::{PoolingRecipe, PoolingTask, ValueMapping};
@@ -53,7 +52,7 @@ impl RewardModel {
             use_activation: *mapping == ValueMapping::Probability,
         };
         // Every context waits the same: its seed is not known here, and values are the same whenever they are asked for.
-        let number = self.client.post(&body, 0, last_number).map_err(evaluator_error)?;
+        let number = self.client.post(&body, 0, last_number).map_err(EvaluatorError::from)?;
         Ok(mapping.apply(number))
     }
 }

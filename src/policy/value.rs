@@ -16,7 +16,7 @@ pub enum ValueSource {
     /// The value head of a local net.
     Net(Box<LocalEvaluator>),
     /// A reward model behind a server.
-    Reward(RewardModel),
+    Reward(Box<RewardModel>),
 }
 
 impl ValueSource {
@@ -33,7 +33,7 @@ impl ValueSource {
     /// # Errors
     /// When the API key's variable is not set.
     pub fn pooling(recipe: &PoolingRecipe) -> Result<Self, PolicyError> {
-        Ok(Self::Reward(RewardModel::new(recipe)?))
+        Ok(Self::Reward(Box::new(RewardModel::new(recipe)?)))
     }
 
     /// Whether there is anything to ask.

@@ -2,53 +2,48 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// What `tests/llama_server.py` gives the server.
+/// How many sequences the server answers at once, and so the most samples of one request.
 pub const SLOTS: usize = 4;
 
-/// A running server; it is killed when the last test that uses it ends, however that ends.
+/// A running server. It ends when this process does, however that ends: its standard input closes.
 pub struct Llama {
-    process: Child,
     url: String,
+    /// Keeps that input open.
+    _process: Child,
 }
 
-static RUNNING: Mutex<Weak<Llama>> = Mutex::new(Weak::new());
+static SERVER: OnceLock<Mutex<Llama>> = OnceLock::new();
 
 impl Llama {
-    /// The running server, started if there is none; `None`, said aloud, where it was not fetched.
-    pub fn get() -> Option<Arc<Self>> {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let python = root.join(".peers/bin/python");
+    /// The server, started if there is none, for one test at a time: what is answered beside a request changes the rounding of
+    /// its samples. `None`, said aloud, where the server was not fetched.
+    pub fn get() -> Option<MutexGuard<'static, Self>> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         if !root.join(".peers/ready").exists() {
             // Past the test harness, which shows no output of a test that passes.
             let message = "SKIPPED: no llama.cpp server in .peers/ (`make peers` fetches it)\n";
             _ = std::io::stderr().write_all(message.as_bytes());
             return None;
         }
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = running.upgrade() {
-            return Some(server);
-        }
-        let server = Arc::new(Self::start(&python, &root.join("tests/llama_server.py")));
-        *running = Arc::downgrade(&server);
-        Some(server)
+        let server = SERVER.get_or_init(|| Mutex::new(Self::start(root)));
+        Some(server.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    fn start(python: &PathBuf, script: &PathBuf) -> Self {
+    fn start(root: &Path) -> Self {
         let mut log = tempfile::tempfile().unwrap();
-        let mut process = Command::new(python)
-            .arg(script)
+        let mut process = Command::new(root.join(".peers/bin/python"))
+            .arg(root.join("tests/llama_server.py"))
             .arg(SLOTS.to_string())
-            // Held open: the server ends with this process, should it be killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.try_clone().unwrap())
@@ -62,12 +57,11 @@ impl Llama {
             _ = sender.send(line);
         });
         let address = line.recv_timeout(Duration::from_secs(120)).unwrap_or_default();
-        let mut server = Self { process, url: format!("{}/v1/completions", address.trim()) };
         if !address.starts_with("http://") {
-            _ = server.process.kill();
+            _ = process.kill();
             panic!("the server did not start: {}", all_of(&mut log));
         }
-        server
+        Self { url: format!("{}/v1/completions", address.trim()), _process: process }
     }
 }
 
@@ -76,11 +70,4 @@ fn all_of(log: &mut File) -> String {
     _ = log.rewind();
     _ = log.read_to_string(&mut text);
     text
-}
-
-impl Drop for Llama {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
 }
