@@ -240,7 +240,7 @@ pub struct HttpConfig {
     /// The environment variable that holds the API key, sent as `Authorization: Bearer`; empty sends none. The key itself is
     /// written to no file.
     pub api_key_env: String,
-    /// Most requests on their way at once, over all searches; others wait.
+    /// Most requests on their way at once, over all searches, up to 4096; others wait.
     pub max_in_flight: usize,
     /// Most requests begun in a minute, evenly spaced; 0 sets no bound.
     pub requests_per_minute: u32,
@@ -271,6 +271,8 @@ impl Default for HttpConfig {
     }
 }
 
+/// Most requests in flight in a setting: each has a thread that waits for it.
+const MOST_IN_FLIGHT: usize = 4096;
 /// Longest time in a setting, in seconds: a day.
 const LONGEST: f64 = 86_400.0;
 
@@ -281,7 +283,9 @@ impl HttpConfig {
         let name = &self.api_key_env;
         let usable = !name.contains(['=', '\0', ' ']);
         require(usable, api_key_env, name, "must be the name of an environment variable")?;
-        require(self.max_in_flight >= 1, max_in_flight, &self.max_in_flight, "must be >= 1")?;
+        let fits = (1..=MOST_IN_FLIGHT).contains(&self.max_in_flight);
+        let requirement = format!("must be at least 1 and at most {MOST_IN_FLIGHT}");
+        require(fits, max_in_flight, &self.max_in_flight, &requirement)?;
         for (key, seconds) in [(connect, self.connect_seconds), (request, self.request_seconds)] {
             let fits = seconds > 0.0 && seconds <= LONGEST;
             require(fits, key, &seconds, "must be > 0 and at most a day, in seconds")?;

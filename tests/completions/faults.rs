@@ -153,6 +153,16 @@ fn nobody_there_is_said() {
 }
 
 #[test]
+fn https_is_spoken() {
+    let server = Stub::start(good);
+    let url = server.url().replace("http://", "https://");
+    // No TLS on the other side: what matters is that the client began to speak it.
+    let message = failure(ask(&evaluator(&recipe(&url)), &request("a\n", 2)));
+    assert!(message.contains(&url), "{message}");
+    assert!(server.received().is_empty());
+}
+
+#[test]
 fn the_server_says_how_long_to_wait() {
     for status in [429, 503] {
         let server =
