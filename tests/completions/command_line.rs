@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::stub::{Reply, Stub, good};
-use crate::program::{TINY, fail, run, text};
+use crate::program::{TINY, espalier, fail, run, text};
 
 const SERVED: [&str; 4] = ["--set", "policy.kind=completions", "--set", "policy.model=stub"];
 
@@ -109,6 +109,40 @@ fn a_local_net_learns_from_a_served_policy_s_trees_and_values_its_states() {
     assert!(value != 0.0 && value.abs() <= 1.0, "{solution}");
     let unnamed = with(&["solve", "21: 3 7", "--set", "policy.value.kind=checkpoint"], &settings);
     assert!(fail(&borrowed(&unnamed), 2).contains("value.path"));
+}
+
+#[test]
+fn an_api_key_is_sent_and_shown_to_nobody() {
+    const KEY: &str = "sk-very-secret";
+    // The second problem is refused, with the key repeated as some servers do.
+    let server = Stub::start(|request| {
+        if request.body["prompt"].as_str().unwrap().starts_with("21:") {
+            return good(request);
+        }
+        Reply::Http(401, &[], format!("Incorrect API key provided: {KEY}."))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let second = PROBLEM.replace("\"p\"", "\"q\"").replace("21", "10");
+    fs::write(path("problems.jsonl"), [PROBLEM, &second].concat()).unwrap();
+    let (problems, trees) = (path("problems.jsonl"), path("trees.jsonl"));
+    let search = ["search", "--problems", text(&problems), "--out", text(&trees), "--json"];
+    let key = ["--set", "policy.http.api_key_env=STUB_KEY"];
+    let arguments = with(&[&search[..], &key].concat(), &served(server.url()));
+    let output = espalier(&borrowed(&arguments)).env("STUB_KEY", KEY).output().unwrap();
+    assert!(output.status.success());
+    for request in server.received() {
+        assert!(
+            request.head.contains("authorization: bearer sk-very-secret\r\n"),
+            "{}",
+            request.head
+        );
+    }
+    let summary = String::from_utf8(output.stdout).unwrap();
+    assert!(summary.contains("status 401") && summary.contains("[API key]"), "{summary}");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let written = fs::read_to_string(&trees).unwrap();
+    assert!(![summary, errors, written].iter().any(|text| text.contains(KEY)));
 }
 
 #[test]

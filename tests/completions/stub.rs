@@ -133,7 +133,7 @@ fn serve(
 }
 
 /// vLLM's answer to a request: every sample is the step `7*3`, of two tokens.
-pub fn completion(request: &Received) -> String {
+fn completion(request: &Received) -> String {
     let n = request.body["n"].as_u64().unwrap();
     let choice = |index| {
         json!({
