@@ -1,9 +1,9 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (nine to twelve minutes on two cores)
-# make test         set-up, formatting, lints, and every test
+# make test         set-up, formatting, lints, and every test (fetches a small model server once, 130 MB)
 # make results      the README's full table: three seeds, resumable
 # make bench        criterion benchmarks
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
-# make clean        removes what was built (not libtorch and not runs)
+# make clean        removes what was built (not libtorch, not peers and not runs)
 
 SHELL := /bin/sh
 FOLDER := $(CURDIR)/.libtorch
@@ -18,7 +18,7 @@ CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
 
-.PHONY: quickstart test build set-up results bench check-concurrency clean
+.PHONY: quickstart test build set-up peers results bench check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
@@ -29,7 +29,10 @@ build: set-up
 set-up:
 	@training/libtorch.sh $(FOLDER)
 
-test: set-up
+peers:
+	@tests/peers.sh $(CURDIR)/.peers
+
+test: set-up peers
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --locked --workspace

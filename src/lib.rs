@@ -2,7 +2,7 @@
 //! Q-value as its label, retrains the policy and value net on them, and repeats (AlphaMath, arXiv 2405.03553).
 //!
 //! The search itself is [`search`](espalier_search), the net and its training [`training`](espalier_training); this crate adds the
-//! environments, the recipes, the round loop, evaluation, reports and the command line.
+//! environments, the policies, the recipes, the round loop, evaluation, reports and the command line.
 #![forbid(unsafe_code)]
 
 pub mod bench;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod environment;
 pub mod jsonl;
 pub mod pipeline;
+pub mod policy;
 pub mod problems;
 pub mod progress;
 pub mod recipe;

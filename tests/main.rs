@@ -1,6 +1,7 @@
 //! Whole-program tests: they drive the real binary in a temporary folder.
 
 mod cli;
+mod completions;
 mod improves;
 mod inspect;
 mod program;

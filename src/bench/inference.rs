@@ -141,7 +141,7 @@ impl Timing<'_> {
             let start = Instant::now();
             all(&evaluator, &requests)?;
             let seconds = start.elapsed().as_secs_f64();
-            let stats = since(&before, evaluator.stats());
+            let stats = since(&before, &evaluator.stats());
             Ok((stats.tokens_sampled, seconds, stats))
         })
     }
@@ -216,12 +216,12 @@ fn all(evaluator: &LocalEvaluator, requests: &[Request]) -> Result<()> {
 }
 
 /// The sums of a part of an evaluator's time.
-fn since(before: &InferenceStats, after: InferenceStats) -> InferenceStats {
+fn since(before: &InferenceStats, after: &InferenceStats) -> InferenceStats {
     InferenceStats {
         tokens_sampled: after.tokens_sampled - before.tokens_sampled,
         forward_seconds: after.forward_seconds - before.forward_seconds,
         busy_seconds: after.busy_seconds - before.busy_seconds,
         multiply_adds: after.multiply_adds - before.multiply_adds,
-        ..after
+        ..after.clone()
     }
 }

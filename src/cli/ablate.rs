@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{UsageError, print_json, print_line, with_environment};
+use super::arguments::{PolicyArguments, UsageError, print_json, print_line, with_environment};
 use crate::pipeline::{Ablation, ablate};
 
-/// Measure a grid of search settings on a fixed net: accuracy with intervals, tokens, simulations and time for every cell.
+/// Measure a grid of search settings on a fixed policy: accuracy with intervals, tokens, simulations and time for every cell.
 ///
 /// The result directory holds the table as text, Markdown and CSV and a plot; killed and started again with the same command, the
 /// ablation goes on at the first unfinished cell.
@@ -14,9 +14,8 @@ use crate::pipeline::{Ablation, ablate};
 pub struct Arguments {
     /// The ablation, as in configs/ablations/.
     file: PathBuf,
-    /// The policy-value net.
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArguments,
     /// The result directory [default: runs/ablation-NAME].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -36,7 +35,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(format!("ablation-{}", ablation.name)));
     let (table, measured) = with_environment!(cells[0], environment => {
-        ablate(environment, &ablation, &cells, &arguments.checkpoint, &out)?
+        let policy = arguments.policy.load(environment, &cells[0])?;
+        ablate(environment, &ablation, &cells, &policy, &out)?
     });
     if arguments.json {
         return measured.iter().try_for_each(print_json);

@@ -7,6 +7,8 @@ use anyhow::{Error, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::environment::Domain;
+use crate::policy::{self, Policy, PolicyError};
 use crate::recipe::{self, Recipe};
 
 /// The user's mistake rather than the run's: exit status 2.
@@ -43,6 +45,25 @@ impl RecipeArguments {
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.threads.map(|threads| format!("compute.threads={threads}")));
         recipe::load(self.config.as_deref(), &overrides).map_err(|error| UsageError(error).into())
+    }
+}
+
+/// The checkpoint of a policy.
+#[derive(Debug, Args)]
+pub struct PolicyArguments {
+    /// The policy-value net. Where the recipe's policy is served ([policy] kind = "completions"), left out, or the value net.
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+}
+
+impl PolicyArguments {
+    /// Loads the recipe's policy.
+    pub fn load<E: Domain>(&self, environment: &E, recipe: &Recipe) -> Result<Policy> {
+        policy::load(environment, &recipe.policy, &recipe.compute, self.checkpoint.as_deref())
+            .map_err(|error| match error {
+                PolicyError::Usage(_) => UsageError(error.into()).into(),
+                error => error.into(),
+            })
     }
 }
 

@@ -4,11 +4,13 @@ use anyhow::Result;
 use clap::Args;
 use espalier_search::Decoding;
 
-use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use super::arguments::{
+    PolicyArguments, RecipeArguments, print_json, print_line, with_environment,
+};
 use crate::report::Table;
 use crate::{pipeline, problems};
 
-/// Measure a net on held-out problems: the share of right answers by decoding, with a 95 % interval.
+/// Measure a policy on held-out problems: the share of right answers by decoding, with a 95 % interval.
 ///
 /// Decodings: `greedy`; `maj@K` (majority of K samples); `bon@K` (the best of K by value); `sbs:B1xB2` (step-level beam search with
 /// B1 beams and B2 samples each); `mcts:N` (a tree of N simulations). No decoding sees the ground truth.
@@ -20,9 +22,8 @@ use crate::{pipeline, problems};
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// The policy-value net.
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArguments,
     /// Problems, as `espalier generate` writes them.
     #[arg(long, value_name = "FILE")]
     problems: PathBuf,
@@ -50,17 +51,17 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     };
     let results = with_environment!(recipe, environment => {
         let problems = problems::read(environment, &arguments.problems)?;
-        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint, &recipe.compute)?;
+        let policy = arguments.policy.load(environment, &recipe)?;
         let plan = pipeline::EvaluationPlan {
             problems: &problems,
             decodings,
             config: &recipe.evaluation.decode,
             seeds: usize::from(arguments.seeds),
             seed: recipe.seed,
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
         };
         let out = arguments.out.as_deref();
-        pipeline::evaluate(environment, &evaluator, &plan, &recipe.compute, out)?
+        pipeline::evaluate(environment, policy.evaluator(), &plan, &recipe.compute, out)?
     });
     if arguments.json {
         return results.iter().try_for_each(print_json);

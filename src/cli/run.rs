@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::arguments::{RecipeArguments, print_line, with_environment};
+use super::arguments::{RecipeArguments, UsageError, print_line, with_environment};
 use crate::pipeline;
 use crate::run_dir::RunDir;
 
@@ -26,6 +26,9 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
+    if !recipe.policy.is_local() {
+        return Err(UsageError(anyhow!(pipeline::SERVED_POLICY)).into());
+    }
     let path = arguments
         .run_dir
         .clone()

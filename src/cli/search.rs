@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::arguments::{RecipeArguments, UsageError, print_json, print_line, with_environment};
+use super::arguments::{
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
+};
 use crate::recipe::SearchRecipe;
 use crate::{jsonl, pipeline, problems};
 
@@ -15,9 +17,8 @@ use crate::{jsonl, pipeline, problems};
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// The policy-value net.
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArguments,
     /// Problems, as `espalier generate` writes them.
     #[arg(long, value_name = "FILE")]
     problems: PathBuf,
@@ -46,18 +47,19 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     };
     let summary = with_environment!(recipe, environment => {
         let problems = problems::read(environment, &arguments.problems)?;
-        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint, &recipe.compute)?;
+        let policy = arguments.policy.load(environment, &recipe)?;
         let plan = pipeline::SearchPlan {
             problems: &problems,
             config,
             trees_per_problem: recipe.rounds.trees_per_problem,
             seed: recipe.seed,
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
             before: &before,
         };
+        let compute = &recipe.compute;
         let mut summary =
-            pipeline::search(environment, &evaluator, &plan, &recipe.compute, &arguments.out)?;
-        summary.inference = Some(evaluator.stats());
+            pipeline::search(environment, policy.evaluator(), &plan, compute, &arguments.out)?;
+        summary.inference = policy.inference();
         summary
     });
     if arguments.json {

@@ -1,13 +1,12 @@
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use espalier_search::{Decoding, Environment, decode};
 use serde_json::json;
 
-use super::arguments::{RecipeArguments, UsageError, print_json, print_line, with_environment};
+use super::arguments::{
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
+};
 use crate::environment::Domain;
-use crate::pipeline;
 use crate::report::Table;
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
@@ -19,9 +18,8 @@ pub struct Arguments {
     recipe: RecipeArguments,
     /// The problem.
     problem: String,
-    /// The policy-value net.
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArguments,
     /// How to decode.
     #[arg(long, default_value = "mcts:40")]
     decoding: Decoding,
@@ -36,10 +34,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let problem = environment
             .read_problem(&arguments.problem)
             .map_err(|message| UsageError(anyhow!(message)))?;
-        let evaluator = pipeline::load_evaluator(environment, &arguments.checkpoint, &recipe.compute)?;
+        let policy = arguments.policy.load(environment, &recipe)?;
+        let evaluator = policy.evaluator();
         let config = &recipe.evaluation.decode;
         let outcome =
-            decode(arguments.decoding, environment, &evaluator, &problem, config, recipe.seed)
+            decode(arguments.decoding, environment, evaluator, &problem, config, recipe.seed)
                 .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
         let right = outcome.answer.as_ref().map(|answer| environment.grade(&problem, answer));
         if arguments.json {

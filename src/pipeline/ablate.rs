@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value};
 
-use super::{Accuracy, EvaluationPlan, evaluate, load_evaluator};
+use super::{Accuracy, EvaluationPlan, evaluate};
 use crate::environment::{Domain, Split};
+use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
 use crate::report::{Plot, Series, Table};
 use crate::{jsonl, problems, seed};
@@ -118,7 +119,7 @@ fn vary(recipe: &Recipe, settings: &[(String, Value)]) -> Result<Recipe> {
     recipe::parse(table, &[], "cell")
 }
 
-/// Measures every cell of an ablation on a net and writes `table.txt`, `table.md`, `table.csv` and `plot.svg` to `out`. A cell
+/// Measures every cell of an ablation on a policy and writes `table.txt`, `table.md`, `table.csv` and `plot.svg` to `out`. A cell
 /// that is finished is not measured again; in an unfinished one the finished problems are kept.
 ///
 /// # Errors
@@ -127,13 +128,12 @@ pub fn ablate<E: Domain>(
     environment: &E,
     ablation: &Ablation,
     cells: &[Recipe],
-    checkpoint: &Path,
+    policy: &Policy,
     out: &Path,
 ) -> Result<(Table, Vec<Measured>)> {
     let settings = ablation.combinations()?;
     let first = cells.first().context("[grid] is empty")?;
-    let evaluator = load_evaluator(environment, checkpoint, &first.compute)?;
-    claim(ablation, first, checkpoint, out)?;
+    claim(ablation, first, policy, out)?;
     let seed = first.evaluation.seed;
     let problems =
         problems::draw(environment, &first.problems, Split::Test, 0, ablation.problems, seed)?;
@@ -154,10 +154,11 @@ pub fn ablate<E: Domain>(
             config: &recipe.evaluation.decode,
             seeds: ablation.seeds,
             seed: seed::derive(recipe.seed, &["ablation"]),
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
         };
         let rows = path.with_extension("jsonl");
-        let results = evaluate(environment, &evaluator, &plan, &recipe.compute, Some(&rows))?;
+        let results =
+            evaluate(environment, policy.evaluator(), &plan, &recipe.compute, Some(&rows))?;
         for accuracy in results {
             let cell = Measured { settings: settings.clone(), accuracy };
             jsonl::write_file(&path, &serde_json::to_vec_pretty(&cell)?)?;
@@ -178,14 +179,14 @@ pub fn ablate<E: Domain>(
 }
 
 /// Writes down what the directory is for, or checks that it is for the same.
-fn claim(ablation: &Ablation, recipe: &Recipe, checkpoint: &Path, out: &Path) -> Result<()> {
+fn claim(ablation: &Ablation, recipe: &Recipe, policy: &Policy, out: &Path) -> Result<()> {
     let mut manifest = crate::run_dir::manifest(recipe.seed);
     let identity = serde_json::json!({
         "ablation": ablation.name,
         "grid": ablation.grid,
         "problems": ablation.problems,
         "seeds": ablation.seeds,
-        "checkpoint": fs::canonicalize(checkpoint)?,
+        "checkpoint": policy.source(),
         "recipe": { "environment": recipe.environment, "problems": recipe.problems, "seed": recipe.seed },
     });
     manifest["identity"] = identity.clone();

@@ -14,38 +14,32 @@ pub use measure::{LabelQuality, label_auc, value_auc};
 pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, pretrain, random_examples, train};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use espalier_search::{LabelledSolution, Problem};
-use espalier_training::LocalEvaluator;
 use serde_json::{Value, json};
 
-use crate::environment::{Domain, Split};
-use crate::recipe::{ComputeRecipe, LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
+use crate::environment::Split;
+use crate::policy::{self, Policy};
+use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
 use crate::report::{Table, rounds_table};
 use crate::run_dir::RunDir;
 use crate::truth::Measurable;
 use crate::{jsonl, problems, seed};
 
-/// Loads a net for an environment's steps.
-///
-/// # Errors
-/// When the folder holds no valid checkpoint.
-pub fn load_evaluator<E: Domain>(
-    environment: &E,
-    checkpoint: &Path,
-    compute: &ComputeRecipe,
-) -> Result<LocalEvaluator> {
-    LocalEvaluator::load(checkpoint, compute.inference(environment.stops()))
-        .with_context(|| format!("cannot load the checkpoint {}", checkpoint.display()))
-}
+/// Why a run refuses a served policy.
+pub const SERVED_POLICY: &str = "[policy] kind = \"completions\": a run trains its policy in every round, and a served one cannot be trained here. \
+     Use `espalier search`, `harvest` and `evaluate`; `harvest --stepwise` writes the labels for a trainer elsewhere";
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
 ///
 /// # Errors
-/// The first stage's that fails; started again, the run goes on there.
+/// When the recipe's policy cannot be trained, or the first stage's that fails; started again, the run goes on there.
 pub fn run<E: Measurable>(environment: &E, recipe: &Recipe, run: &RunDir) -> Result<Table> {
+    if !recipe.policy.is_local() {
+        bail!("{SERVED_POLICY}");
+    }
     let rounds = Rounds { environment, recipe, run };
     let mut summaries = Vec::new();
     for round in 0..=recipe.rounds.count {
@@ -124,8 +118,13 @@ impl<E: Measurable> Rounds<'_, E> {
         self.run.round(round).join("checkpoint")
     }
 
-    fn evaluator(&self, round: usize) -> Result<LocalEvaluator> {
-        load_evaluator(self.environment, &self.checkpoint(round), &self.recipe.compute)
+    fn policy(&self, round: usize) -> Result<Policy> {
+        Ok(policy::load(
+            self.environment,
+            &self.recipe.policy,
+            &self.recipe.compute,
+            Some(&self.checkpoint(round)),
+        )?)
     }
 
     fn stream(&self, stage: &str, round: usize) -> u64 {
@@ -144,19 +143,20 @@ impl<E: Measurable> Rounds<'_, E> {
 
     fn search(&self, round: usize) -> Result<Value> {
         let problems = self.training_problems(round)?;
-        let evaluator = self.evaluator(round - 1)?;
+        let policy = self.policy(round - 1)?;
         let SearchRecipe::Mcts(config) = &self.recipe.search;
         let plan = SearchPlan {
             problems: &problems,
             config,
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
             before: &[],
         };
         let path = self.run.round(round).join("trees.jsonl");
-        let mut summary = search(self.environment, &evaluator, &plan, &self.recipe.compute, &path)?;
-        summary.inference = Some(evaluator.stats());
+        let compute = &self.recipe.compute;
+        let mut summary = search(self.environment, policy.evaluator(), &plan, compute, &path)?;
+        summary.inference = policy.inference();
         tracing::info!(
             "round {round}: {} of {} problems solved in {} trees, {:.1} s",
             summary.solved,
@@ -213,7 +213,7 @@ impl<E: Measurable> Rounds<'_, E> {
 
     fn evaluate(&self, round: usize) -> Result<Value> {
         let problems = self.held_out_problems()?;
-        let evaluator = self.evaluator(round)?;
+        let policy = self.policy(round)?;
         let recipe = &self.recipe.evaluation;
         let plan = EvaluationPlan {
             problems: &problems,
@@ -221,11 +221,11 @@ impl<E: Measurable> Rounds<'_, E> {
             config: &recipe.decode,
             seeds: 1,
             seed: self.stream("evaluate", round),
-            net: evaluator.fingerprint(),
+            net: policy.fingerprint(),
         };
         let out = self.run.round(round).join("evaluation.jsonl");
-        let compute = &self.recipe.compute;
-        let results = evaluate(self.environment, &evaluator, &plan, compute, Some(&out))?;
+        let (evaluator, compute) = (policy.evaluator(), &self.recipe.compute);
+        let results = evaluate(self.environment, evaluator, &plan, compute, Some(&out))?;
         for result in &results {
             tracing::info!(
                 "round {round}: {} {:.1} % [{:.1}, {:.1}]",
@@ -236,7 +236,7 @@ impl<E: Measurable> Rounds<'_, E> {
             );
         }
         let stream = seed::derive(recipe.seed, &["value auc"]);
-        let value = value_auc(self.environment, &evaluator, &problems, stream)?;
+        let value = value_auc(self.environment, evaluator, &problems, stream)?;
         Ok(json!({ "results": results, "value_auc": value }))
     }
 }

@@ -114,6 +114,7 @@ fn check(recipe: &Recipe) -> Result<()> {
         }
         ProblemsRecipe::Jsonl(_) => {}
     }
+    recipe.policy.validate().context("[policy]")?;
     recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.decode.validate().context("[evaluation.decode]")?;

@@ -16,6 +16,7 @@ use espalier_training::{InferenceConfig, NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
+use crate::policy::PolicyRecipe;
 
 /// A whole method. Every section has defaults: `configs/countdown.toml` states them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +32,9 @@ pub struct Recipe {
     pub environment: EnvironmentRecipe,
     /// Where the problems come from.
     pub problems: ProblemsRecipe,
-    /// The policy-value net.
+    /// Who proposes steps and values states.
+    pub policy: PolicyRecipe,
+    /// The local policy-value net.
     pub net: NetConfig,
     /// Round 0: a policy that knows the format and has seen no solution.
     pub bootstrap: BootstrapRecipe,
@@ -57,6 +60,7 @@ impl Default for Recipe {
             seed: 1,
             environment: EnvironmentRecipe::default(),
             problems: ProblemsRecipe::default(),
+            policy: PolicyRecipe::default(),
             net: NetConfig::default(),
             bootstrap: BootstrapRecipe::default(),
             rounds: RoundsRecipe::default(),
@@ -253,18 +257,6 @@ impl Default for ComputeRecipe {
 }
 
 impl ComputeRecipe {
-    /// Settings of inference for steps that end with one of `stops`.
-    #[must_use]
-    pub fn inference(&self, stops: &[char]) -> InferenceConfig {
-        InferenceConfig {
-            stops: stops.iter().map(char::to_string).collect(),
-            kv_cache_megabytes: self.kv_cache_megabytes,
-            slots: self.slots,
-            threads: self.threads,
-            ..InferenceConfig::default()
-        }
-    }
-
     /// The number of cores that 0 stands for.
     #[must_use]
     pub fn resolved_threads(&self) -> usize {

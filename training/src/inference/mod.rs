@@ -88,7 +88,8 @@ impl LocalEvaluator {
         config.validate(checkpoint.config.max_position_embeddings)?;
         let InferenceConfig { max_step_tokens, slots, queue, sampling, .. } = config;
         let tokenizer = checkpoint.tokenizer.clone();
-        let stops = Stops::new(&tokenizer, &checkpoint.config, &config.stops, max_step_tokens)?;
+        let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
+        let stops = Stops::new(&tokenizer, vocab_size, &eos, &config.stops, max_step_tokens)?;
         let model = Model::new(checkpoint);
         let pool = Pool::new(model.cache);
         let cache_bytes = config.kv_cache_megabytes << 20;

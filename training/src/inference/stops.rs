@@ -1,6 +1,6 @@
 //! Where a step ends.
 
-use crate::{Error, ModelConfig, Result, Tokenizer};
+use crate::{Error, Result, Tokenizer};
 
 /// Tells when a step that is being written has ended.
 pub(super) struct Stops {
@@ -30,14 +30,15 @@ impl Stops {
     /// [`Error::Setting`] when no token holds the last character of a stop.
     pub fn new(
         tokenizer: &Tokenizer,
-        config: &ModelConfig,
+        vocab_size: usize,
+        eos: &[u32],
         texts: &[String],
         max_step_tokens: usize,
     ) -> Result<Self> {
         let lasts: Vec<char> = texts.iter().filter_map(|stop| stop.chars().next_back()).collect();
         let meaning = |id: u32| {
             let text = tokenizer.decode(&[id]);
-            let ends = config.eos_token_id.contains(&id) || !tokenizer.has_text(id);
+            let ends = eos.contains(&id) || !tokenizer.has_text(id);
             if ends || texts.iter().any(|stop| text.contains(stop)) {
                 Meaning::End
             } else if text.contains(lasts.as_slice()) {
@@ -46,9 +47,9 @@ impl Stops {
                 Meaning::Text
             }
         };
-        let meanings: Vec<Meaning> = (0..config.vocab_size as u32).map(meaning).collect();
+        let meanings: Vec<Meaning> = (0..vocab_size as u32).map(meaning).collect();
         for (stop, last) in texts.iter().zip(lasts) {
-            let written = (0..config.vocab_size as u32)
+            let written = (0..vocab_size as u32)
                 .filter(|&id| meanings[id as usize] != Meaning::Text)
                 .any(|id| tokenizer.decode(&[id]).contains(last));
             if !written {

@@ -1,0 +1,161 @@
+//! An evaluator over an OpenAI-compatible server's `POST /v1/completions`.
+
+use std::convert::Infallible;
+use std::sync::OnceLock;
+
+use espalier_search::{
+    Evaluation, Evaluator, EvaluatorError, Proposal, Request, derive_seed, for_each_index,
+};
+
+use super::CompletionsRecipe;
+use super::error::PolicyError;
+use super::http::Client;
+use super::value::ValueSource;
+use super::wire::{CompletionRequest, read_completion};
+
+/// A served policy. Calls block until every request is answered; the requests of one call are sent side by side, and at most
+/// [`super::HttpConfig::max_in_flight`] of all calls are on their way at once.
+///
+/// A request's samples depend on its context, settings and seed alone, as far as the server keeps its word: llama.cpp and vLLM
+/// repeat a seed's samples as long as their batches give the same rounding.
+pub struct CompletionsEvaluator {
+    client: Client,
+    recipe: CompletionsRecipe,
+    stop: Vec<String>,
+    value: ValueSource,
+}
+
+/// What is asked of a server at once.
+enum Job<'a> {
+    /// `n` samples; `part` tells the requests apart into which many samples are cut up.
+    Steps {
+        request: &'a Request,
+        part: usize,
+        n: usize,
+    },
+    Value {
+        request: &'a Request,
+    },
+}
+
+#[derive(Clone)]
+enum Answer {
+    Steps(Vec<Proposal>),
+    Value(f64),
+}
+
+type Answered = Result<Answer, EvaluatorError>;
+
+impl CompletionsEvaluator {
+    /// `stop` ends steps where the recipe names nothing that does.
+    ///
+    /// # Errors
+    /// When the API key's variable is not set.
+    pub fn new(
+        recipe: &CompletionsRecipe,
+        stop: &[String],
+        value: ValueSource,
+    ) -> Result<Self, PolicyError> {
+        let client = Client::new(&recipe.url, &recipe.http)?;
+        let stop = if recipe.stop.is_empty() { stop } else { &recipe.stop };
+        Ok(Self { client, recipe: recipe.clone(), stop: stop.to_vec(), value })
+    }
+
+    /// What must be asked to answer a request.
+    fn jobs<'a>(&self, request: &'a Request) -> Vec<Job<'a>> {
+        // Equal greedy samples are asked for once; vLLM refuses more.
+        let samples = if request.temperature == 0.0 { 1 } else { usize::MAX };
+        let samples = request.samples.min(samples);
+        let most = match self.recipe.samples_per_request {
+            0 => samples.max(1),
+            most => most,
+        };
+        let mut jobs: Vec<Job<'a>> = (0..samples.div_ceil(most))
+            .map(|part| Job::Steps { request, part, n: most.min(samples - part * most) })
+            .collect();
+        if self.value.asks() {
+            jobs.push(Job::Value { request });
+        }
+        jobs
+    }
+
+    fn run(&self, job: &Job<'_>) -> Answered {
+        match job {
+            Job::Steps { request, part, n } => self.steps(request, *part, *n).map(Answer::Steps),
+            Job::Value { request } => self.value.value(&request.context).map(Answer::Value),
+        }
+    }
+
+    fn steps(
+        &self,
+        request: &Request,
+        part: usize,
+        n: usize,
+    ) -> Result<Vec<Proposal>, EvaluatorError> {
+        if !(request.temperature.is_finite() && request.temperature >= 0.0) {
+            let message = format!("temperature {} is not a number >= 0", request.temperature);
+            return Err(EvaluatorError::Failed(message));
+        }
+        let seed = derive_seed(request.seed, part as u64);
+        let body = CompletionRequest {
+            model: &self.recipe.model,
+            prompt: &[&self.recipe.preamble, &*request.context].concat(),
+            n,
+            max_tokens: self.recipe.max_tokens,
+            stop: &self.stop,
+            logprobs: 1,
+            // Both servers give sample i the seed + i, and llama.cpp reads 32 bits, of which all ones mean "any".
+            seed: seed >> 33,
+            temperature: request.temperature,
+            top_p: self.recipe.top_p,
+            top_k: self.recipe.top_k,
+            min_p: self.recipe.min_p,
+        };
+        self.client
+            .post(&body, seed, |answer| read_completion(answer, n, &self.stop))
+            .map_err(EvaluatorError::from)
+    }
+
+    /// The answer to a request from those to its jobs, in their order.
+    fn evaluation(
+        request: &Request,
+        answers: impl Iterator<Item = Answered>,
+    ) -> Result<Evaluation, EvaluatorError> {
+        let mut evaluation = Evaluation { proposals: Vec::new(), value: 0.0 };
+        for answer in answers {
+            match answer? {
+                Answer::Steps(steps) => evaluation.proposals.extend(steps),
+                Answer::Value(value) => evaluation.value = value,
+            }
+        }
+        if let [only] = evaluation.proposals.as_slice() {
+            // Greedy: all samples are this one.
+            evaluation.proposals = vec![only.clone(); request.samples];
+        }
+        Ok(evaluation)
+    }
+}
+
+impl Evaluator for CompletionsEvaluator {
+    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        let jobs: Vec<Vec<Job<'_>>> = requests.iter().map(|request| self.jobs(request)).collect();
+        let flat: Vec<&Job<'_>> = jobs.iter().flatten().collect();
+        let answers: Vec<OnceLock<Answered>> = flat.iter().map(|_| OnceLock::new()).collect();
+        let send = |index: usize| {
+            _ = answers[index].set(self.run(flat[index]));
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = for_each_index(flat.len(), self.client.max_in_flight(), send);
+        let unanswered = || Err(EvaluatorError::Failed("the request was not sent".to_owned()));
+        let mut answers =
+            answers.into_iter().map(|answer| answer.into_inner().unwrap_or_else(unanswered));
+        requests
+            .iter()
+            .zip(&jobs)
+            .map(|(request, jobs)| {
+                let own: Vec<Answered> = answers.by_ref().take(jobs.len()).collect();
+                Self::evaluation(request, own.into_iter())
+            })
+            .collect()
+    }
+}

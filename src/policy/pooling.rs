@@ -1,0 +1,95 @@
+//! Values from a reward model behind vLLM's `POST /pooling`.
+//!
+//! vLLM (`--runner pooling`) serves reward models there and nowhere else: sequence reward models under the task `classify` (one row of
+//! labels a text), token and process reward models under `token_classify` (one row a token or step tag). `data[0].data` is the row or
+//! the list of rows. The value is read from the last row's last number: at the context's last token, and of several labels the last,
+//! which is "right" in process reward models. `use_activation` asks for the raw number or for the probability, as the mapping needs.
+
+use espalier_search::EvaluatorError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::PolicyError;
+use super::http::{Client, Unreadable};
+use super::{PoolingRecipe, PoolingTask, ValueMapping};
+
+/// A served reward model.
+pub struct RewardModel {
+    client: Client,
+    recipe: PoolingRecipe,
+}
+
+#[derive(Serialize)]
+struct PoolingRequest<'a> {
+    model: &'a str,
+    input: &'a str,
+    task: PoolingTask,
+    use_activation: bool,
+}
+
+#[derive(Deserialize)]
+struct PoolingResponse {
+    data: Vec<Pooled>,
+}
+
+#[derive(Deserialize)]
+struct Pooled {
+    data: Value,
+}
+
+impl RewardModel {
+    pub(super) fn new(recipe: &PoolingRecipe) -> Result<Self, PolicyError> {
+        Ok(Self { client: Client::new(&recipe.url, &recipe.http)?, recipe: recipe.clone() })
+    }
+
+    /// The value of a context, in [-1, 1].
+    pub(super) fn value(&self, context: &str) -> Result<f64, EvaluatorError> {
+        let PoolingRecipe { model, task, mapping, suffix, .. } = &self.recipe;
+        let body = PoolingRequest {
+            model,
+            input: &[context, suffix].concat(),
+            task: *task,
+            use_activation: *mapping == ValueMapping::Probability,
+        };
+        // Every context waits the same: its seed is not known here, and values are the same whenever they are asked for.
+        let number = self.client.post(&body, 0, last_number).map_err(EvaluatorError::from)?;
+        Ok(mapping.apply(number))
+    }
+}
+
+fn last_number(body: &[u8]) -> Result<f64, Unreadable> {
+    let response: PoolingResponse = serde_json::from_slice(body)
+        .map_err(|error| Unreadable::Damaged(format!("not a pooling answer: {error}")))?;
+    let mut at = response.data.first().map(|pooled| &pooled.data);
+    while let Some(Value::Array(rows)) = at {
+        at = rows.last();
+    }
+    at.and_then(Value::as_f64)
+        .ok_or_else(|| Unreadable::Unusable("no number in data[0].data".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_number_of_the_last_row_is_read() {
+        for (data, expected) in [
+            ("[0.25]", 0.25),
+            ("[0.1, 0.9]", 0.9),
+            ("[[0.5], [-2]]", -2.0),
+            ("[[0.9, 0.1], [0.2, 0.8]]", 0.8),
+        ] {
+            let body = format!(
+                r#"{{"object": "list", "data": [{{"index": 0, "object": "pooling", "data": {data}}}], "usage": {{}}}}"#
+            );
+            assert_eq!(last_number(body.as_bytes()).unwrap(), expected);
+        }
+        let unusable =
+            [r#"{"data": []}"#, r#"{"data": [{"data": []}]}"#, r#"{"data": [{"data": "AAA="}]}"#];
+        for body in unusable {
+            assert!(matches!(last_number(body.as_bytes()), Err(Unreadable::Unusable(_))), "{body}");
+        }
+        assert!(matches!(last_number(b"{"), Err(Unreadable::Damaged(_))));
+    }
+}

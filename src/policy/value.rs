@@ -1,0 +1,68 @@
+//! Who values the states of a served policy.
+
+use std::path::Path;
+
+use espalier_search::{Evaluator, EvaluatorError, Request};
+use espalier_training::{InferenceConfig, LocalEvaluator};
+
+use super::PoolingRecipe;
+use super::error::PolicyError;
+use super::pooling::RewardModel;
+
+/// Where values come from.
+pub enum ValueSource {
+    /// Nowhere: every value is 0.
+    Zero,
+    /// The value head of a local net.
+    Net(Box<LocalEvaluator>),
+    /// A reward model behind a server.
+    Reward(Box<RewardModel>),
+}
+
+impl ValueSource {
+    /// The value head of a checkpoint.
+    ///
+    /// # Errors
+    /// When the folder holds no valid checkpoint.
+    pub fn checkpoint(path: &Path, config: InferenceConfig) -> Result<Self, PolicyError> {
+        Ok(Self::Net(Box::new(load_net(path, config)?)))
+    }
+
+    /// A reward model.
+    ///
+    /// # Errors
+    /// When the API key's variable is not set.
+    pub fn pooling(recipe: &PoolingRecipe) -> Result<Self, PolicyError> {
+        Ok(Self::Reward(Box::new(RewardModel::new(recipe)?)))
+    }
+
+    /// Whether there is anything to ask.
+    pub(super) fn asks(&self) -> bool {
+        !matches!(self, Self::Zero)
+    }
+
+    /// The value of a state, in [-1, 1].
+    pub(super) fn value(&self, context: &str) -> Result<f64, EvaluatorError> {
+        match self {
+            Self::Zero => Ok(0.0),
+            Self::Reward(model) => model.value(context),
+            Self::Net(net) => {
+                let request =
+                    Request { context: context.into(), samples: 0, temperature: 0.0, seed: 0 };
+                match net.evaluate(&[request]).pop() {
+                    Some(answer) => Ok(answer?.value),
+                    None => Err(EvaluatorError::Failed("the value net did not answer".to_owned())),
+                }
+            }
+        }
+    }
+}
+
+/// A checkpoint's net.
+pub(super) fn load_net(
+    path: &Path,
+    config: InferenceConfig,
+) -> Result<LocalEvaluator, PolicyError> {
+    LocalEvaluator::load(path, config)
+        .map_err(|source| PolicyError::Checkpoint { path: path.to_owned(), source })
+}
