@@ -37,7 +37,10 @@ fn the_stages_chain_by_files_and_print_what_scripts_read() {
     let trees = path("trees.jsonl");
     let search = ["search", "--checkpoint", text(&base), "--problems", text(&problems)];
     let summary = with(&[&search[..], &["--out", text(&trees), "--json"]].concat());
-    assert_eq!(rows(&summary)[0]["problems"], 30);
+    let summary = &rows(&summary)[0];
+    assert_eq!(summary["problems"], 30);
+    assert_eq!(summary["inference"]["prefix_tokens_recomputed"], 0);
+    assert!(summary["inference"]["prefix_tokens_reused"].as_u64().unwrap() > 0);
     let tree = &rows(&fs::read_to_string(&trees).unwrap())[0];
     assert!(tree["react"]["0"]["visit_count"].as_u64().unwrap() > 0);
 

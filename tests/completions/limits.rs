@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use espalier::search::{BatcherConfig, Evaluator, serve};
+use espalier::search::Evaluator;
 
 use super::stub::{Stub, good};
 use super::{ask, evaluator, recipe, request};
@@ -79,17 +79,4 @@ fn requests_keep_their_distance_in_time() {
     let start = Instant::now();
     ask(&evaluator, &request("a\n", 6)).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(500));
-}
-
-#[test]
-fn a_batching_front_hands_requests_through() {
-    let server = Stub::start(good);
-    let evaluator = evaluator(&recipe(server.url()));
-    let config = BatcherConfig { threads: 4, max_batch: 1, ..BatcherConfig::default() };
-    let requests: Vec<_> = (1..9).map(|samples| request("a\n", samples)).collect();
-    let (answers, stats) = serve(&evaluator, &config, |batcher| batcher.evaluate(&requests));
-    assert_eq!((answers.len(), stats.largest_batch), (8, 1));
-    for (request, answer) in requests.iter().zip(answers) {
-        assert_eq!(answer.unwrap().proposals.len(), request.samples);
-    }
 }

@@ -4,6 +4,7 @@ use espalier_training::{
 };
 use tch::{Kind, Tensor};
 
+use crate::fixtures::{Reference, folder, names, reference};
 use crate::nets::{opinionated, tiny};
 
 fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
@@ -253,4 +254,122 @@ fn a_fresh_net_has_no_opinion() {
     let tokens: usize = steps.iter().map(|step| step.tokens).sum();
     let per_token = steps.iter().map(|step| step.log_prob).sum::<f64>() / tokens as f64;
     assert!((per_token + 98f64.ln() - 0.5).abs() < 0.5, "{per_token}");
+}
+
+/// The most likely `count` tokens after `ids`, one after the other, and the sums of their log-probabilities, by libtorch.
+fn most_likely(checkpoint: &Checkpoint, ids: &[u32], count: usize) -> Vec<(u32, f64)> {
+    let (mut ids, mut sum) = (ids.to_vec(), 0.0);
+    let mut found = Vec::new();
+    for _ in 0..count {
+        let logits = crate::fixtures::logits(checkpoint, &ids);
+        let last = &logits[logits.len() - checkpoint.config.vocab_size..];
+        let best = (0..last.len()).max_by(|&a, &b| last[a].total_cmp(&last[b])).unwrap();
+        let terms = last.iter().map(|&logit| f64::from(logit - last[best]).exp());
+        sum -= terms.sum::<f64>().ln();
+        ids.push(best as u32);
+        found.push((best as u32, sum));
+    }
+    found
+}
+
+#[test]
+fn every_family_is_computed_as_the_training_net_does() {
+    for name in names("models") {
+        let dir = folder("models").join(&name);
+        let checkpoint = Checkpoint::load(&dir).unwrap();
+        let Reference { text, ids, .. } = reference(&dir);
+        let config = InferenceConfig {
+            max_step_tokens: 4,
+            stops: Vec::new(),
+            threads: 1,
+            ..InferenceConfig::default()
+        };
+        let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+        assert_eq!(checkpoint.tokenizer.encode(&text).unwrap(), ids);
+        let found = answers(&evaluator, &[request(&text, 2, 0.0, 1)]);
+        let expected = most_likely(&checkpoint, &ids, 4);
+        for step in &found[0].proposals {
+            let (_, log_prob) = expected[step.tokens - 1];
+            let off = (step.log_prob - log_prob).abs();
+            assert!(off < 1e-4, "{name}: {step:?} is off by {off}");
+        }
+    }
+}
+
+#[test]
+fn a_large_net_s_cores_share_its_passes_and_change_no_bit() {
+    // Above the size from which all cores work on one pass.
+    let net = NetConfig { width: 512, intermediate: 1536, layers: 3, ..tiny() };
+    let checkpoint = opinionated(&net, 13);
+    let found = [1, 2, 3].map(|threads| {
+        let config = InferenceConfig { threads, ..InferenceConfig::default() };
+        let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+        answers(&evaluator, &mixed_requests()).iter().map(bits).collect::<Vec<_>>()
+    });
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0], found[2]);
+}
+
+#[test]
+fn nothing_is_computed_twice_while_it_fits_and_is_computed_again_when_it_was_dropped() {
+    let checkpoint = opinionated(&tiny(), 14);
+    let run = |kv_cache_megabytes| {
+        let config =
+            InferenceConfig { kv_cache_megabytes, threads: 1, ..InferenceConfig::default() };
+        let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+        // Contexts that continue one another and their samples, asked one after the other and twice.
+        let mut context = "1 2 3\n".to_owned();
+        let mut answered = Vec::new();
+        for seed in 0..4 {
+            for samples in [5, 5] {
+                let answer = answers(&evaluator, &[request(&context, samples, 1.0, seed)]);
+                answered.push(bits(&answer[0]));
+            }
+            let step = answers(&evaluator, &[request(&context, 1, 1.0, seed)]);
+            let step: String = step[0].proposals[0].action.chars().take(3).collect();
+            context = format!("{context}{step}\n");
+        }
+        (answered, evaluator.stats())
+    };
+    let (kept, stats) = run(64);
+    let (dropped, without) = run(0);
+    assert_eq!(kept, dropped);
+    assert_eq!(stats.prefix_tokens_recomputed, 0);
+    assert!(stats.prefix_tokens_reused > 0 && stats.step_tokens_reused > 0, "{stats:?}");
+    assert!(without.prefix_tokens_recomputed > 0, "{without:?}");
+    assert_eq!(stats.tokens_sampled, without.tokens_sampled);
+    assert!(stats.step_rows < without.step_rows);
+    assert_eq!(stats.requests, 12);
+}
+
+#[test]
+fn a_step_ends_with_a_stop_of_several_tokens() {
+    let checkpoint = opinionated(&tiny(), 15);
+    let whole = LocalEvaluator::new(
+        &checkpoint,
+        InferenceConfig { stops: Vec::new(), ..InferenceConfig::default() },
+    );
+    let free = answers(&whole.unwrap(), &[request("1 + 1", 1, 1.0, 3)]);
+    let text = &free[0].proposals[0].action;
+    let stop: String = text.chars().skip(3).take(2).collect();
+    let config = InferenceConfig { stops: vec![stop.clone()], ..InferenceConfig::default() };
+    let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+    let found = answers(&evaluator, &[request("1 + 1", 1, 1.0, 3)]);
+    let step = &found[0].proposals[0];
+    let end = text.find(&stop).unwrap();
+    assert_eq!(step.action, text[..end]);
+    assert_eq!(step.tokens, text[..end].chars().count() + 2);
+}
+
+#[test]
+fn passes_are_full_while_requests_wait() {
+    let checkpoint = opinionated(&tiny(), 16);
+    let config = InferenceConfig { threads: 1, slots: 16, ..InferenceConfig::default() };
+    let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+    let requests: Vec<Request> =
+        (0..400).map(|index| request(&format!("{index} 1 2"), 5, 1.0, index)).collect();
+    answers(&evaluator, &requests);
+    let stats = evaluator.stats();
+    assert!(stats.occupancy > Some(0.95), "{stats:?}");
+    assert!(stats.queue_p50_ms > 0.0 && stats.queue_p99_ms >= stats.queue_p50_ms);
 }
