@@ -216,9 +216,16 @@ fn bench_prints_a_versioned_object_a_case() {
         assert!(case["ns_per_simulation"].as_f64().unwrap() > 0.0, "{case}");
     }
     let inference = ["bench", "inference", "--config", TINY, "--repetitions", "1", "--json"];
-    for case in rows(&run(&inference)) {
-        assert_eq!(case["schema"], "espalier.bench/1");
-        assert!(case["per_second"].as_f64().unwrap() > 0.0, "{case}");
+    let cases = rows(&run(&inference));
+    for name in ["prefill", "decode", "search"] {
+        assert!(cases.iter().any(|case| case["case"] == name));
+    }
+    for case in &cases {
+        assert_eq!(case["schema"], "espalier.bench.inference/1");
+        for key in ["tokens_per_second", "forward_share", "gemm_share"] {
+            assert!(case[key].as_f64().unwrap() > 0.0, "{case}");
+        }
+        assert_eq!(case["prefix_tokens_recomputed"], 0);
     }
 }
 
