@@ -250,8 +250,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
 
         for block in 0..unit.common {
             let keys = unit.sequence(sequences, 0).table.block(block).keys(at);
-            let mut out =
-                Output { values: &mut scores[block * PANEL..], stride: padded, width: PANEL };
+            let mut out = Output { values: &mut scores[block * PANEL..], stride: padded };
             multiply(simd, count * group, (queries, width), keys, Start::Zero, &mut out);
         }
         for row in 0..count {
@@ -260,7 +259,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
             for block in blocks(row) {
                 let keys = unit.sequence(sequences, row).table.block(block).keys(at);
                 let values = &mut scores[block * PANEL..];
-                let mut out = Output { values, stride: padded, width: PANEL };
+                let mut out = Output { values, stride: padded };
                 multiply(simd, group, (queries, width), keys, Start::Zero, &mut out);
             }
             for scores in scores.chunks_exact_mut(padded) {
@@ -276,7 +275,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
                 let values = &values[..written(block, longest)];
                 let weights = (&scores[block * PANEL..], padded);
                 let out = &mut out[panel * PANEL..];
-                let mut out = Output { values: out, stride: width, width: PANEL };
+                let mut out = Output { values: out, stride: width };
                 multiply(simd, count * group, weights, values, start(block), &mut out);
             }
             for row in 0..count {
@@ -285,7 +284,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
                     let values = &values[..written(block, length(row))];
                     let weights = (&scores[row * group * padded + block * PANEL..], padded);
                     let out = &mut out[row * group * width + panel * PANEL..];
-                    let mut out = Output { values: out, stride: width, width: PANEL };
+                    let mut out = Output { values: out, stride: width };
                     multiply(simd, group, weights, values, start(block), &mut out);
                 }
             }

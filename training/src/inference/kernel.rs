@@ -33,12 +33,10 @@ pub(super) enum Start<'a> {
     Output,
 }
 
-/// Where a product goes: row `i` is `values[i * stride..][..width]`.
+/// Where a product goes: row `i` is `values[i * stride..][..PANEL]`.
 pub(super) struct Output<'a> {
     pub values: &'a mut [f32],
     pub stride: usize,
-    /// At most [`PANEL`].
-    pub width: usize,
 }
 
 /// Left operand of a tile of `M` rows: their elements of one `k`.
@@ -76,11 +74,7 @@ pub(super) fn multiply<S: Simd>(
     let mut row = 0;
     for height in tile_heights(rows) {
         let input = &input[row * stride..];
-        let mut out = Output {
-            values: &mut out.values[row * out.stride..],
-            stride: out.stride,
-            width: out.width,
-        };
+        let mut out = Output { values: &mut out.values[row * out.stride..], stride: out.stride };
         match height {
             6 => strided::<S, 6>(simd, input, stride, panel, start, &mut out),
             5 => strided::<S, 5>(simd, input, stride, panel, start, &mut out),
@@ -165,18 +159,14 @@ fn tile_of<S: Simd, const V: usize, const M: usize>(
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
-    let load = |lane: &Lane| -> [S::f32s; V] {
+    let load = |lane: &[f32]| -> [S::f32s; V] {
         let registers = S::as_simd_f32s(lane).0;
         std::array::from_fn(|v| registers[v])
     };
     let mut sums: [[S::f32s; V]; M] = match start {
         Start::Zero => [[simd.splat_f32s(0.0); V]; M],
         Start::Bias(lane) => [load(lane); M],
-        Start::Output => std::array::from_fn(|row| {
-            let mut whole = [0.0; PANEL];
-            whole[..out.width].copy_from_slice(&out.values[row * out.stride..][..out.width]);
-            load(&whole)
-        }),
+        Start::Output => std::array::from_fn(|row| load(&out.values[row * out.stride..][..PANEL])),
     };
     for (k, lane) in panel.iter().enumerate() {
         let (factors, registers) = (input.at(k), load(lane));
@@ -188,13 +178,7 @@ fn tile_of<S: Simd, const V: usize, const M: usize>(
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        let target = &mut out.values[row * out.stride..][..out.width];
-        if target.len() == PANEL {
-            S::as_mut_simd_f32s(target).0.copy_from_slice(sums);
-        } else {
-            let mut whole = [0.0; PANEL];
-            S::as_mut_simd_f32s(&mut whole).0.copy_from_slice(sums);
-            target.copy_from_slice(&whole[..target.len()]);
-        }
+        let target = &mut out.values[row * out.stride..][..PANEL];
+        S::as_mut_simd_f32s(target).0.copy_from_slice(sums);
     }
 }

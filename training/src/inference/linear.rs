@@ -224,13 +224,13 @@ impl WithSimd for Apply<'_> {
                     if add {
                         let mut product = [0.0; PANEL * super::kernel::TILE];
                         let values = &mut product[..height * PANEL];
-                        let mut target = Output { values, stride: PANEL, width: PANEL };
+                        let mut target = Output { values, stride: PANEL };
                         multiply_packed(simd, height, tile, weights, start, &mut target);
                         for (out, product) in out.iter_mut().zip(product) {
                             *out += product;
                         }
                     } else {
-                        let mut target = Output { values: out, stride: PANEL, width: PANEL };
+                        let mut target = Output { values: out, stride: PANEL };
                         multiply_packed(simd, height, tile, weights, start, &mut target);
                     }
                     row += height;
