@@ -44,8 +44,8 @@ pub struct Row {
     pub prefix_tokens_recomputed: u64,
     /// Share of the threads' time in forward passes.
     pub forward_share: f64,
-    /// Multiply-adds a second, as a share of what libtorch's matrix product alone reaches on the same matrices with `batch`
-    /// rows.
+    /// Multiply-adds a second, as a share of what libtorch's matrix product alone reaches on the same matrices with as
+    /// many rows as passes have: `batch` in `decode`, a context's in `prefill`, the slots in `search`.
     pub gemm_share: f64,
     /// Median and 99th percentile of the time that a request waited for its turn, in milliseconds.
     pub queue_ms: [f64; 2],
@@ -151,18 +151,22 @@ impl Timing<'_> {
         let config = MctsConfig { samples: 5, simulations: 40, ..MctsConfig::default() };
         let environment = TextSteps { depth: 8 };
         let slots = InferenceConfig::default().slots;
+        let problem = |index: usize| {
+            Ok(Problem {
+                id: index.to_string(),
+                question: format!("{}\n", self.context(index as u64)?),
+                answer: String::new(),
+                metadata: serde_json::Map::new(),
+            })
+        };
+        let problems = (0..PROBLEMS).map(problem).collect::<Result<Vec<_>>>()?;
         self.time("search", PROBLEMS, slots, |repetition| {
             let evaluator = self.evaluator(slots, &["\n"])?;
             let start = Instant::now();
             for_each_index(PROBLEMS, PROBLEMS, |index| -> Result<()> {
                 let stream = (repetition * PROBLEMS + index) as u64;
-                let problem = Problem {
-                    id: index.to_string(),
-                    question: format!("{}\n", self.context(index as u64)?),
-                    answer: String::new(),
-                    metadata: serde_json::Map::new(),
-                };
-                search_tree(&environment, &evaluator, &problem, &config, stream, false)?;
+                let problem = &problems[index];
+                search_tree(&environment, &evaluator, problem, &config, stream, false)?;
                 Ok(())
             })?;
             let seconds = start.elapsed().as_secs_f64();

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use espalier_training::{Checkpoint, Example, StepMetrics, Tokenizer, TrainConfig};
+use espalier_training::{
+    Checkpoint, Example, StepMetrics, Tokenizer, TrainConfig, resolve_threads,
+};
 use serde::Serialize;
 
 use crate::environment::{Domain, Split};
@@ -86,7 +88,7 @@ fn spread(mut times: Vec<f64>) -> [f64; 3] {
 }
 
 fn oversubscribed(threads: usize) -> bool {
-    threads > std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    threads > resolve_threads(0)
 }
 
 /// 1, and all that there are.

@@ -20,14 +20,6 @@ pub enum ValueSource {
 }
 
 impl ValueSource {
-    /// The value head of a checkpoint.
-    ///
-    /// # Errors
-    /// When the folder holds no valid checkpoint.
-    pub fn checkpoint(path: &Path, config: InferenceConfig) -> Result<Self, PolicyError> {
-        Ok(Self::Net(Box::new(load_net(path, config)?)))
-    }
-
     /// A reward model.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ pub use overrides::{set, set_value};
 use std::path::PathBuf;
 
 use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
-use espalier_training::{InferenceConfig, NetConfig, TrainConfig};
+use espalier_training::{InferenceConfig, NetConfig, TrainConfig, resolve_threads};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
@@ -260,9 +260,6 @@ impl ComputeRecipe {
     /// The number of cores that 0 stands for.
     #[must_use]
     pub fn resolved_threads(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        }
+        resolve_threads(self.threads)
     }
 }

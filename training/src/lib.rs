@@ -34,7 +34,9 @@ pub use config::{Family, ModelConfig, NetConfig};
 pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use example::{Example, ExampleStep, PolicyTargets};
-pub use inference::{InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};
+pub use inference::{
+    InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, resolve_threads,
+};
 pub use lora::{Adapter, LoraConfig};
 pub use matmul::matmul_rate;
 pub use net::PolicyValueNet;

@@ -60,12 +60,13 @@ impl InferenceConfig {
         }
         self.sampling.validate()
     }
+}
 
-    /// Cores, all of them read as their number.
-    pub(super) fn resolved_threads(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        }
+/// The number of cores that a setting asks for; 0 stands for all.
+#[must_use]
+pub fn resolve_threads(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
     }
 }

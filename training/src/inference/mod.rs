@@ -31,7 +31,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use espalier_search::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 
 use crate::{Checkpoint, Error, Result};
-pub use config::InferenceConfig;
+pub use config::{InferenceConfig, resolve_threads};
 use metrics::Counters;
 pub use metrics::InferenceStats;
 use model::Model;
@@ -55,7 +55,6 @@ pub struct LocalEvaluator {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
     max_step_tokens: usize,
-    cache_bytes: usize,
     fingerprint: String,
 }
 
@@ -93,7 +92,7 @@ impl LocalEvaluator {
         let model = Model::new(checkpoint);
         let pool = Pool::new(model.cache);
         let cache_bytes = config.kv_cache_megabytes << 20;
-        let threads = config.resolved_threads();
+        let threads = resolve_threads(config.threads);
         let (schedulers, width) =
             if model.bytes() > OWN_PASSES { (1, threads) } else { (threads, 1) };
         let cache = Mutex::new(PrefixCache::new(cache_bytes, Arc::clone(&pool)));
@@ -106,13 +105,11 @@ impl LocalEvaluator {
             jobs: Some(sender),
             threads: Vec::new(),
             max_step_tokens,
-            cache_bytes,
             fingerprint: checkpoint.fingerprint()?,
         };
         for index in 0..schedulers {
             let team = Team::new(width)?;
             let (engine, jobs) = (Arc::clone(&evaluator.engine), receiver.clone());
-            let cache_bytes = evaluator.cache_bytes;
             let thread = std::thread::Builder::new().name(format!("scheduler-{index}"));
             let thread = thread.spawn(move || serve(&engine, &team, &jobs, cache_bytes));
             let refused = |error| Error::Setting {
