@@ -4,11 +4,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use espalier_search::{Evaluator, MctsConfig, Problem, Request, for_each_index, search_tree};
-use espalier_training::{Checkpoint, InferenceConfig, InferenceStats, LocalEvaluator, matmul_rate};
+use espalier_training::{
+    Checkpoint, Device, InferenceConfig, InferenceStats, LocalEvaluator, matmul_rate,
+};
 use serde::Serialize;
 
 use super::text::TextSteps;
 use super::{counts, oversubscribed, spread};
+use crate::recipe::ComputeRecipe;
 use crate::seed;
 
 /// Tokens of a context and of a step, as far as the model's positions allow.
@@ -24,6 +27,8 @@ pub struct Row {
     pub schema: &'static str,
     /// `prefill`, `decode` or `search`.
     pub case: &'static str,
+    /// Where the net is computed.
+    pub device: Device,
     /// Sequences at once.
     pub batch: usize,
     /// Cores.
@@ -55,6 +60,7 @@ pub struct Row {
 
 struct Timing<'a> {
     net: &'a Checkpoint,
+    device: Device,
     threads: usize,
     repetitions: usize,
 }
@@ -65,12 +71,13 @@ struct Timing<'a> {
 /// When a request fails, and those of `take`.
 pub fn inference(
     net: &Checkpoint,
-    threads: usize,
+    compute: &ComputeRecipe,
     repetitions: usize,
     mut take: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
-    for threads in counts(threads).into_iter().rev() {
-        let timing = Timing { net, threads, repetitions };
+    let device = compute.device;
+    for threads in counts(compute.resolved_threads()).into_iter().rev() {
+        let timing = Timing { net, device, threads, repetitions };
         take(timing.prefill(8)?)?;
         for batch in [64, 32, 8, 1] {
             take(timing.decode(batch)?)?;
@@ -88,6 +95,7 @@ impl Timing<'_> {
             kv_cache_megabytes: 6144,
             slots,
             threads: self.threads,
+            device: self.device,
             ..InferenceConfig::default()
         };
         Ok(LocalEvaluator::new(self.net, config)?)
@@ -194,10 +202,11 @@ impl Timing<'_> {
         let rates = timed.iter().map(|(tokens, seconds, _)| *tokens as f64 / seconds).collect();
         let [slowest, median, fastest] = spread(rates);
         let (_, seconds, stats) = timed.into_iter().nth(self.repetitions / 2).context("no time")?;
-        let alone = matmul_rate(&self.net.config, rows, self.threads, 3);
+        let alone = matmul_rate(&self.net.config, self.device, rows, self.threads, 3)?;
         Ok(Row {
             schema: "espalier.bench.inference/1",
             case,
+            device: self.device,
             batch,
             threads: self.threads,
             oversubscribed: oversubscribed(self.threads),

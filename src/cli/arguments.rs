@@ -48,6 +48,14 @@ impl RecipeArguments {
     }
 }
 
+/// Refuses a device that is not there, before anything is computed for it.
+pub fn check_device(recipe: &Recipe) -> Result<()> {
+    match recipe.compute.device.open() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(UsageError(error.into()).into()),
+    }
+}
+
 /// The checkpoint of a policy.
 #[derive(Debug, Args)]
 pub struct PolicyArguments {

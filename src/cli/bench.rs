@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use super::arguments::{RecipeArguments, check_device, print_json, print_line, with_environment};
 use crate::bench::tree::Row;
 use crate::bench::{self, Case};
 use crate::report::Table;
@@ -64,13 +64,13 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if !wanted(What::Inference) && !wanted(What::Training) {
         return Ok(());
     }
+    check_device(&recipe)?;
     let mut cases: Vec<Case> = Vec::new();
     with_environment!(recipe, environment => {
         let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
         if wanted(What::Inference) {
-            let threads = recipe.compute.resolved_threads();
             let mut rows = Vec::new();
-            bench::inference::inference(&net, threads, repetitions, |row| {
+            bench::inference::inference(&net, &recipe.compute, repetitions, |row| {
                 if arguments.json {
                     print_json(&row)?;
                 }
@@ -106,12 +106,23 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 }
 
 fn inference_table(rows: &[bench::inference::Row]) -> Table {
-    let header =
-        ["case", "batch", "threads", "tokens/s", "min", "max", "occupancy", "forward", "GEMM"];
+    let header = [
+        "case",
+        "device",
+        "batch",
+        "threads",
+        "tokens/s",
+        "min",
+        "max",
+        "occupancy",
+        "forward",
+        "GEMM",
+    ];
     let mut table = Table::new(header);
     for row in rows {
         table.push([
             row.case.to_owned(),
+            row.device.to_string(),
             row.batch.to_string(),
             row.threads.to_string(),
             format!("{:.0}", row.tokens_per_second),

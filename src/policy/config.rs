@@ -85,6 +85,7 @@ impl LocalRecipe {
             kv_cache_megabytes: compute.kv_cache_megabytes,
             slots: compute.slots,
             threads: compute.threads,
+            device: compute.device,
             ..InferenceConfig::default()
         }
     }

@@ -55,6 +55,8 @@ pub(super) fn load_net(
     path: &Path,
     config: InferenceConfig,
 ) -> Result<LocalEvaluator, PolicyError> {
-    LocalEvaluator::load(path, config)
-        .map_err(|source| PolicyError::Checkpoint { path: path.to_owned(), source })
+    LocalEvaluator::load(path, config).map_err(|source| match source {
+        espalier_training::Error::Setting { .. } => PolicyError::Usage(source.to_string()),
+        source => PolicyError::Checkpoint { path: path.to_owned(), source },
+    })
 }

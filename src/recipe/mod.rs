@@ -12,7 +12,7 @@ pub use overrides::{set, set_value};
 use std::path::PathBuf;
 
 use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
-use espalier_training::{InferenceConfig, NetConfig, TrainConfig, resolve_threads};
+use espalier_training::{Device, InferenceConfig, NetConfig, TrainConfig, resolve_threads};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
@@ -239,20 +239,28 @@ impl Default for EvaluationRecipe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComputeRecipe {
+    /// Where the local net proposes and values: `cpu`, `cuda` or `cuda:N`. Devices differ in last digits.
+    pub device: Device,
     /// Cores for inference and training; 0 takes all.
     pub threads: usize,
     /// Problems searched at the same time; the evaluator batches over them.
     pub concurrent_problems: usize,
-    /// Sequences that the net writes at once on each core or, where the cores share its passes, in all.
+    /// Sequences that the net writes at once on each core or, where the cores share its passes or a GPU does them, in all.
     pub slots: usize,
-    /// Memory in MiB for keys and values of what the net read or wrote lately.
+    /// Memory in MiB, the device's, for keys and values of what the net read or wrote lately.
     pub kv_cache_megabytes: usize,
 }
 
 impl Default for ComputeRecipe {
     fn default() -> Self {
         let InferenceConfig { slots, kv_cache_megabytes, .. } = InferenceConfig::default();
-        Self { threads: 0, concurrent_problems: 128, slots, kv_cache_megabytes }
+        Self {
+            device: Device::Cpu,
+            threads: 0,
+            concurrent_problems: 128,
+            slots,
+            kv_cache_megabytes,
+        }
     }
 }
 

@@ -36,6 +36,15 @@ impl Dtype {
         }
     }
 
+    /// libtorch's name.
+    pub(crate) fn kind(self) -> tch::Kind {
+        match self {
+            Self::Float32 => tch::Kind::Float,
+            Self::BFloat16 => tch::Kind::BFloat16,
+            Self::Float16 => tch::Kind::Half,
+        }
+    }
+
     /// Bytes a number.
     #[must_use]
     pub fn size(self) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! A net is a [`Checkpoint`]: a Hugging Face folder (`config.json`, `model.safetensors`, `tokenizer.json`) with a
 //! value head beside it. [`train`] turns a checkpoint and [`Example`]s into the next checkpoint over libtorch;
-//! [`LocalEvaluator`] answers the search's requests from a checkpoint without libtorch, on the CPU.
+//! [`LocalEvaluator`] answers the search's requests from a checkpoint: on the CPU without libtorch, on a GPU over it.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout)]
 
@@ -10,6 +10,7 @@ mod batches;
 mod chat;
 mod checkpoint;
 mod config;
+mod device;
 mod dtype;
 mod error;
 mod example;
@@ -31,6 +32,7 @@ pub use batches::{Epoch, plan as plan_batches};
 pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{Family, ModelConfig, NetConfig};
+pub use device::Device;
 pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use example::{Example, ExampleStep, PolicyTargets};

@@ -2,15 +2,28 @@
 
 use std::time::Instant;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::ModelConfig;
+use crate::{Device, ModelConfig, Result};
 
 /// Multiply-adds a second of libtorch's matrix product over all of a model's matrices with `rows` rows, on `threads`
-/// threads: the fastest of `repetitions`, after one that is not counted. The number of threads is libtorch's for the
-/// whole process, and stays.
-#[must_use]
-pub fn matmul_rate(config: &ModelConfig, rows: usize, threads: usize, repetitions: usize) -> f64 {
+/// threads: the fastest of `repetitions`, after one that is not counted. On a GPU in the model's element type, on the CPU
+/// in fp32, as inference computes. The number of threads is libtorch's for the whole process, and stays.
+///
+/// # Errors
+/// When the device is not there, or has no room for the matrices.
+pub fn matmul_rate(
+    config: &ModelConfig,
+    device: Device,
+    rows: usize,
+    threads: usize,
+    repetitions: usize,
+) -> Result<f64> {
+    let kind = match device {
+        Device::Cpu => Kind::Float,
+        Device::Cuda(_) => config.dtype()?.kind(),
+    };
+    let device = device.open()?;
     tch::set_num_threads(threads as i32);
     let width = config.hidden_size;
     let query = config.num_attention_heads * config.head_dim();
@@ -19,24 +32,30 @@ pub fn matmul_rate(config: &ModelConfig, rows: usize, threads: usize, repetition
     let layer = [(width, qkv), (query, width), (width, 2 * inner), (inner, width)];
     let mut shapes = layer.repeat(config.num_hidden_layers);
     shapes.push((width, config.vocab_size));
-    let random = |rows: usize, columns: usize| {
-        Tensor::rand([rows as i64, columns as i64], (Kind::Float, Device::Cpu))
-    };
+    let random =
+        |rows: usize, columns: usize| Tensor::f_rand([rows as i64, columns as i64], (kind, device));
     // Every matrix is there once, so that weights come from where a real pass finds them.
-    let products: Vec<(Tensor, Tensor)> =
-        shapes.iter().map(|&(k, n)| (random(rows, k), random(n, k))).collect();
+    let pair = |&(k, n): &(usize, usize)| -> Result<(Tensor, Tensor)> {
+        Ok((random(rows, k)?, random(n, k)?))
+    };
+    let products = shapes.iter().map(pair).collect::<Result<Vec<_>>>()?;
     let multiply_adds: usize = shapes.iter().map(|(k, n)| rows * k * n).sum();
     let mut fastest = f64::INFINITY;
-    tch::no_grad(|| {
-        for repetition in 0..=repetitions {
-            let start = Instant::now();
-            for (input, weight) in &products {
-                let _ = input.linear(weight, None::<Tensor>);
-            }
-            if repetition > 0 {
-                fastest = fastest.min(start.elapsed().as_secs_f64());
-            }
+    // A GPU works on while the program goes on.
+    let wait = || match device {
+        tch::Device::Cuda(index) => tch::Cuda::synchronize(index as i64),
+        _ => (),
+    };
+    for repetition in 0..=repetitions {
+        wait();
+        let start = Instant::now();
+        for (input, weight) in &products {
+            let _ = input.f_linear(weight, None::<Tensor>)?;
         }
-    });
-    multiply_adds as f64 / fastest
+        wait();
+        if repetition > 0 {
+            fastest = fastest.min(start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(multiply_adds as f64 / fastest)
 }

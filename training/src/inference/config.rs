@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SamplingConfig;
-use crate::{Error, Result};
+use crate::{Device, Error, Result};
 
 /// Settings of a [`crate::LocalEvaluator`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,14 +15,17 @@ pub struct InferenceConfig {
     pub stops: Vec<String>,
     /// Which tokens may be drawn.
     pub sampling: SamplingConfig,
-    /// Memory in MiB for the keys and values of what was read or written lately. Answers do not depend on it.
+    /// Memory in MiB, the device's, for the keys and values of what was read or written lately. Answers do not depend on
+    /// it.
     pub kv_cache_megabytes: usize,
-    /// Sequences that are written at once on each core or, where all cores share a pass, in it.
+    /// Sequences that are written at once on each core or, where all cores share a pass or a device computes it, in it.
     pub slots: usize,
     /// Requests that may wait; a caller beyond that waits itself.
     pub queue: usize,
     /// Cores; 0 for all.
     pub threads: usize,
+    /// Where the net is computed.
+    pub device: Device,
 }
 
 impl Default for InferenceConfig {
@@ -35,6 +38,7 @@ impl Default for InferenceConfig {
             slots: 48,
             queue: 1024,
             threads: 0,
+            device: Device::Cpu,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use espalier_search::EvaluatorError;
 use rand_chacha::ChaCha8Rng;
 
+use super::backend::Work;
 use super::metrics::add;
-use super::model::Activations;
 use super::pages::{Block, Table};
 use super::prefix::State;
 use super::sampling::{Distribution, Draw};
@@ -85,13 +86,13 @@ impl Group {
     }
 
     /// Draws the next token of every sample from the logits of the rows, which begin at `first`.
-    pub fn advance(&mut self, engine: &Engine, work: &Activations, first: usize) {
+    pub fn advance(&mut self, engine: &Engine, work: &Work, first: usize) {
         let rows = std::mem::take(&mut self.rows);
         for (index, row) in rows.into_iter().enumerate() {
             SCRATCH.with_borrow_mut(|(logits, distribution)| {
                 engine.model.logits_of(work, first + index, logits);
                 let temperature = self.job.request.temperature;
-                let (arch, sampling) = (engine.model.arch, engine.sampling);
+                let (arch, sampling) = (engine.model.arch(), engine.sampling);
                 if distribution.read(arch, logits, temperature, sampling).is_none() {
                     self.failed = true;
                     return;
@@ -185,5 +186,10 @@ impl Group {
     pub fn finish(self) {
         let Self { job, value, steps, failed, .. } = self;
         job.answer(if failed { Err(not_finite()) } else { Ok(Answer { value, steps }) });
+    }
+
+    /// Sends an error in the answer's stead.
+    pub fn fail(self, error: EvaluatorError) {
+        self.job.answer(Err(error));
     }
 }

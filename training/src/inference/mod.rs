@@ -1,11 +1,16 @@
-//! Batched inference on the CPU, without libtorch.
+//! Batched inference: on the CPU by kernels of our own, without libtorch, and on a GPU over libtorch.
 //!
-//! A request's answer is a function of the request alone: not of the batch that it is in, of the thread, or of what
-//! was asked before. That holds bit for bit, because no operation mixes rows of different requests and each sums in
-//! an order that does not depend on how many rows there are. So the schedulers are free to batch as they like, and
+//! On the CPU a request's answer is a function of the request alone: not of the batch that it is in, of the thread, or
+//! of what was asked before. That holds bit for bit, because no operation mixes rows of different requests and each sums
+//! in an order that does not depend on how many rows there are. So the schedulers are free to batch as they like, and
 //! what was computed for one request serves another that begins alike.
+//!
+//! Over libtorch all of that holds but for the last digits: its products sum in an order that depends on how many rows
+//! there are. A sample is then a function of its request except where a random number falls between two tokens' shares
+//! by less than that.
 
 mod attention;
+mod backend;
 mod config;
 mod elementwise;
 mod group;
@@ -19,6 +24,7 @@ mod sampling;
 mod scheduler;
 mod stops;
 mod team;
+mod torch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -30,25 +36,22 @@ use std::time::Instant;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use espalier_search::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 
-use crate::{Checkpoint, Error, Result};
+use crate::{Checkpoint, Device, Error, Result};
+use backend::Backend;
 pub use config::{InferenceConfig, resolve_threads};
 use metrics::Counters;
 pub use metrics::InferenceStats;
 use model::Model;
-use pages::Pool;
 use prefix::PrefixCache;
 pub use sampling::SamplingConfig;
 use scheduler::{Answer, Engine, Job, Scheduler};
 use stops::Stops;
 use team::Team;
 
-/// Weights up to this size stay in the processor's caches, and every core runs passes of its own. Beyond it all cores
-/// share each pass, so that the weights come from memory once for all rows.
-const OWN_PASSES: usize = 32 << 20;
 /// Requests of one call that may wait in the queue at a time, so that a call that asks for much does not hold up others.
 const WINDOW: usize = 64;
 
-/// A policy-value net on the CPU, with threads of its own. Any number of threads may ask.
+/// A policy-value net, with threads of its own. Any number of threads may ask.
 pub struct LocalEvaluator {
     engine: Arc<Engine>,
     /// Taken when the evaluator is dropped.
@@ -73,32 +76,57 @@ impl LocalEvaluator {
     /// Reads a checkpoint folder.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], and when a setting is out of range.
+    /// As [`Checkpoint::load`], and when a setting is out of range or the device is not there.
     pub fn load(dir: &Path, config: InferenceConfig) -> Result<Self> {
+        // Known at once, where a large checkpoint takes its time.
+        config.device.open()?;
         Self::new(&Checkpoint::load(dir)?, config)
     }
 
     /// Prepares a checkpoint for inference and starts the threads.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a setting is out of range, or no token contains one of the stops.
-    #[expect(clippy::needless_pass_by_value, reason = "settings are handed over")]
+    /// [`Error::Setting`] when a setting is out of range, no token contains one of the stops, or the device is not there;
+    /// [`Error::Torch`] when the device has no room for the weights.
     pub fn new(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
+        let model = match config.device {
+            Device::Cpu => Backend::Host(Box::new(Model::new(checkpoint))),
+            device @ Device::Cuda(_) => Backend::torch(checkpoint, device)?,
+        };
+        Self::with(model, checkpoint, config)
+    }
+
+    /// As [`Self::new`], over libtorch on the CPU too: the engine of other devices, to be compared with that of the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn over_libtorch(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
+        Self::with(Backend::torch(checkpoint, config.device)?, checkpoint, config)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "settings are handed over")]
+    fn with(model: Backend, checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
         config.validate(checkpoint.config.max_position_embeddings)?;
         let InferenceConfig { max_step_tokens, slots, queue, sampling, .. } = config;
         let tokenizer = checkpoint.tokenizer.clone();
         let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
         let stops = Stops::new(&tokenizer, vocab_size, &eos, &config.stops, max_step_tokens)?;
-        let model = Model::new(checkpoint);
-        let pool = Pool::new(model.cache);
+        let pool = model.pool();
         let cache_bytes = config.kv_cache_megabytes << 20;
-        let threads = resolve_threads(config.threads);
-        let (schedulers, width) =
-            if model.bytes() > OWN_PASSES { (1, threads) } else { (threads, 1) };
+        let (schedulers, width) = model.schedulers(resolve_threads(config.threads));
         let cache = Mutex::new(PrefixCache::new(cache_bytes, Arc::clone(&pool)));
         let counters = Counters::default();
-        let engine =
-            Arc::new(Engine { model, pool, cache, tokenizer, stops, sampling, slots, counters });
+        let engine = Arc::new(Engine {
+            model,
+            pool,
+            cache,
+            cache_bytes,
+            tokenizer,
+            stops,
+            sampling,
+            slots,
+            counters,
+        });
         let (sender, receiver) = bounded(queue);
         let mut evaluator = Self {
             engine,
@@ -111,7 +139,7 @@ impl LocalEvaluator {
             let team = Team::new(width)?;
             let (engine, jobs) = (Arc::clone(&evaluator.engine), receiver.clone());
             let thread = std::thread::Builder::new().name(format!("scheduler-{index}"));
-            let thread = thread.spawn(move || serve(&engine, &team, &jobs, cache_bytes));
+            let thread = thread.spawn(move || serve(&engine, &team, &jobs));
             let refused = |error| Error::Setting {
                 field: "threads",
                 message: format!("a thread cannot be started: {error}"),
@@ -147,7 +175,7 @@ impl LocalEvaluator {
             return Err(failed(message));
         }
         let step = if request.samples > 0 { self.max_step_tokens } else { 0 };
-        let (needed, limit) = (tokens.len() + step, self.engine.model.max_length);
+        let (needed, limit) = (tokens.len() + step, self.engine.model.max_length());
         if needed > limit {
             return Err(EvaluatorError::ContextTooLong { tokens: needed, limit });
         }
@@ -166,10 +194,10 @@ impl LocalEvaluator {
 }
 
 /// A scheduler that outlives its own panics: the requests under way are lost, and what was cached, but no later ones.
-fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>, cache_bytes: usize) {
+fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>) {
     let run = || Scheduler::new(engine, team).serve(jobs);
     while catch_unwind(AssertUnwindSafe(run)).is_err() {
-        *engine.cache() = PrefixCache::new(cache_bytes, Arc::clone(&engine.pool));
+        engine.forget();
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// The rows whose final state is wanted: the last of each context and all of the groups.
-    fn wanted(&self) -> Vec<usize> {
+    pub fn wanted(&self) -> Vec<usize> {
         self.sequences.iter().map(|sequence| sequence.rows.end - 1).collect()
     }
 

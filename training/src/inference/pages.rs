@@ -37,7 +37,12 @@ impl CacheShape {
 /// Where blocks come from and go back to.
 pub(super) struct Pool {
     shape: CacheShape,
-    free: Mutex<Vec<Vec<Lane>>>,
+    /// Lanes of a block here; none where a device holds the content.
+    lanes: usize,
+    block_bytes: usize,
+    free: Mutex<Vec<(usize, Vec<Lane>)>>,
+    /// Blocks that were ever made.
+    made: AtomicUsize,
     live: AtomicUsize,
 }
 
@@ -48,17 +53,31 @@ pub(super) struct Pool {
 /// a sequence has written is never read into a result.
 pub(super) struct Block {
     lanes: Vec<Lane>,
+    /// The place of its content where a device holds it.
+    number: usize,
+    /// What a device has yet to copy into it.
+    source: Option<Arc<Block>>,
     pool: Arc<Pool>,
 }
 
 impl Pool {
     pub fn new(shape: CacheShape) -> Arc<Self> {
-        Arc::new(Self { shape, free: Mutex::default(), live: AtomicUsize::new(0) })
+        Self::of(shape, shape.lanes(), shape.lanes() * size_of::<Lane>())
+    }
+
+    /// A pool whose blocks' content, `block_bytes` each, a device holds.
+    pub fn elsewhere(shape: CacheShape, block_bytes: usize) -> Arc<Self> {
+        Self::of(shape, 0, block_bytes)
+    }
+
+    fn of(shape: CacheShape, lanes: usize, block_bytes: usize) -> Arc<Self> {
+        let (free, zero) = (Mutex::default(), AtomicUsize::default);
+        Arc::new(Self { shape, lanes, block_bytes, free, made: zero(), live: zero() })
     }
 
     /// Bytes of a block.
     pub fn block_bytes(&self) -> usize {
-        self.shape.lanes() * size_of::<Lane>()
+        self.block_bytes
     }
 
     /// Bytes of the blocks in use.
@@ -70,26 +89,43 @@ impl Pool {
     /// A block of undefined, finite content.
     pub fn take(self: &Arc<Self>) -> Block {
         let used = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let lanes = used.unwrap_or_else(|| vec![[0.0; PANEL]; self.shape.lanes()]);
+        let (number, lanes) = used.unwrap_or_else(|| {
+            // Relaxed: a number of its own, nothing is published with it.
+            (self.made.fetch_add(1, Ordering::Relaxed), vec![[0.0; PANEL]; self.lanes])
+        });
         self.live.fetch_add(1, Ordering::Relaxed);
-        Block { lanes, pool: Arc::clone(self) }
+        Block { lanes, number, source: None, pool: Arc::clone(self) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let lanes = std::mem::take(&mut self.lanes);
-        self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(lanes);
+        let content = (self.number, std::mem::take(&mut self.lanes));
+        self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(content);
         self.pool.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Block {
     /// A block of the same content, to be written on.
-    pub fn copy(&self) -> Self {
+    pub fn copy(self: &Arc<Self>) -> Self {
         let mut block = self.pool.take();
         block.lanes.copy_from_slice(&self.lanes);
+        if self.lanes.is_empty() {
+            // A copy that was not made yet has its source's content.
+            block.source = Some(Arc::clone(self.source.as_ref().unwrap_or(self)));
+        }
         block
+    }
+
+    /// Its number among the pool's blocks: no other in use has the same.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The block whose content a device is to copy into this one, handed out once.
+    pub fn take_source(&mut self) -> Option<Arc<Self>> {
+        self.source.take()
     }
 
     /// Stores the key and value, each `[panels, PANEL]`, of one position of one head.
@@ -219,6 +255,28 @@ mod tests {
         assert_eq!(second.block(1).keys((0, 0))[0][..2], [300.0, 500.0]);
         let whole = Table::continued(blocks, 32);
         assert_eq!((whole.shared.len(), whole.own.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_device_is_told_what_to_copy() {
+        let pool = Pool::elsewhere(SHAPE, 1000);
+        let mut first = Table::default();
+        first.reserve(&pool, 20);
+        let blocks = first.freeze();
+        assert_eq!(pool.bytes(), 2000);
+        let second = Table::continued(blocks.clone(), 17);
+        // The copy is not made yet when the third is made from it.
+        let mut third = Table::continued(second.freeze(), 18);
+        third.reserve(&pool, 33);
+        assert_eq!((third.shared.len(), third.own.len()), (1, 2));
+        let source = third.own[0].take_source().unwrap();
+        assert!(Arc::ptr_eq(&source, &blocks[1]));
+        let mut numbers = vec![blocks[0].number(), blocks[1].number()];
+        numbers.extend(third.own.iter_mut().map(|block| block.number()));
+        assert!(third.own.iter_mut().all(|block| block.take_source().is_none()));
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 4);
     }
 
     #[test]

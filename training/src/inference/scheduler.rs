@@ -10,18 +10,17 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use espalier_search::{EvaluatorError, Request};
 
 use super::attention::Sequence;
+use super::backend::{Backend, Work};
 use super::group::{Group, Row};
 use super::metrics::{Counters, add};
-use super::model::{Activations, Model, Pass};
+use super::model::Pass;
 use super::pages::{Pool, Table};
 use super::prefix::{Claim, PrefixCache, State};
 use super::sampling::SamplingConfig;
 use super::stops::Stops;
 use super::team::Team;
-use crate::Tokenizer;
+use crate::{Error, Result, Tokenizer};
 
-/// Rows of new contexts in a pass; a longer context is read alone.
-const CONTEXT_ROWS: usize = 96;
 /// How long a scheduler whose requests all wait for another's work looks away.
 const PAUSE: Duration = Duration::from_micros(50);
 
@@ -58,9 +57,10 @@ impl Job {
 
 /// What all schedulers share.
 pub(super) struct Engine {
-    pub model: Model,
+    pub model: Backend,
     pub pool: Arc<Pool>,
     pub cache: Mutex<PrefixCache>,
+    pub cache_bytes: usize,
     pub tokenizer: Tokenizer,
     pub stops: Stops,
     pub sampling: SamplingConfig,
@@ -69,9 +69,14 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// The cache, also after a thread panicked with it: [`Scheduler::serve`] replaces it then.
+    /// The cache, also after a thread panicked with it: it is replaced then.
     pub fn cache(&self) -> MutexGuard<'_, PrefixCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the cache afresh: after a failure parts of it stay promised, and nobody computes them any more.
+    pub fn forget(&self) {
+        *self.cache() = PrefixCache::new(self.cache_bytes, Arc::clone(&self.pool));
     }
 }
 
@@ -89,7 +94,7 @@ struct Reading {
 pub(super) struct Scheduler<'a> {
     engine: &'a Engine,
     team: &'a Team,
-    work: Activations,
+    work: Work,
     /// Requests of which a part is being computed for another.
     deferred: VecDeque<Job>,
     groups: Vec<Group>,
@@ -103,7 +108,7 @@ const NEWEST: f64 = 0.05;
 impl<'a> Scheduler<'a> {
     pub fn new(engine: &'a Engine, team: &'a Team) -> Self {
         let (deferred, groups) = (VecDeque::new(), Vec::new());
-        Self { engine, team, work: Activations::default(), deferred, groups, rows_a_sample: 1.0 }
+        Self { engine, team, work: Work::default(), deferred, groups, rows_a_sample: 1.0 }
     }
 
     /// Answers requests until their senders are gone and all are answered. Every answer is a function of its own request.
@@ -145,8 +150,18 @@ impl<'a> Scheduler<'a> {
             add(&counters.full_passes, 1);
             add(&counters.occupancy, (taken * 1000 / self.engine.slots) as u64);
         }
-        let computed = self.forward(&mut reading);
-        self.draw(reading, computed);
+        let failure = match self.forward(&mut reading) {
+            Ok(computed) => self.draw(reading, computed).err(),
+            Err(error) => {
+                let jobs = reading.into_iter().map(|reading| reading.job);
+                jobs.for_each(|job| job.answer(Err(refused(&error))));
+                Some(error)
+            }
+        };
+        if let Some(error) = failure {
+            self.groups.drain(..).for_each(|group| group.fail(refused(&error)));
+            self.engine.forget();
+        }
     }
 
     /// Takes the next requests that there is room for.
@@ -158,7 +173,7 @@ impl<'a> Scheduler<'a> {
         retry.extend(first);
         // Some steps end in this pass, before those of the new contexts begin.
         let room = self.engine.slots + self.engine.slots / 8;
-        while taken < room && context_rows < CONTEXT_ROWS {
+        while taken < room && context_rows < self.engine.model.context_rows() {
             let job = match retry.pop_front() {
                 Some(job) => job,
                 None => match jobs.try_recv() {
@@ -199,7 +214,7 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Runs the net over what has to be computed; the final states of the contexts among it, then of the rows of steps.
-    fn forward(&mut self, reading: &mut [Reading]) -> Vec<State> {
+    fn forward(&mut self, reading: &mut [Reading]) -> Result<Vec<State>> {
         let Self { engine, team, work, groups, .. } = self;
         let mut pass =
             Pass { tokens: Vec::new(), sequences: Vec::new(), contexts: 0, groups: Vec::new() };
@@ -227,21 +242,21 @@ impl<'a> Scheduler<'a> {
         }
         let rows = pass.sequences.len();
         if rows == 0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let counters = &engine.counters;
         let start = Instant::now();
-        engine.model.forward(team, work, &mut pass);
+        let states = engine.model.forward(team, work, &mut pass)?;
         add(&counters.forward_nanos, start.elapsed().as_nanos() as u64);
         add(&counters.passes, 1);
         add(&counters.step_rows, (rows - pass.contexts) as u64);
         let products = pass.tokens.len() * engine.model.body_cost();
         add(&counters.multiply_adds, products as u64);
-        (0..rows).map(|row| engine.model.state(work, row)).collect()
+        Ok(states)
     }
 
     /// Enters what was computed, draws the next token of every step, and answers the requests that are complete.
-    fn draw(&mut self, reading: Vec<Reading>, computed: Vec<State>) {
+    fn draw(&mut self, reading: Vec<Reading>, computed: Vec<State>) -> Result<()> {
         let Self { engine, team, work, groups, .. } = self;
         let mut computed = computed.into_iter();
         for Reading { job, reused, table, state } in reading {
@@ -276,7 +291,7 @@ impl<'a> Scheduler<'a> {
             .collect();
         if !states.is_empty() {
             let start = Instant::now();
-            engine.model.logits(team, work, &states);
+            engine.model.logits(team, work, &states)?;
             add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
             let products = states.len() * engine.model.head_cost();
             add(&engine.counters.multiply_adds, products as u64);
@@ -296,7 +311,13 @@ impl<'a> Scheduler<'a> {
         for group in groups.extract_if(.., |group| group.done()) {
             group.finish();
         }
+        Ok(())
     }
+}
+
+/// What the requests of a pass are told that the device refused.
+fn refused(error: &Error) -> EvaluatorError {
+    EvaluatorError::Failed(error.to_string())
 }
 
 pub(super) fn not_finite() -> EvaluatorError {

@@ -6,6 +6,7 @@ mod families;
 mod fixtures;
 mod gguf;
 mod inference;
+mod libtorch;
 mod lora;
 mod nets;
 mod tokenizer;

@@ -1,0 +1,117 @@
+//! Blocks of keys and values in a device's memory.
+
+use tch::{Device, Kind, Tensor};
+
+use super::super::kernel::PANEL;
+use super::super::pages::CacheShape;
+use super::to_device;
+use crate::Result;
+
+/// Blocks that the memory is made for at first; it doubles when more are in use.
+const FIRST: usize = 64;
+
+/// The rows of one layer, each a position's keys or values of all heads, `[blocks * PANEL, heads * head_dim]`. The first
+/// block is nobody's and stays 0: where a batch is padded its rows are read, so that what is masked is a number.
+struct Layer {
+    keys: Tensor,
+    values: Tensor,
+}
+
+/// All layers' pages.
+pub(super) struct Pages {
+    layers: Vec<Layer>,
+    /// Elements of a row.
+    width: i64,
+    /// Blocks that there is room for.
+    room: usize,
+    options: (Kind, Device),
+}
+
+/// The row of the padding.
+pub(super) const NOBODY: i64 = 0;
+
+/// The row of a position in the block of a number.
+pub(super) fn row(block: usize, position: usize) -> i64 {
+    ((block + 1) * PANEL + position % PANEL) as i64
+}
+
+impl Pages {
+    pub fn new(shape: CacheShape, kind: Kind, device: Device) -> Result<Self> {
+        let width = (shape.heads * shape.head_dim) as i64;
+        let mut pages = Self { layers: Vec::new(), width, room: 0, options: (kind, device) };
+        for _ in 0..shape.layers {
+            let layer = Layer { keys: pages.rows(0)?, values: pages.rows(0)? };
+            pages.layers.push(layer);
+        }
+        Ok(pages)
+    }
+
+    /// Zeros for so many blocks beside nobody's.
+    fn rows(&self, blocks: usize) -> Result<Tensor> {
+        let rows = ((blocks + 1) * PANEL) as i64;
+        Ok(Tensor::f_zeros([rows, self.width], self.options)?)
+    }
+
+    /// Makes room for blocks below a number.
+    pub fn reserve(&mut self, blocks: usize) -> Result<()> {
+        if blocks <= self.room {
+            return Ok(());
+        }
+        let room = blocks.max(2 * self.room).max(FIRST);
+        // One tensor after the other, so that no more than one of them is there twice.
+        for layer in 0..self.layers.len() {
+            let keys = self.grown(&self.layers[layer].keys, room)?;
+            self.layers[layer].keys = keys;
+            let values = self.grown(&self.layers[layer].values, room)?;
+            self.layers[layer].values = values;
+        }
+        self.room = room;
+        Ok(())
+    }
+
+    fn grown(&self, rows: &Tensor, room: usize) -> Result<Tensor> {
+        let grown = self.rows(room)?;
+        grown.f_narrow(0, 0, rows.size()[0])?.f_copy_(rows)?;
+        Ok(grown)
+    }
+
+    /// Copies whole blocks, given by number, into others: tails that sequences share and one of them goes on writing.
+    pub fn copy(&mut self, from: &[usize], to: &[usize]) -> Result<()> {
+        if from.is_empty() {
+            return Ok(());
+        }
+        let index = |blocks: &[usize]| {
+            let blocks: Vec<i64> = blocks.iter().map(|&block| block as i64 + 1).collect();
+            to_device(&blocks, self.options.1)
+        };
+        let (from, to) = (index(from)?, index(to)?);
+        let block = PANEL as i64 * self.width;
+        for Layer { keys, values } in &mut self.layers {
+            for rows in [keys, values] {
+                let mut blocks = rows.f_view([-1, block])?;
+                let _ = blocks.f_index_copy_(0, &to, &blocks.f_index_select(0, &from)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes keys and values, each `[rows, heads, head_dim]`, into rows of a layer.
+    pub fn write(
+        &mut self,
+        layer: usize,
+        rows: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<()> {
+        let Layer { keys: all_keys, values: all_values } = &mut self.layers[layer];
+        let _ = all_keys.f_index_copy_(0, rows, &keys.f_reshape([-1, self.width])?)?;
+        let _ = all_values.f_index_copy_(0, rows, &values.f_reshape([-1, self.width])?)?;
+        Ok(())
+    }
+
+    /// Keys and values of rows of a layer, each `[rows, heads * head_dim]`.
+    pub fn read(&self, layer: usize, rows: &Tensor) -> Result<(Tensor, Tensor)> {
+        let Layer { keys, values } = &self.layers[layer];
+        Ok((keys.f_index_select(0, rows)?, values.f_index_select(0, rows)?))
+    }
+}
