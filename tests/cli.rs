@@ -316,3 +316,29 @@ fn a_closed_pipe_is_no_failure() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_gpu_that_is_not_there_is_refused_before_anything_is_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (run_dir, problems, out) = (path("run"), path("problems.jsonl"), path("trees.jsonl"));
+    run(&["generate", "--config", TINY, "--count", "2", "--out", text(&problems)]);
+    let checkpoint = ["--checkpoint", "a-checkpoint-that-nobody-opens"];
+    let of_problems = ["--problems", text(&problems)];
+    // No machine has so many.
+    let far = ["--config", TINY, "--set", "compute.device=cuda:255"];
+    for command in [
+        &["run", "--run-dir", text(&run_dir)][..],
+        &[&["search", "--out", text(&out)][..], &checkpoint, &of_problems].concat(),
+        &[&["evaluate", "--decoding", "greedy"][..], &checkpoint, &of_problems].concat(),
+        &[&["solve", "9: 4 5"][..], &checkpoint].concat(),
+        &["bench", "inference"],
+    ] {
+        let message = fail(&[command, &far].concat(), 2);
+        assert!(message.contains("compute.device: \"cuda:255\""), "{message}");
+    }
+    assert!(!run_dir.exists() && !out.exists());
+    let unknown = ["run", "--config", TINY, "--set", "compute.device=gpu"];
+    let message = fail(&unknown, 2);
+    assert!(message.contains("[compute.device]") && message.contains("\"cuda:N\""), "{message}");
+}

@@ -148,7 +148,7 @@ fn contexts_of_many_sizes_share_a_pass() {
         .enumerate()
         .map(|(index, length)| request(&digits(length, index), index % 4, 1.0, index as u64))
         .collect();
-    requests.push(request(&digits(2000, 8), 40, 1.0, 77));
+    requests.push(request(&digits(2000, 9), 40, 1.0, 77));
     let config = InferenceConfig { threads: 1, ..InferenceConfig::default() };
     let expected = answers(&by_kernels(&checkpoint, &config), &requests);
     let evaluator = over_libtorch(&checkpoint, &config);
