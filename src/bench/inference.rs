@@ -1,32 +1,67 @@
-//! Inference timed: contexts read, steps written at several batch sizes, and a search of AlphaMath's shape.
+//! Inference timed: contexts read, steps written at several batch sizes, and a search of AlphaMath's shape, also in
+//! lock-step.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 use espalier_search::{Evaluator, MctsConfig, Problem, Request, for_each_index, search_tree};
 use espalier_training::{
     Checkpoint, Device, InferenceConfig, InferenceStats, LocalEvaluator, matmul_rate,
+    resolve_threads,
 };
 use serde::Serialize;
 
+use super::lockstep::Lockstep;
 use super::text::TextSteps;
 use super::{counts, oversubscribed, spread};
-use crate::recipe::ComputeRecipe;
 use crate::seed;
 
 /// Tokens of a context and of a step, as far as the model's positions allow.
 const CONTEXT: usize = 200;
 const STEP: usize = 64;
-/// Problems that are searched at once.
-const PROBLEMS: usize = 64;
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum InferenceCase {
+    /// Contexts of 200 tokens read.
+    Prefill,
+    /// Steps of 64 tokens written, each after a context of its own that was read before.
+    Decode,
+    /// Trees of 40 simulations with five samples a leaf.
+    Search,
+    /// The same trees in lock-step, and nothing kept from one request to the next.
+    Lockstep,
+}
+
+/// Which cases, and how large.
+#[derive(Debug, Clone, Args)]
+pub struct InferenceOptions {
+    /// Cases of `inference`.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["prefill", "decode", "search", "lockstep"])]
+    pub cases: Vec<InferenceCase>,
+    /// Batch sizes of `decode`.
+    #[arg(long, value_delimiter = ',', default_values = ["64", "32", "8", "1"], value_parser = clap::value_parser!(u16).range(1..))]
+    pub batches: Vec<u16>,
+    /// Trees that are grown at once in `search` and `lockstep`.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub problems: u16,
+    /// Only as many threads as the recipe says, not one as well.
+    #[arg(long)]
+    pub all_threads: bool,
+}
+
+/// MiB for keys and values: nothing is dropped.
+const KEPT: usize = 6144;
 
 /// One timed case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Names this form and its version.
     pub schema: &'static str,
-    /// `prefill`, `decode` or `search`.
-    pub case: &'static str,
+    /// What was timed.
+    pub case: InferenceCase,
     /// Where the net is computed.
     pub device: Device,
     /// Sequences at once.
@@ -47,7 +82,7 @@ pub struct Row {
     pub occupancy: Option<f64>,
     /// Tokens that were computed although they had been before.
     pub prefix_tokens_recomputed: u64,
-    /// Share of the threads' time in forward passes.
+    /// Share of the wall time in which the schedulers were in forward passes.
     pub forward_share: f64,
     /// Multiply-adds a second, as a share of what libtorch's matrix product alone reaches on the same matrices with as
     /// many rows as passes have: `batch` in `decode`, a context's in `prefill`, the slots in `search`.
@@ -60,7 +95,8 @@ pub struct Row {
 
 struct Timing<'a> {
     net: &'a Checkpoint,
-    device: Device,
+    base: &'a InferenceConfig,
+    options: &'a InferenceOptions,
     threads: usize,
     repetitions: usize,
 }
@@ -71,32 +107,46 @@ struct Timing<'a> {
 /// When a request fails, and those of `take`.
 pub fn inference(
     net: &Checkpoint,
-    compute: &ComputeRecipe,
+    base: &InferenceConfig,
+    options: &InferenceOptions,
     repetitions: usize,
     mut take: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
-    let device = compute.device;
-    for threads in counts(compute.resolved_threads()).into_iter().rev() {
-        let timing = Timing { net, device, threads, repetitions };
-        take(timing.prefill(8)?)?;
-        for batch in [64, 32, 8, 1] {
-            take(timing.decode(batch)?)?;
+    let mut threads = counts(resolve_threads(base.threads));
+    if options.all_threads {
+        threads.drain(..threads.len() - 1);
+    }
+    for threads in threads.into_iter().rev() {
+        let timing = Timing { net, base, options, threads, repetitions };
+        for case in &options.cases {
+            match case {
+                InferenceCase::Prefill => take(timing.prefill(8)?)?,
+                InferenceCase::Decode => {
+                    let batches = options.batches.iter().map(|&batch| usize::from(batch));
+                    batches.map(|batch| timing.decode(batch)).try_for_each(|row| take(row?))?;
+                }
+                InferenceCase::Search => take(timing.search(false)?)?,
+                InferenceCase::Lockstep => take(timing.search(true)?)?,
+            }
         }
-        take(timing.search()?)?;
     }
     Ok(())
 }
 
 impl Timing<'_> {
-    fn evaluator(&self, slots: usize, stops: &[&str]) -> Result<LocalEvaluator> {
+    fn evaluator(
+        &self,
+        slots: usize,
+        stops: &[&str],
+        kv_cache_megabytes: usize,
+    ) -> Result<LocalEvaluator> {
         let config = InferenceConfig {
             max_step_tokens: STEP.min(self.positions() / 4),
             stops: stops.iter().map(|&stop| stop.to_owned()).collect(),
-            kv_cache_megabytes: 6144,
+            kv_cache_megabytes,
             slots,
             threads: self.threads,
-            device: self.device,
-            ..InferenceConfig::default()
+            ..self.base.clone()
         };
         Ok(LocalEvaluator::new(self.net, config)?)
     }
@@ -130,9 +180,9 @@ impl Timing<'_> {
 
     fn prefill(&self, batch: usize) -> Result<Row> {
         let requests = self.requests(batch, 0, 0)?;
-        self.time("prefill", batch, CONTEXT, |_| {
+        self.time(InferenceCase::Prefill, batch, CONTEXT, |_| {
             // A fresh one each time: it would remember.
-            let evaluator = self.evaluator(batch, &[])?;
+            let evaluator = self.evaluator(batch, &[], KEPT)?;
             let start = Instant::now();
             all(&evaluator, &requests)?;
             let stats = evaluator.stats();
@@ -141,9 +191,9 @@ impl Timing<'_> {
     }
 
     fn decode(&self, batch: usize) -> Result<Row> {
-        let evaluator = self.evaluator(batch, &[])?;
+        let evaluator = self.evaluator(batch, &[], KEPT)?;
         all(&evaluator, &self.requests(batch, 0, 0)?)?;
-        self.time("decode", batch, batch, |repetition| {
+        self.time(InferenceCase::Decode, batch, batch, |repetition| {
             let requests = self.requests(batch, 1, 1000 * (repetition as u64 + 1))?;
             let before = evaluator.stats();
             let start = Instant::now();
@@ -154,8 +204,14 @@ impl Timing<'_> {
         })
     }
 
-    /// Five samples a leaf and forty simulations a tree, over texts in which every line is a step.
-    fn search(&self) -> Result<Row> {
+    /// Five samples a leaf and forty simulations a tree, over texts in which every line is a step; each tree at its own pace,
+    /// or all in lock-step and without a memory of what was read.
+    fn search(&self, lockstep: bool) -> Result<Row> {
+        let (case, kept) = match lockstep {
+            false => (InferenceCase::Search, KEPT),
+            true => (InferenceCase::Lockstep, 0),
+        };
+        let count = usize::from(self.options.problems);
         let config = MctsConfig { samples: 5, simulations: 40, ..MctsConfig::default() };
         let environment = TextSteps { depth: 8 };
         let slots = InferenceConfig::default().slots;
@@ -167,14 +223,21 @@ impl Timing<'_> {
                 metadata: serde_json::Map::new(),
             })
         };
-        let problems = (0..PROBLEMS).map(problem).collect::<Result<Vec<_>>>()?;
-        self.time("search", PROBLEMS, slots, |repetition| {
-            let evaluator = self.evaluator(slots, &["\n"])?;
+        let problems = (0..count).map(problem).collect::<Result<Vec<_>>>()?;
+        self.time(case, count, slots, |repetition| {
+            let evaluator = self.evaluator(slots, &["\n"], kept)?;
+            let rounds = Lockstep::new(&evaluator, count);
             let start = Instant::now();
-            for_each_index(PROBLEMS, PROBLEMS, |index| -> Result<()> {
-                let stream = (repetition * PROBLEMS + index) as u64;
+            for_each_index(count, count, |index| -> Result<()> {
+                let stream = (repetition * count + index) as u64;
                 let problem = &problems[index];
-                search_tree(&environment, &evaluator, problem, &config, stream, false)?;
+                if lockstep {
+                    let tree = search_tree(&environment, &rounds, problem, &config, stream, false);
+                    rounds.leave();
+                    tree?;
+                } else {
+                    search_tree(&environment, &evaluator, problem, &config, stream, false)?;
+                }
                 Ok(())
             })?;
             let seconds = start.elapsed().as_secs_f64();
@@ -186,7 +249,7 @@ impl Timing<'_> {
     /// Times repetitions of `work`, which returns tokens, seconds and what the evaluator did. Passes have about `rows` rows.
     fn time(
         &self,
-        case: &'static str,
+        case: InferenceCase,
         batch: usize,
         rows: usize,
         work: impl Fn(usize) -> Result<(u64, f64, InferenceStats)>,
@@ -202,11 +265,11 @@ impl Timing<'_> {
         let rates = timed.iter().map(|(tokens, seconds, _)| *tokens as f64 / seconds).collect();
         let [slowest, median, fastest] = spread(rates);
         let (_, seconds, stats) = timed.into_iter().nth(self.repetitions / 2).context("no time")?;
-        let alone = matmul_rate(&self.net.config, self.device, rows, self.threads, 3)?;
+        let alone = matmul_rate(&self.net.config, self.base.device, rows, self.threads, 3)?;
         Ok(Row {
             schema: "espalier.bench.inference/1",
             case,
-            device: self.device,
+            device: self.base.device,
             batch,
             threads: self.threads,
             oversubscribed: oversubscribed(self.threads),
@@ -216,7 +279,7 @@ impl Timing<'_> {
             seconds,
             occupancy: stats.occupancy,
             prefix_tokens_recomputed: stats.prefix_tokens_recomputed,
-            forward_share: stats.forward_seconds / stats.busy_seconds,
+            forward_share: stats.forward_seconds / stats.schedulers as f64 / seconds,
             gemm_share: stats.multiply_adds as f64 / seconds / alone,
             queue_ms: [stats.queue_p50_ms, stats.queue_p99_ms],
             git_revision: env!("ESPALIER_GIT_REVISION"),

@@ -1,6 +1,7 @@
 //! Timings for `espalier bench`.
 
 pub mod inference;
+mod lockstep;
 mod text;
 pub mod tree;
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{RecipeArguments, check_device, print_json, print_line, with_environment};
+use crate::bench::inference::InferenceOptions;
 use crate::bench::tree::Row;
 use crate::bench::{self, Case};
 use crate::report::Table;
@@ -27,6 +28,8 @@ pub struct Arguments {
     /// Simulations of each synthetic tree.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     simulations: u64,
+    #[command(flatten)]
+    inference: InferenceOptions,
     /// Time one repetition of one case of `search` in this process.
     #[arg(long, hide = true)]
     case: Option<usize>,
@@ -69,8 +72,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     with_environment!(recipe, environment => {
         let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
         if wanted(What::Inference) {
+            let base = recipe.policy.local().inference(&recipe.compute, &[]);
             let mut rows = Vec::new();
-            bench::inference::inference(&net, &recipe.compute, repetitions, |row| {
+            bench::inference::inference(&net, &base, &arguments.inference, repetitions, |row| {
                 if arguments.json {
                     print_json(&row)?;
                 }
@@ -121,7 +125,9 @@ fn inference_table(rows: &[bench::inference::Row]) -> Table {
     let mut table = Table::new(header);
     for row in rows {
         table.push([
-            row.case.to_owned(),
+            row.case
+                .to_possible_value()
+                .map_or_else(String::new, |name| name.get_name().to_owned()),
             row.device.to_string(),
             row.batch.to_string(),
             row.threads.to_string(),

@@ -34,6 +34,8 @@ enum ElementType {
     Float32,
     /// Half the bytes, three significant digits.
     Bfloat16,
+    /// Half the bytes, four significant digits, no number above 65,504.
+    Float16,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +53,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let dtype = match arguments.dtype {
         ElementType::Float32 => Dtype::Float32,
         ElementType::Bfloat16 => Dtype::BFloat16,
+        ElementType::Float16 => Dtype::Float16,
     };
     let checkpoint = Checkpoint::load_gguf(&arguments.file, dtype)?;
     checkpoint.save(&arguments.out)?;

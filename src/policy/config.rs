@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use espalier_search::ConfigError;
-use espalier_training::{InferenceConfig, SamplingConfig};
+use espalier_training::{Dtype, InferenceConfig, SamplingConfig};
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
 
@@ -32,6 +32,15 @@ impl PolicyRecipe {
         matches!(self, Self::Local(_))
     }
 
+    /// How the local net writes steps; the defaults where a server does.
+    #[must_use]
+    pub fn local(&self) -> LocalRecipe {
+        match self {
+            Self::Local(recipe) => recipe.clone(),
+            Self::Completions(_) => LocalRecipe::default(),
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -56,13 +65,17 @@ pub struct LocalRecipe {
     pub top_p: f32,
     /// Draw from tokens at least this many times as likely as the most likely one, in [0, 1].
     pub min_p: f32,
+    /// Type of the cached keys and values: by default `float32` on the CPU and the checkpoint's on a device. `float16` and `bfloat16`
+    /// take half the memory, and change answers in their third digit.
+    pub kv_cache_dtype: Option<Dtype>,
 }
 
 impl Default for LocalRecipe {
     fn default() -> Self {
-        let InferenceConfig { max_step_tokens, sampling, .. } = InferenceConfig::default();
+        let InferenceConfig { max_step_tokens, sampling, kv_cache_dtype, .. } =
+            InferenceConfig::default();
         let SamplingConfig { top_k, top_p, min_p } = sampling;
-        Self { max_step_tokens, top_k, top_p, min_p }
+        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype }
     }
 }
 
@@ -77,12 +90,13 @@ impl LocalRecipe {
     /// Settings of inference for steps that end with one of `stops`.
     #[must_use]
     pub fn inference(&self, compute: &ComputeRecipe, stops: &[char]) -> InferenceConfig {
-        let Self { max_step_tokens, top_k, top_p, min_p } = *self;
+        let Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype } = *self;
         InferenceConfig {
             max_step_tokens,
             stops: stops.iter().map(char::to_string).collect(),
             sampling: SamplingConfig { top_k, top_p, min_p },
             kv_cache_megabytes: compute.kv_cache_megabytes,
+            kv_cache_dtype,
             slots: compute.slots,
             threads: compute.threads,
             device: compute.device,

@@ -2,9 +2,11 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 
-/// An element type that checkpoints are read and written in. In memory every number is an `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An element type of checkpoints, and of cached keys and values. Read from a checkpoint every number is an `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// IEEE 754 binary32.
     Float32,

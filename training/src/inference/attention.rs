@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::elementwise::{rms_norm, rotate, softmax};
-use super::kernel::{Output, PANEL, Start, multiply};
+use super::kernel::{Lane, Output, PANEL, Start, multiply};
 use super::linear::{Packed, Panels};
 use super::pages::{CacheShape, Table};
 use super::team::Team;
@@ -102,6 +102,11 @@ impl Heads<'_> {
     /// Elements of a row of the result: every query head's panels.
     pub fn width(&self) -> usize {
         self.heads * self.padded()
+    }
+
+    /// What a query is multiplied by, which saves dividing every score.
+    fn scale(&self) -> f32 {
+        1.0 / (self.cache.head_dim as f32).sqrt()
     }
 
     /// Normalises and rotates a head.
@@ -201,6 +206,8 @@ impl WithSimd for Store<'_, '_> {
 struct Scratch {
     queries: Vec<f32>,
     scores: Vec<f32>,
+    /// Keys or values of a block in 32 bits.
+    wide: Vec<Lane>,
 }
 
 thread_local! {
@@ -229,8 +236,8 @@ impl WithSimd for WithScratch<'_, '_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Attend { heads, at, qkv, sequences, unit, out } = self.task;
-        let Scratch { queries, scores } = self.scratch;
-        let (group, width) = (heads.group(), heads.padded());
+        let Scratch { queries, scores, wide } = self.scratch;
+        let (group, width, scale) = (heads.group(), heads.padded(), heads.scale());
         let norm = heads.norms.map(|(weight, _, epsilon)| (weight, epsilon));
         let count = unit.rows.len();
         queries.resize(count * group * width, 0.0);
@@ -242,6 +249,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
                 let head = at.1 * group + index;
                 qkv.read(head * heads.cache.panels(), unit.rows.start + row, query);
                 heads.place(query, norm, length(row) - 1);
+                query.iter_mut().for_each(|x| *x *= scale);
             }
         }
         let padded = longest.next_multiple_of(PANEL);
@@ -249,7 +257,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
         let blocks = |row: usize| unit.common..length(row).div_ceil(PANEL);
 
         for block in 0..unit.common {
-            let keys = unit.sequence(sequences, 0).table.block(block).keys(at);
+            let keys = unit.sequence(sequences, 0).table.block(block).keys(at, wide);
             let mut out = Output { values: &mut scores[block * PANEL..], stride: padded };
             multiply(simd, count * group, (queries, width), keys, Start::Zero, &mut out);
         }
@@ -257,7 +265,7 @@ impl WithSimd for WithScratch<'_, '_, '_> {
             let queries = &queries[row * group * width..];
             let scores = &mut scores[row * group * padded..][..group * padded];
             for block in blocks(row) {
-                let keys = unit.sequence(sequences, row).table.block(block).keys(at);
+                let keys = unit.sequence(sequences, row).table.block(block).keys(at, wide);
                 let values = &mut scores[block * PANEL..];
                 let mut out = Output { values, stride: padded };
                 multiply(simd, group, (queries, width), keys, Start::Zero, &mut out);
@@ -271,8 +279,9 @@ impl WithSimd for WithScratch<'_, '_, '_> {
         let start = |block: usize| if block == 0 { Start::Zero } else { Start::Output };
         for panel in 0..heads.cache.panels() {
             for block in 0..unit.common {
-                let values = unit.sequence(sequences, 0).table.block(block).values(at, panel);
-                let values = &values[..written(block, longest)];
+                let written = written(block, longest);
+                let block_of = unit.sequence(sequences, 0).table.block(block);
+                let values = block_of.values(at, panel, written, wide);
                 let weights = (&scores[block * PANEL..], padded);
                 let out = &mut out[panel * PANEL..];
                 let mut out = Output { values: out, stride: width };
@@ -280,8 +289,9 @@ impl WithSimd for WithScratch<'_, '_, '_> {
             }
             for row in 0..count {
                 for block in blocks(row) {
-                    let values = unit.sequence(sequences, row).table.block(block).values(at, panel);
-                    let values = &values[..written(block, length(row))];
+                    let written = written(block, length(row));
+                    let block_of = unit.sequence(sequences, row).table.block(block);
+                    let values = block_of.values(at, panel, written, wide);
                     let weights = (&scores[row * group * padded + block * PANEL..], padded);
                     let out = &mut out[row * group * width + panel * PANEL..];
                     let mut out = Output { values: out, stride: width };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use pulp::Arch;
 
+use super::config::InferenceConfig;
 use super::model::{Activations, Model, Pass};
 use super::pages::Pool;
 use super::prefix::State;
 use super::team::Team;
 use super::torch::TorchModel;
-use crate::{Checkpoint, Device, Result};
+use crate::{Checkpoint, Dtype, Result};
 
 /// Weights up to this size stay in the processor's caches, and every core runs passes of its own. Beyond it all cores
 /// share each pass, so that the weights come from memory once for all rows.
@@ -41,14 +42,16 @@ impl Backend {
     ///
     /// # Errors
     /// When the device is not there, or has no room for the weights.
-    pub fn torch(checkpoint: &Checkpoint, device: Device) -> Result<Self> {
-        Ok(Self::Torch(Box::new(TorchModel::new(checkpoint, device.open()?)?)))
+    pub fn torch(checkpoint: &Checkpoint, config: &InferenceConfig) -> Result<Self> {
+        let device = config.device.open()?;
+        Ok(Self::Torch(Box::new(TorchModel::new(checkpoint, device, config.kv_cache_dtype)?)))
     }
 
-    /// Where the keys and values of this net lie.
-    pub fn pool(&self) -> Arc<Pool> {
+    /// Where the keys and values of this net lie, in the type that was asked for: on the CPU in 32 bits by default, on a
+    /// device in the checkpoint's.
+    pub fn pool(&self, dtype: Option<Dtype>) -> Arc<Pool> {
         match self {
-            Self::Host(model) => Pool::new(model.cache),
+            Self::Host(model) => Pool::new(model.cache, dtype.unwrap_or(Dtype::Float32)),
             Self::Torch(model) => Pool::elsewhere(model.cache, model.block_bytes()),
         }
     }

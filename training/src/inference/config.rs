@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SamplingConfig;
-use crate::{Device, Error, Result};
+use crate::{Device, Dtype, Error, Result};
 
 /// Settings of a [`crate::LocalEvaluator`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct InferenceConfig {
     /// Memory in MiB, the device's, for the keys and values of what was read or written lately. Answers do not depend on
     /// it.
     pub kv_cache_megabytes: usize,
+    /// Type of the keys and values; none takes `float32` on the CPU and the checkpoint's on a device. In 16 bits they take half the
+    /// memory and answers change in their third digit.
+    pub kv_cache_dtype: Option<Dtype>,
     /// Sequences that are written at once on each core or, where all cores share a pass or a device computes it, in it.
     pub slots: usize,
     /// Requests that may wait; a caller beyond that waits itself.
@@ -35,6 +38,7 @@ impl Default for InferenceConfig {
             stops: vec!["\n".to_owned()],
             sampling: SamplingConfig::default(),
             kv_cache_megabytes: 512,
+            kv_cache_dtype: None,
             slots: 48,
             queue: 1024,
             threads: 0,

@@ -1,8 +1,11 @@
 //! Weight matrices and activations packed for [`super::kernel`].
 
+use std::cell::RefCell;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::kernel::{Lane, Output, PANEL, Start, multiply_packed, tile_heights};
+use super::numbers::Numbers;
 use super::team::Team;
 
 /// Rows that are taken through a panel together: their activations stay in the second-level cache while the panels
@@ -124,7 +127,7 @@ pub(super) struct Linear {
     inputs: usize,
     panels: usize,
     /// `[panels, inputs, PANEL]`; what the outputs do not fill is zero.
-    weights: Vec<f32>,
+    weights: Numbers,
     bias: Option<Vec<Lane>>,
 }
 
@@ -135,8 +138,6 @@ pub(super) struct Matrix<'a> {
     pub bias: Option<&'a [f32]>,
     /// Outputs that begin a panel: a head's width, or all outputs.
     pub group: usize,
-    /// What the outputs are multiplied by.
-    pub scale: f32,
 }
 
 impl Linear {
@@ -154,21 +155,27 @@ impl Linear {
                     let (panel, lane) = (panel + output / PANEL, output % PANEL);
                     let target = &mut weights[panel * inputs * PANEL..][..inputs * PANEL];
                     for (target, &weight) in target.chunks_exact_mut(PANEL).zip(row) {
-                        target[lane] = weight * matrix.scale;
+                        target[lane] = weight;
                     }
                     let value = matrix.bias.map_or(0.0, |bias| bias[group * matrix.group + output]);
-                    bias[panel][lane] = value * matrix.scale;
+                    bias[panel][lane] = value;
                 }
                 panel += matrix.group.div_ceil(PANEL);
             }
         }
         let has_bias = matrices.iter().any(|matrix| matrix.bias.is_some());
+        let weights = Numbers::exact(weights);
         Self { inputs, panels, weights, bias: has_bias.then_some(bias) }
     }
 
     /// Multiply-adds of one row.
     pub fn cost(&self) -> usize {
         self.inputs * self.panels * PANEL
+    }
+
+    /// Bytes of the weights.
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes()
     }
 
     /// `[rows, inputs] -> [panels, rows, PANEL]`; the product replaces what is in `out`.
@@ -187,9 +194,17 @@ impl Linear {
         let share = self.panels.div_ceil(pieces).max(1);
         let shares = out.values.chunks_mut(share * input.rows.max(1) * PANEL).enumerate();
         team.each(shares.collect(), |(index, out)| {
-            arch.dispatch(Apply { linear: self, input, first: index * share, out, add });
+            SCRATCH.with_borrow_mut(|scratch| {
+                let first = index * share;
+                arch.dispatch(Apply { linear: self, input, first, out, add, scratch });
+            });
         });
     }
+}
+
+thread_local! {
+    /// A panel of weights in 32 bits.
+    static SCRATCH: RefCell<Vec<Lane>> = RefCell::default();
 }
 
 /// The product of some panels.
@@ -199,6 +214,7 @@ struct Apply<'a> {
     first: usize,
     out: &'a mut [f32],
     add: bool,
+    scratch: &'a mut Vec<Lane>,
 }
 
 impl WithSimd for Apply<'_> {
@@ -206,12 +222,11 @@ impl WithSimd for Apply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { linear, input, first, out, add } = self;
+        let Self { linear, input, first, out, add, scratch } = self;
         let (inputs, rows) = (linear.inputs, input.rows);
-        let lanes: &[Lane] = linear.weights.as_chunks().0;
         for (row, count) in blocks(rows) {
             for (panel, out) in (first..).zip(out.chunks_exact_mut(rows * PANEL)) {
-                let weights = &lanes[panel * inputs..][..inputs];
+                let weights = linear.weights.lanes(panel * inputs..(panel + 1) * inputs, scratch);
                 let start = match &linear.bias {
                     // A bias is added once; the residual stream's own numbers come on top below.
                     Some(bias) => Start::Bias(&bias[panel]),
@@ -268,7 +283,7 @@ mod tests {
             {
                 let (input, weights) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
                 let bias = noise(outputs, 3);
-                let matrix = Matrix { weights: &weights, bias: Some(&bias), group, scale: 0.5 };
+                let matrix = Matrix { weights: &weights, bias: Some(&bias), group };
                 let linear = Linear::new(inputs, &[matrix, matrix]);
                 let left = packed(&team, &input, inputs);
                 let mut out = Panels::default();
@@ -304,7 +319,7 @@ mod tests {
         let arch = Arch::new();
         let (inputs, outputs, rows) = (50, 37, 211);
         let weights = noise(inputs * outputs, 3);
-        let matrix = Matrix { weights: &weights, bias: None, group: outputs, scale: 1.0 };
+        let matrix = Matrix { weights: &weights, bias: None, group: outputs };
         let linear = Linear::new(inputs, &[matrix]);
         let input = noise(rows * inputs, 4);
         let teams = [Team::new(1).unwrap(), Team::new(2).unwrap()];
@@ -320,6 +335,29 @@ mod tests {
                     assert_eq!(some.lane(panel, row - from), all.lane(panel, row));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_change_no_bit() {
+        let arch = Arch::new();
+        let team = Team::new(1).unwrap();
+        let (inputs, outputs, rows) = (50, 37, 7);
+        let input = packed(&team, &noise(rows * inputs, 6), inputs);
+        let noise = noise(inputs * outputs, 5);
+        let brains: Vec<f32> = noise.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect();
+        let halves: Vec<f32> = noise.iter().map(|&x| half::f16::from_f32(x).to_f32()).collect();
+        for weights in [brains, halves] {
+            let matrix = Matrix { weights: &weights, bias: None, group: outputs };
+            let mut linear = Linear::new(inputs, &[matrix]);
+            assert_eq!(linear.bytes(), 2 * linear.cost());
+            let (mut narrow, mut wide) = (Panels::default(), Panels::default());
+            linear.apply(&team, arch, &input, &mut narrow);
+            let mut values = vec![0.0; linear.cost()];
+            linear.weights.read(0, &mut values);
+            linear.weights = Numbers::Float32(values);
+            linear.apply(&team, arch, &input, &mut wide);
+            assert_eq!(narrow.values, wide.values);
         }
     }
 

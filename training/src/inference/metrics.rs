@@ -57,6 +57,8 @@ impl Default for Counters {
 /// What an evaluator has done since it was made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InferenceStats {
+    /// Threads that run passes; each may have others to help it.
+    pub schedulers: usize,
     /// Requests that were begun.
     pub requests: u64,
     /// Forward passes.
@@ -113,10 +115,11 @@ impl Counters {
         0.0
     }
 
-    pub fn stats(&self, recomputed: u64) -> InferenceStats {
+    pub fn stats(&self, schedulers: usize, recomputed: u64) -> InferenceStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let full = get(&self.full_passes);
         InferenceStats {
+            schedulers,
             requests: get(&self.requests),
             passes: get(&self.passes),
             prefix_tokens_computed: get(&self.context_rows),

@@ -18,6 +18,7 @@ mod kernel;
 mod linear;
 mod metrics;
 mod model;
+mod numbers;
 mod pages;
 mod prefix;
 mod sampling;
@@ -91,7 +92,7 @@ impl LocalEvaluator {
     pub fn new(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
         let model = match config.device {
             Device::Cpu => Backend::Host(Box::new(Model::new(checkpoint))),
-            device @ Device::Cuda(_) => Backend::torch(checkpoint, device)?,
+            Device::Cuda(_) => Backend::torch(checkpoint, &config)?,
         };
         Self::with(model, checkpoint, config)
     }
@@ -101,7 +102,7 @@ impl LocalEvaluator {
     /// # Errors
     /// As [`Self::new`].
     pub fn over_libtorch(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
-        Self::with(Backend::torch(checkpoint, config.device)?, checkpoint, config)
+        Self::with(Backend::torch(checkpoint, &config)?, checkpoint, config)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "settings are handed over")]
@@ -111,7 +112,7 @@ impl LocalEvaluator {
         let tokenizer = checkpoint.tokenizer.clone();
         let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
         let stops = Stops::new(&tokenizer, vocab_size, &eos, &config.stops, max_step_tokens)?;
-        let pool = model.pool();
+        let pool = model.pool(config.kv_cache_dtype);
         let cache_bytes = config.kv_cache_megabytes << 20;
         let (schedulers, width) = model.schedulers(resolve_threads(config.threads));
         let cache = Mutex::new(PrefixCache::new(cache_bytes, Arc::clone(&pool)));
@@ -159,7 +160,7 @@ impl LocalEvaluator {
     #[must_use]
     pub fn stats(&self) -> InferenceStats {
         let recomputed = self.engine.cache().recomputed();
-        self.engine.counters.stats(recomputed)
+        self.engine.counters.stats(self.threads.len(), recomputed)
     }
 
     /// The tokens of a request's context, if it can be read.

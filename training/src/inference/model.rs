@@ -6,6 +6,7 @@ use super::attention::{Heads, Sequence, Unit};
 use super::elementwise::{rms_norm, swiglu, vectorised};
 use super::kernel::PANEL;
 use super::linear::{Linear, Matrix, Packed, Panels};
+use super::numbers::Numbers;
 use super::pages::CacheShape;
 use super::team::Team;
 use crate::parameters::{VALUE_BIAS, VALUE_WEIGHT};
@@ -21,7 +22,7 @@ pub(super) struct Model {
     heads: usize,
     inner: usize,
     epsilon: f32,
-    embedding: Vec<f32>,
+    embedding: Numbers,
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Linear,
@@ -33,7 +34,7 @@ pub(super) struct Model {
 
 struct Layer {
     attention_norm: Vec<f32>,
-    /// RMSNorm of each query and key head, `[head_dim]`; the query's is divided by `sqrt(head_dim)`.
+    /// RMSNorm of each query and key head, `[head_dim]`.
     head_norms: Option<(Vec<f32>, Vec<f32>)>,
     qkv: Linear,
     output: Linear,
@@ -104,7 +105,6 @@ impl Model {
             heads: config.key_value_heads(),
             head_dim: config.head_dim(),
         };
-        let scale = 1.0 / (cache.head_dim as f32).sqrt();
         let layers = (0..config.num_hidden_layers).map(|layer| {
             let name = |part: &str, kind: &str| format!("model.layers.{layer}.{part}.{kind}");
             let part = |part: &str| values(&name(part, "weight"));
@@ -112,19 +112,11 @@ impl Model {
                 weights: values(&name(part, "weight")),
                 bias: find(&name(part, "bias")),
                 group,
-                scale: 1.0,
             };
             let head = cache.head_dim;
-            // Dividing the queries here saves dividing every score.
-            let query_norm = find(&name("self_attn.q_norm", "weight"));
-            let head_norms = query_norm.map(|weight| {
-                let query = weight.iter().map(|x| x * scale).collect();
-                (query, part("self_attn.k_norm").to_vec())
-            });
-            let query = Matrix {
-                scale: if head_norms.is_some() { 1.0 } else { scale },
-                ..matrix("self_attn.q_proj", head)
-            };
+            let head_norms = find(&name("self_attn.q_norm", "weight"))
+                .map(|query| (query.to_vec(), part("self_attn.k_norm").to_vec()));
+            let query = matrix("self_attn.q_proj", head);
             let (key, value) = (matrix("self_attn.k_proj", head), matrix("self_attn.v_proj", head));
             let inner = config.intermediate_size;
             let (gate, up) = (matrix("mlp.gate_proj", inner), matrix("mlp.up_proj", inner));
@@ -146,7 +138,7 @@ impl Model {
         let embedding = "model.embed_tokens.weight";
         let head = if config.tie_word_embeddings { embedding } else { "lm_head.weight" };
         let vocab_size = config.vocab_size;
-        let head = Matrix { weights: values(head), bias: None, group: vocab_size, scale: 1.0 };
+        let head = Matrix { weights: values(head), bias: None, group: vocab_size };
         let (cosines, sines) = rotary::tables(config, config.max_position_embeddings);
         Self {
             arch: Arch::new(),
@@ -157,7 +149,7 @@ impl Model {
             heads: config.num_attention_heads,
             inner: config.intermediate_size,
             epsilon: config.rms_norm_eps as f32,
-            embedding: values(embedding).to_vec(),
+            embedding: Numbers::exact(values(embedding).to_vec()),
             layers: layers.collect(),
             norm: values("model.norm.weight").to_vec(),
             head: Linear::new(width, &[head]),
@@ -183,7 +175,10 @@ impl Model {
 
     /// Bytes of the matrices that a pass reads whole.
     pub fn bytes(&self) -> usize {
-        (self.body_cost() + self.head_cost()) * size_of::<f32>()
+        let layer = |layer: &Layer| -> usize {
+            [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(Linear::bytes).iter().sum()
+        };
+        self.layers.iter().map(layer).sum::<usize>() + self.head.bytes()
     }
 
     fn heads_of<'a>(&'a self, layer: &'a Layer) -> Heads<'a> {
@@ -203,8 +198,9 @@ impl Model {
         let arch = self.arch;
         let panels = self.width.div_ceil(PANEL);
         work.hidden.resize(pass.tokens.len(), panels);
+        let mut embedding = vec![0.0; self.width];
         for (row, &token) in pass.tokens.iter().enumerate() {
-            let embedding = &self.embedding[token as usize * self.width..][..self.width];
+            self.embedding.read(token as usize * self.width, &mut embedding);
             for (panel, values) in embedding.chunks(PANEL).enumerate() {
                 let lane = work.hidden.lane_mut(panel, row);
                 lane.fill(0.0);

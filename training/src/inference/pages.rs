@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kernel::{Lane, PANEL};
+use super::numbers::Numbers;
+use crate::Dtype;
 
 /// Sizes that all pages of a model share.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +39,11 @@ impl CacheShape {
 /// Where blocks come from and go back to.
 pub(super) struct Pool {
     shape: CacheShape,
-    /// Lanes of a block here; none where a device holds the content.
-    lanes: usize,
+    /// The type of a block's numbers here, and how many they are; none where a device holds the content.
+    dtype: Dtype,
+    numbers: usize,
     block_bytes: usize,
-    free: Mutex<Vec<(usize, Vec<Lane>)>>,
+    free: Mutex<Vec<(usize, Numbers)>>,
     /// Blocks that were ever made.
     made: AtomicUsize,
     live: AtomicUsize,
@@ -52,7 +55,7 @@ pub(super) struct Pool {
 /// `[head_dim / PANEL, positions, PANEL]`: a mix over positions is one panel product. What is beyond the positions that
 /// a sequence has written is never read into a result.
 pub(super) struct Block {
-    lanes: Vec<Lane>,
+    numbers: Numbers,
     /// The place of its content where a device holds it.
     number: usize,
     /// What a device has yet to copy into it.
@@ -61,18 +64,21 @@ pub(super) struct Block {
 }
 
 impl Pool {
-    pub fn new(shape: CacheShape) -> Arc<Self> {
-        Self::of(shape, shape.lanes(), shape.lanes() * size_of::<Lane>())
+    /// A pool whose blocks hold numbers of a type.
+    pub fn new(shape: CacheShape, dtype: Dtype) -> Arc<Self> {
+        let numbers = shape.lanes() * PANEL;
+        Self::of(shape, dtype, numbers, numbers * dtype.size())
     }
 
     /// A pool whose blocks' content, `block_bytes` each, a device holds.
     pub fn elsewhere(shape: CacheShape, block_bytes: usize) -> Arc<Self> {
-        Self::of(shape, 0, block_bytes)
+        Self::of(shape, Dtype::Float32, 0, block_bytes)
     }
 
-    fn of(shape: CacheShape, lanes: usize, block_bytes: usize) -> Arc<Self> {
+    fn of(shape: CacheShape, dtype: Dtype, numbers: usize, block_bytes: usize) -> Arc<Self> {
         let (free, zero) = (Mutex::default(), AtomicUsize::default);
-        Arc::new(Self { shape, lanes, block_bytes, free, made: zero(), live: zero() })
+        let (made, live) = (zero(), zero());
+        Arc::new(Self { shape, dtype, numbers, block_bytes, free, made, live })
     }
 
     /// Bytes of a block.
@@ -89,18 +95,19 @@ impl Pool {
     /// A block of undefined, finite content.
     pub fn take(self: &Arc<Self>) -> Block {
         let used = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let (number, lanes) = used.unwrap_or_else(|| {
+        let (number, numbers) = used.unwrap_or_else(|| {
             // Relaxed: a number of its own, nothing is published with it.
-            (self.made.fetch_add(1, Ordering::Relaxed), vec![[0.0; PANEL]; self.lanes])
+            let number = self.made.fetch_add(1, Ordering::Relaxed);
+            (number, Numbers::zeros(self.dtype, self.numbers))
         });
         self.live.fetch_add(1, Ordering::Relaxed);
-        Block { lanes, number, source: None, pool: Arc::clone(self) }
+        Block { numbers, number, source: None, pool: Arc::clone(self) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let content = (self.number, std::mem::take(&mut self.lanes));
+        let content = (self.number, std::mem::take(&mut self.numbers));
         self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(content);
         self.pool.live.fetch_sub(1, Ordering::Relaxed);
     }
@@ -110,8 +117,8 @@ impl Block {
     /// A block of the same content, to be written on.
     pub fn copy(self: &Arc<Self>) -> Self {
         let mut block = self.pool.take();
-        block.lanes.copy_from_slice(&self.lanes);
-        if self.lanes.is_empty() {
+        block.numbers.copy_from(&self.numbers);
+        if self.numbers.bytes() == 0 {
             // A copy that was not made yet has its source's content.
             block.source = Some(Arc::clone(self.source.as_ref().unwrap_or(self)));
         }
@@ -133,28 +140,36 @@ impl Block {
     pub fn write(&mut self, at: (usize, usize), position: usize, key: &[f32], value: &[f32]) {
         let shape = self.pool.shape;
         let place = position % PANEL;
-        let lanes = &mut self.lanes[shape.start(at)..][..shape.head_lanes()];
-        let (keys, values) = lanes.split_at_mut(shape.head_dim);
-        for (lane, &element) in keys.iter_mut().zip(key) {
-            lane[place] = element;
+        let keys = shape.start(at) * PANEL + place;
+        for (lane, &element) in key[..shape.head_dim].iter().enumerate() {
+            self.numbers.set(keys + lane * PANEL, element);
         }
-        for (lanes, elements) in values.chunks_exact_mut(PANEL).zip(value.as_chunks().0) {
-            lanes[place] = *elements;
+        let values = (shape.start(at) + shape.head_dim + place) * PANEL;
+        for (panel, elements) in value.chunks_exact(PANEL).enumerate() {
+            self.numbers.write(values + panel * PANEL * PANEL, elements);
         }
     }
 
-    /// The keys of a head, `[head_dim]` lanes of [`PANEL`] positions.
+    /// The keys of a head, `[head_dim]` lanes of [`PANEL`] positions; `wide` holds them where they are kept in 16 bits.
     #[inline(always)]
-    pub fn keys(&self, at: (usize, usize)) -> &[Lane] {
+    pub fn keys<'a>(&'a self, at: (usize, usize), wide: &'a mut Vec<Lane>) -> &'a [Lane] {
         let shape = self.pool.shape;
-        &self.lanes[shape.start(at)..][..shape.head_dim]
+        let start = shape.start(at);
+        self.numbers.lanes(start..start + shape.head_dim, wide)
     }
 
-    /// One panel of the values of a head, `[PANEL positions]` lanes.
+    /// One panel of the values of a head at the first `positions`, a lane each; `wide` as in [`Self::keys`].
     #[inline(always)]
-    pub fn values(&self, at: (usize, usize), panel: usize) -> &[Lane] {
+    pub fn values<'a>(
+        &'a self,
+        at: (usize, usize),
+        panel: usize,
+        positions: usize,
+        wide: &'a mut Vec<Lane>,
+    ) -> &'a [Lane] {
         let shape = self.pool.shape;
-        &self.lanes[shape.start(at) + shape.head_dim + panel * PANEL..][..PANEL]
+        let start = shape.start(at) + shape.head_dim + panel * PANEL;
+        self.numbers.lanes(start..start + positions, wide)
     }
 }
 
@@ -216,8 +231,16 @@ mod tests {
 
     #[test]
     fn a_block_gives_back_what_was_written() {
-        let pool = Pool::new(SHAPE);
-        let mut block = pool.take();
+        // Up to 2,048 binary16 holds every integer.
+        for dtype in [Dtype::Float32, Dtype::Float16] {
+            let pool = Pool::new(SHAPE, dtype);
+            assert_eq!(pool.block_bytes(), 2 * 2 * (20 + 32) * PANEL * dtype.size());
+            written_and_read(pool.take());
+        }
+    }
+
+    fn written_and_read(mut block: Block) {
+        let mut wide = Vec::new();
         for (layer, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             for position in 0..PANEL {
                 let seed = layer * 50 + head * 20 + position;
@@ -228,12 +251,15 @@ mod tests {
             for position in 0..PANEL {
                 let seed = layer * 50 + head * 20 + position;
                 for (element, &expected) in vector(seed)[..20].iter().enumerate() {
-                    assert_eq!(block.keys((layer, head))[element][position], expected);
+                    assert_eq!(block.keys((layer, head), &mut wide)[element][position], expected);
                 }
                 for (panel, expected) in
                     vector(seed + 1000).as_chunks::<PANEL>().0.iter().enumerate()
                 {
-                    assert_eq!(&block.values((layer, head), panel)[position], expected);
+                    assert_eq!(
+                        &block.values((layer, head), panel, PANEL, &mut wide)[position],
+                        expected
+                    );
                 }
             }
         }
@@ -241,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_shared_tail_is_copied_before_it_is_written() {
-        let pool = Pool::new(SHAPE);
+        let pool = Pool::new(SHAPE, Dtype::Float32);
         let mut first = Table::default();
         first.reserve(&pool, 20);
         first.writable(0).write((0, 0), 0, &vector(1), &vector(2));
@@ -251,8 +277,9 @@ mod tests {
         second.reserve(&pool, 18);
         assert_eq!((second.shared.len(), second.own.len()), (1, 1));
         second.writable(17).write((0, 0), 17, &vector(5), &vector(6));
-        assert_eq!(blocks[1].keys((0, 0))[0][1], 0.0);
-        assert_eq!(second.block(1).keys((0, 0))[0][..2], [300.0, 500.0]);
+        let mut wide = Vec::new();
+        assert_eq!(blocks[1].keys((0, 0), &mut wide)[0][1], 0.0);
+        assert_eq!(second.block(1).keys((0, 0), &mut wide)[0][..2], [300.0, 500.0]);
         let whole = Table::continued(blocks, 32);
         assert_eq!((whole.shared.len(), whole.own.len()), (2, 0));
     }
@@ -281,7 +308,7 @@ mod tests {
 
     #[test]
     fn dropped_blocks_are_used_again() {
-        let pool = Pool::new(SHAPE);
+        let pool = Pool::new(SHAPE, Dtype::Float32);
         let (one, two) = (pool.take(), pool.take());
         assert_eq!(pool.bytes(), 2 * pool.block_bytes());
         drop(one);

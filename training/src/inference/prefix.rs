@@ -363,7 +363,7 @@ mod tests {
     use super::*;
 
     fn pool() -> Arc<Pool> {
-        Pool::new(CacheShape { layers: 1, heads: 1, head_dim: 16 })
+        Pool::new(CacheShape { layers: 1, heads: 1, head_dim: 16 }, crate::Dtype::Float32)
     }
 
     fn blocks(pool: &Arc<Pool>, length: usize) -> Vec<Arc<Block>> {

@@ -1,6 +1,6 @@
 use espalier_search::{Evaluation, Evaluator, EvaluatorError, Request};
 use espalier_training::{
-    Checkpoint, InferenceConfig, LocalEvaluator, NetConfig, PolicyValueNet, Tokenizer,
+    Checkpoint, Dtype, InferenceConfig, LocalEvaluator, NetConfig, PolicyValueNet, Tokenizer,
 };
 use tch::{Kind, Tensor};
 
@@ -308,6 +308,20 @@ fn a_large_net_s_cores_share_its_passes_and_change_no_bit() {
     });
     assert_eq!(found[0], found[1]);
     assert_eq!(found[0], found[2]);
+}
+
+#[test]
+fn keys_and_values_in_sixteen_bits_change_answers_a_little() {
+    let checkpoint = opinionated(&tiny(), 15);
+    let found = [None, Some(Dtype::Float16), Some(Dtype::BFloat16)].map(|kv_cache_dtype| {
+        let config = InferenceConfig { kv_cache_dtype, ..InferenceConfig::default() };
+        let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+        answers(&evaluator, &[request("1 2 3\n4 5 6\n", 0, 1.0, 0)])[0].value
+    });
+    for (value, limit) in [(found[1], 2e-3), (found[2], 2e-2)] {
+        let off = (value - found[0]).abs();
+        assert!(off > 0.0 && off < limit, "{value} is {off} off {}", found[0]);
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::model::Pass;
 use super::pages::CacheShape;
 use super::prefix::State;
 use crate::parameters::{VALUE_BIAS, VALUE_WEIGHT};
-use crate::{Checkpoint, Result};
+use crate::{Checkpoint, Dtype, Result};
 use pages::Pages;
 use plan::{Batch, Plan};
 use weights::{Layer, Weights};
@@ -57,11 +57,11 @@ fn to_device(indices: &[i64], device: Device) -> Result<Tensor> {
 }
 
 impl TorchModel {
-    /// Copies a checkpoint to a device.
+    /// Copies a checkpoint to a device. Keys and values are of type `cached`, or of the checkpoint's.
     ///
     /// # Errors
     /// When the device refuses, most likely for want of memory.
-    pub fn new(checkpoint: &Checkpoint, device: Device) -> Result<Self> {
+    pub fn new(checkpoint: &Checkpoint, device: Device, cached: Option<Dtype>) -> Result<Self> {
         let config = &checkpoint.config;
         let cache = CacheShape {
             layers: config.num_hidden_layers,
@@ -71,7 +71,7 @@ impl TorchModel {
         let weights = Weights::new(checkpoint, device)?;
         let body_cost = weights.layers.iter().map(Layer::cost).sum();
         let net = Net {
-            pages: Pages::new(cache, weights.kind, device)?,
+            pages: Pages::new(cache, cached.map_or(weights.kind, Dtype::kind), device)?,
             weights,
             device,
             heads: config.num_attention_heads as i64,
@@ -96,7 +96,7 @@ impl TorchModel {
     /// Bytes of a block on the device.
     pub fn block_bytes(&self) -> usize {
         let CacheShape { layers, heads, head_dim } = self.cache;
-        let kind = self.with_net(|net| net.weights.kind);
+        let kind = self.with_net(|net| net.pages.kind());
         2 * layers * heads * head_dim * PANEL * kind.elt_size_in_bytes()
     }
 
@@ -228,6 +228,7 @@ impl Net {
             .f_reshape([entries, key_value_heads, rows * group, head_dim])?;
         let (keys, values) = self.pages.read(layer, &batch.seen)?;
         let by_head = |rows: &Tensor| {
+            let rows = rows.f_to_kind(self.weights.kind)?;
             rows.f_view([entries, positions, key_value_heads, head_dim])?.f_transpose(1, 2)
         };
         let mixed = Tensor::f_scaled_dot_product_attention(

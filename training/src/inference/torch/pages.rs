@@ -46,6 +46,11 @@ impl Pages {
         Ok(pages)
     }
 
+    /// The type of keys and values.
+    pub fn kind(&self) -> Kind {
+        self.options.0
+    }
+
     /// Zeros for so many blocks beside nobody's.
     fn rows(&self, blocks: usize) -> Result<Tensor> {
         let rows = ((blocks + 1) * PANEL) as i64;
@@ -104,8 +109,10 @@ impl Pages {
         values: &Tensor,
     ) -> Result<()> {
         let Layer { keys: all_keys, values: all_values } = &mut self.layers[layer];
-        let _ = all_keys.f_index_copy_(0, rows, &keys.f_reshape([-1, self.width])?)?;
-        let _ = all_values.f_index_copy_(0, rows, &values.f_reshape([-1, self.width])?)?;
+        for (all, new) in [(all_keys, keys), (all_values, values)] {
+            let new = new.f_reshape([-1, self.width])?.f_to_kind(self.options.0)?;
+            let _ = all.f_index_copy_(0, rows, &new)?;
+        }
         Ok(())
     }
 
