@@ -7,6 +7,9 @@ fn main() {
     if let Ok(lib) = std::env::var("DEP_ESPALIER_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
     }
+    if let Ok(keep) = std::env::var("DEP_ESPALIER_LIBTORCH_CUDA") {
+        println!("cargo:rustc-link-arg={keep}");
+    }
 
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/refs/heads");

@@ -1,6 +1,7 @@
-//! Lets programs find libtorch at run time without `LD_LIBRARY_PATH`: this crate's tests through the link argument, the
-//! crates that depend on it through the metadata key `lib`.
+//! Lets programs find libtorch at run time without `LD_LIBRARY_PATH`, and its CUDA half where there is one: this crate's
+//! tests through the link arguments, the crates that depend on it through the metadata keys `lib` and `cuda`.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -9,6 +10,13 @@ fn main() {
     if let Some(lib) = libtorch() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
         println!("cargo:lib={lib}");
+        let cuda = format!("{lib}/libtorch_cuda.so");
+        if Path::new(&cuda).exists() {
+            // It registers itself when it is loaded and no symbol of it is named, so that the linker would leave it out.
+            let keep = format!("-Wl,--no-as-needed,{cuda},--as-needed");
+            println!("cargo:rustc-link-arg={keep}");
+            println!("cargo:cuda={keep}");
+        }
     }
 }
 

@@ -42,9 +42,10 @@ pub fn matmul_rate(
     let multiply_adds: usize = shapes.iter().map(|(k, n)| rows * k * n).sum();
     let mut fastest = f64::INFINITY;
     // A GPU works on while the program goes on.
-    let wait = || match device {
-        tch::Device::Cuda(index) => tch::Cuda::synchronize(index as i64),
-        _ => (),
+    let wait = || {
+        if let tch::Device::Cuda(index) = device {
+            tch::Cuda::synchronize(index as i64);
+        }
     };
     for repetition in 0..=repetitions {
         wait();

@@ -65,6 +65,23 @@ impl Backend {
         }
     }
 
+    /// Prepares the calling thread for passes on so many cores.
+    pub fn attach(&self, threads: usize) {
+        if let Self::Torch(_) = self {
+            // Of libtorch's operations on the CPU; a team's own threads take no part in them.
+            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        }
+    }
+
+    /// Runs a pass where its engine wants it: among the team's threads, or on the scheduler's own, for which libtorch keeps
+    /// handles and workspaces on the device.
+    pub fn enter<R: Send>(&self, team: &Team, pass: impl FnOnce() -> R + Send) -> R {
+        match self {
+            Self::Host(_) => team.enter(pass),
+            Self::Torch(_) => pass(),
+        }
+    }
+
     /// Rows of new contexts that a pass takes.
     pub fn context_rows(&self) -> usize {
         match self {

@@ -196,6 +196,7 @@ impl LocalEvaluator {
 
 /// A scheduler that outlives its own panics: the requests under way are lost, and what was cached, but no later ones.
 fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>) {
+    engine.model.attach(team.len());
     let run = || Scheduler::new(engine, team).serve(jobs);
     while catch_unwind(AssertUnwindSafe(run)).is_err() {
         engine.forget();

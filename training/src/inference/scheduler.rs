@@ -113,10 +113,10 @@ impl<'a> Scheduler<'a> {
 
     /// Answers requests until their senders are gone and all are answered. Every answer is a function of its own request.
     pub fn serve(&mut self, jobs: &Receiver<Job>) {
-        let team = self.team;
+        let Self { engine, team, .. } = *self;
         while let Some(first) = self.next(jobs) {
             let start = Instant::now();
-            team.enter(|| self.pass(first, jobs));
+            engine.model.enter(team, || self.pass(first, jobs));
             add(&self.engine.counters.busy_nanos, start.elapsed().as_nanos() as u64);
         }
     }
@@ -307,7 +307,8 @@ impl<'a> Scheduler<'a> {
                 (first, group)
             })
             .collect();
-        team.each(tasks, |(first, group)| group.advance(engine, work, first));
+        let advance = |(first, group): (usize, &mut Group)| group.advance(engine, work, first);
+        team.enter(|| team.each(tasks, advance));
         for group in groups.extract_if(.., |group| group.done()) {
             group.finish();
         }

@@ -7,7 +7,8 @@ use super::super::pages::CacheShape;
 use super::to_device;
 use crate::Result;
 
-/// Blocks that the memory is made for at first; it doubles when more are in use.
+/// Blocks that there is room for at first. It grows by a quarter at least, so that what is copied stays in proportion and
+/// little is taken in vain.
 const FIRST: usize = 64;
 
 /// The rows of one layer, each a position's keys or values of all heads, `[blocks * PANEL, heads * head_dim]`. The first
@@ -62,7 +63,7 @@ impl Pages {
         if blocks <= self.room {
             return Ok(());
         }
-        let room = blocks.max(2 * self.room).max(FIRST);
+        let room = blocks.max(self.room + self.room / 4).max(FIRST);
         // One tensor after the other, so that no more than one of them is there twice.
         for layer in 0..self.layers.len() {
             let keys = self.grown(&self.layers[layer].keys, room)?;
