@@ -1,0 +1,418 @@
+"""One worker of the CPython executor: `python -c THIS SETTINGS`.
+
+Speaks lines of JSON with the program on standard input and output, and never runs foreign code itself. Each step runs in a
+process that is forked from here or, where the state that it builds on still lives, from that state's process; when the step is
+over its process stays as the state that it left, until newer ones push it out. What such a process sends is not trusted.
+"""
+
+import ast
+import gc
+import io
+import json
+import mmap
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+
+SETTINGS = json.loads(sys.argv[1])
+SANDBOXED = SETTINGS["sandboxed"]
+OUTCOMES = {"ok", "error", "timeout", "memory", "output_limit"}
+# A state process speaks with the worker over this descriptor; one packet is one message.
+CHANNEL = 3
+LONGEST_PACKET = 200_000
+# How long a fork may take on a busy machine, in seconds.
+GRACE = 10.0
+
+
+# A state process: runs steps of one path.
+
+
+class OutputLimit(BaseException):
+    pass
+
+
+class Printed(io.TextIOBase):
+    def __init__(self):
+        self.parts, self.length = [], 0
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        text = str(text)
+        self.length += len(text)
+        if self.length > SETTINGS["print_limit"]:
+            raise OutputLimit
+        self.parts.append(text)
+        return len(text)
+
+
+class Discarded(io.TextIOBase):
+    def write(self, text):
+        return len(text)
+
+
+def execute(code, namespace):
+    """Runs a step: how it ended and what it showed."""
+    printed = Printed()
+    sys.stdout, sys.stderr, sys.stdin = printed, Discarded(), io.StringIO()
+    try:
+        tree = ast.parse(code, "<step>")
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "<step>", "exec"), namespace)
+        shown = ""
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), "<step>", "eval"), namespace)
+            shown = "" if value is None else str(value)
+        if printed.length > SETTINGS["print_limit"]:
+            raise OutputLimit
+        return "ok", "".join(printed.parts) + shown
+    except OutputLimit:
+        return "output_limit", "OutputLimitError: printed too much"
+    except MemoryError:
+        return "memory", "MemoryError"
+    except BaseException as error:
+        if printed.length > SETTINGS["print_limit"]:
+            return "output_limit", "OutputLimitError: printed too much"
+        return "error", described(error)
+
+
+def described(error):
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:
+        return f"{type(error).__name__}: "
+
+
+def begin(channel, request):
+    """In a process that was just forked: runs the steps that `request` names and tells what came of the last."""
+    os.dup2(channel, CHANNEL)
+    # Channels of other states among them.
+    os.closerange(CHANNEL + 1, 4096)
+    tell({"pid": os.getpid()})
+    steps = len(request["path"]) + 1
+    processor = int(request["timeout"] * steps) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (processor, resource.RLIM_INFINITY))
+    for code in request["path"]:
+        execute(code, NAMESPACE)
+    tell({"begun": True})
+    start = time.perf_counter()
+    outcome, text = execute(request["code"], NAMESPACE)
+    seconds = time.perf_counter() - start
+    text = text.rstrip("\r\n")
+    # The program cuts it to length; this is only to fit a packet.
+    most = 4 * SETTINGS["max_output"]
+    text = text if len(text) <= 2 * most else text[:most] + text[-most:]
+    tell({"outcome": outcome, "observation": text, "seconds": seconds})
+
+
+def tell(message):
+    os.write(CHANNEL, json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def stay():
+    """Waits to be forked, for each step that builds on this state, until the worker closes the channel."""
+    while True:
+        end = socket.socket(fileno=CHANNEL)
+        packet, channels, _, _ = socket.recv_fds(end, LONGEST_PACKET, 1)
+        end.detach()
+        if not channels:
+            os._exit(0)
+        reap()
+        if os.fork() == 0:
+            begin(channels[0], json.loads(packet))
+        else:
+            os.close(channels[0])
+
+
+def live(channel, request):
+    """All that a process forked from the worker does."""
+    try:
+        null = os.open("/dev/null", os.O_RDWR)
+        for stream in 0, 1, 2:
+            os.dup2(null, stream)
+        limit(resource.RLIMIT_AS, SETTINGS["address_space"] + SETTINGS["memory"])
+        limit(resource.RLIMIT_FSIZE, 16 << 20)
+        limit(resource.RLIMIT_NOFILE, 64)
+        limit(resource.RLIMIT_CORE, 0)
+        begin(channel, request)
+        stay()
+    finally:
+        os._exit(1)
+
+
+def limit(what, value):
+    _, hard = resource.getrlimit(what)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def reap():
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+# The worker.
+
+
+class State:
+    """A state process, by the number of the step that it ran last."""
+
+    def __init__(self, pid, channel):
+        self.pid, self.channel = pid, channel
+
+    def end(self):
+        self.channel.close()
+        kill(self.pid)
+
+
+STATES = {}
+
+
+def kill(pid):
+    # A process says its own number; the worker's and negative ones are not for killing.
+    if isinstance(pid, int) and pid > 1 and pid != os.getpid():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+
+def kill_all():
+    """Ends every process of the sandbox but this one."""
+    for state in STATES.values():
+        state.end()
+    STATES.clear()
+    if SANDBOXED:
+        try:
+            # In the sandbox's own process namespace, of which this is the first process.
+            os.kill(-1, signal.SIGKILL)
+        except OSError:
+            pass
+    reap()
+
+
+def next_pid():
+    """The number that the kernel gives out next, taken by a thread."""
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+    return thread.native_id
+
+
+def fork_here():
+    for _ in range(100):
+        try:
+            return os.fork()
+        except BlockingIOError:
+            # Too many processes: ended ones that states have not asked after count too.
+            kill_all()
+            time.sleep(0.01)
+    sys.exit("no process can be started")
+
+
+def fork(request, steps):
+    """Starts a process for the last of `steps`: the channel to it."""
+    for at in range(len(steps) - 1, 0, -1):
+        state = STATES.get(steps[at - 1]["id"])
+        if state is None:
+            continue
+        rest = {"path": [step["code"] for step in steps[at:-1]]}
+        rest.update(code=request["code"], timeout=request["timeout"])
+        packet = json.dumps(rest).encode()
+        if len(packet) > LONGEST_PACKET:
+            break
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            socket.send_fds(state.channel, [packet], [theirs.fileno()], socket.MSG_DONTWAIT)
+            theirs.close()
+            pid = hear(ours, GRACE).get("pid")
+            return ours, pid, len(rest["path"])
+        except (OSError, ValueError, RecursionError, TimeoutError):
+            # Lost, or no longer what it was: the step is run from an earlier state.
+            ours.close()
+            theirs.close()
+            STATES.pop(steps[at - 1]["id"]).end()
+    rest = {"path": [step["code"] for step in steps[:-1]]}
+    rest.update(code=request["code"], timeout=request["timeout"])
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if fork_here() == 0:
+        live(theirs.fileno(), rest)
+    theirs.close()
+    return ours, hear(ours, GRACE).get("pid"), len(rest["path"])
+
+
+def hear(channel, longest):
+    """The next message of a state process. ValueError when it ends or sends none, TimeoutError when it is late."""
+    deadline = time.monotonic() + longest
+    while True:
+        ready, _, _ = select.select([channel, 0], [], [], max(0.0, deadline - time.monotonic()))
+        if 0 in ready:
+            # Nothing is sent while a step runs: the program is gone.
+            os._exit(0)
+        if ready:
+            packet = channel.recv(2 * LONGEST_PACKET)
+            message = json.loads(packet) if packet else None
+            if not isinstance(message, dict):
+                raise ValueError("no message")
+            return message
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+
+
+def checked(message):
+    outcome, text, seconds = (message.get(key) for key in ("outcome", "observation", "seconds"))
+    if not isinstance(outcome, str) or outcome not in OUTCOMES or not isinstance(text, str):
+        raise ValueError("no answer")
+    if not isinstance(seconds, float) or not 0.0 <= seconds < 1e6:
+        raise ValueError("no time")
+    # Half of a surrogate pair is no text.
+    text = text.encode("utf-8", "replace").decode()
+    return {"outcome": outcome, "observation": text, "seconds": seconds}
+
+
+def run(request):
+    clean_scratch()
+    reap()
+    timeout = request["timeout"]
+    steps = request["path"] + [{"id": request["id"], "code": request["code"]}]
+    before = next_pid() if SANDBOXED else 0
+    channel = pid = None
+    start = time.monotonic()
+    try:
+        channel, pid, replayed = fork(request, steps)
+        hear(channel, timeout * replayed + GRACE)
+        start = time.monotonic()
+        answer = checked(hear(channel, timeout))
+    except TimeoutError:
+        answer = {"outcome": "timeout", "observation": f"TimeoutError: ran longer than {timeout:g} s"}
+    except (OSError, ValueError, RecursionError):
+        answer = {"outcome": "error", "observation": "InterpreterError: the interpreter ended"}
+    answer.setdefault("seconds", time.monotonic() - start)
+    # Numbers are given out in order: one more than the step's process, and something that it started may be left.
+    alone = not SANDBOXED or next_pid() == before + 2
+    state = State(pid, channel) if channel else None
+    if not alone:
+        if state:
+            state.end()
+        kill_all()
+    elif answer["outcome"] in ("ok", "error") and channel and SETTINGS["live_states"]:
+        STATES[request["id"]] = state
+        while len(STATES) > SETTINGS["live_states"]:
+            STATES.pop(next(iter(STATES))).end()
+    elif state:
+        state.end()
+    return answer
+
+
+def clean_scratch():
+    """Files last as long as the step that wrote them: siblings see each other's variables as little as files."""
+    for name in os.listdir("."):
+        if os.path.isdir(name) and not os.path.islink(name):
+            shutil.rmtree(name, onerror=open_up)
+        else:
+            os.unlink(name)
+    if os.listdir("."):
+        sys.exit("the scratch folder cannot be emptied")
+
+
+def open_up(function, path, _):
+    for folder in os.path.dirname(path), path:
+        if not os.path.islink(folder):
+            os.chmod(folder, 0o700)
+    shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
+
+
+def measured_address_space():
+    """The bytes of address space that this process has, found by trying: the sandbox has no /proc."""
+    low, high = 0, 1 << 46
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    while high - low > 1 << 20:
+        middle = (low + high) // 2
+        resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
+        try:
+            mmap.mmap(-1, 4096).close()
+            high = middle
+        except (OSError, MemoryError):
+            low = middle
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    return high
+
+
+def gap():
+    """What the sandbox lets through that it should not, or nothing."""
+    if os.getpid() != 1:
+        return "there is no process namespace of its own"
+    if os.path.exists("/proc/self") or os.path.exists("/sys/kernel"):
+        return "the system's own files are visible"
+    for family in socket.AF_INET, socket.AF_UNIX:
+        try:
+            socket.socket(family, socket.SOCK_STREAM).close()
+            return "sockets can be opened"
+        except OSError:
+            pass
+    try:
+        open("/probe", "w").close()
+        return "the root folder can be written"
+    except OSError:
+        pass
+    if resource.getrlimit(resource.RLIMIT_NPROC)[0] == resource.RLIM_INFINITY or os.getuid() == 0:
+        return "the number of processes is not limited"
+    return None
+
+
+def warm():
+    """Loads what steps mostly import, so that a fork has it at once."""
+    import collections, decimal, fractions, functools, itertools, math, random, re, statistics  # noqa: E401, F401
+
+    random.seed(0)
+    try:
+        import sympy
+    except ImportError:
+        return None
+    x = sympy.symbols("x")
+    sympy.solve(x**2 - 5 * x + 6, x)
+    sympy.simplify((x**2 - 1) / (x - 1))
+    sympy.integrate(x, x)
+    return sympy.__version__
+
+
+def main():
+    # Of the first process of a namespace only what it handles reaches it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.path[:] = SETTINGS["path"]
+    if not SANDBOXED:
+        import atexit
+        import tempfile
+
+        folder = tempfile.mkdtemp(prefix="espalier-code-")
+        os.chdir(folder)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sympy = warm()
+    SETTINGS["address_space"] = measured_address_space()
+    # What is here is here to stay: a collection in a fork need not touch it.
+    gc.collect()
+    gc.freeze()
+    answer({"gap": gap() if SANDBOXED else None, "sympy": sympy})
+    for line in sys.stdin.buffer:
+        answer(run(json.loads(line)))
+    for state in STATES.values():
+        state.end()
+
+
+def answer(message):
+    sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+NAMESPACE = {"__name__": "__main__", "__builtins__": __builtins__}
+main()
