@@ -11,7 +11,7 @@ use super::config::PRINT_LIMIT;
 use super::embedded::late;
 use super::observation::observation;
 use super::pool::Pool;
-use super::process::{Earlier, Fault, Request, Worker};
+use super::process::{Answer, Earlier, Fault, Request, Worker};
 use super::sandbox::Sandbox;
 use super::state::{Kept, next_id};
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
@@ -142,29 +142,37 @@ impl Executor for Cpython {
         };
         let longest = self.timeout.saturating_mul(snippets.len() as u32 + 1) + GRACE;
         let start = Instant::now();
-        let (outcome, text, seconds, worker) = self.pool.with(preferred, |index, worker| {
-            match worker.ask(&request, &[], longest) {
-                Ok((answer, _)) => {
-                    ((answer.outcome, answer.observation, answer.seconds, index), true)
-                }
-                Err(fault) => {
-                    let (outcome, text) = match fault {
-                        Fault::Late => (Outcome::Timeout, late(self.timeout)),
-                        Fault::Ended(_, complaint) => {
-                            tracing::warn!("a Python worker ended: {complaint}");
-                            (Outcome::Error, "InterpreterError: the worker ended".to_owned())
-                        }
-                        Fault::Unreadable(_) => {
-                            (Outcome::Error, "InterpreterError: no answer".to_owned())
-                        }
-                    };
-                    ((outcome, text, start.elapsed().as_secs_f64(), index), false)
-                }
+        let ask = || {
+            self.pool.with(preferred, |index, worker| match worker.ask(&request, &[], longest) {
+                Ok((answer, _)) => (Ok((answer, index)), true),
+                Err(fault) => (Err(fault), false),
+            })
+        };
+        let answer = match ask()? {
+            // A step ends with its own process. That the worker is gone may be the doing of an earlier one.
+            Err(Fault::Ended(_, complaint)) => {
+                tracing::warn!("a Python worker ended and is replaced: {complaint}");
+                ask()?
             }
-        })?;
+            answer => answer,
+        };
+        let (outcome, text, seconds, kept) = match answer {
+            Ok((Answer { outcome, observation, seconds, .. }, worker)) => {
+                (outcome, observation, seconds, Kept::Process { worker })
+            }
+            Err(fault) => {
+                let (outcome, text) = match fault {
+                    Fault::Late => (Outcome::Timeout, late(self.timeout)),
+                    Fault::Ended(..) | Fault::Unreadable(_) => {
+                        (Outcome::Error, "InterpreterError: the interpreter ended".to_owned())
+                    }
+                };
+                (outcome, text, start.elapsed().as_secs_f64(), Kept::Nothing)
+            }
+        };
         let observation = observation(&text, self.max_output);
         let after = match outcome.leaves_state() {
-            true => state.then(request.id, code, Kept::Process { worker }),
+            true => state.then(request.id, code, kept),
             false => state.clone(),
         };
         Ok((Execution { outcome, observation, seconds }, after))

@@ -11,6 +11,7 @@ import io
 import json
 import mmap
 import os
+import random
 import resource
 import select
 import shutil
@@ -125,10 +126,19 @@ def stay():
         if not channels:
             os._exit(0)
         reap()
-        if os.fork() == 0:
+        if fork_alike() == 0:
             begin(channels[0], json.loads(packet))
         else:
             os.close(channels[0])
+
+
+def fork_alike():
+    """Forks; `random` would seed itself anew in the child, where replay would go on."""
+    state = random.getstate()
+    pid = os.fork()
+    if pid == 0:
+        random.setstate(state)
+    return pid
 
 
 def live(channel, request):
@@ -137,6 +147,9 @@ def live(channel, request):
         null = os.open("/dev/null", os.O_RDWR)
         for stream in 0, 1, 2:
             os.dup2(null, stream)
+        if SANDBOXED:
+            # The worker's group reaches out of the sandbox: its first process is in it.
+            os.setpgid(0, 0)
         limit(resource.RLIMIT_AS, SETTINGS["address_space"] + SETTINGS["memory"])
         limit(resource.RLIMIT_FSIZE, 16 << 20)
         limit(resource.RLIMIT_NOFILE, 64)
@@ -202,9 +215,12 @@ def kill_all():
 
 
 def next_pid():
-    """The number that the kernel gives out next, taken by a thread."""
+    """The number that the kernel gives out next, taken by a thread; None when there are too many processes."""
     thread = threading.Thread(target=int)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
     thread.join()
     return thread.native_id
 
@@ -212,7 +228,7 @@ def next_pid():
 def fork_here():
     for _ in range(100):
         try:
-            return os.fork()
+            return fork_alike()
         except BlockingIOError:
             # Too many processes: ended ones that states have not asked after count too.
             kill_all()
@@ -286,6 +302,8 @@ def run(request):
     timeout = request["timeout"]
     steps = request["path"] + [{"id": request["id"], "code": request["code"]}]
     before = next_pid() if SANDBOXED else 0
+    if before is None:
+        kill_all()
     channel = pid = None
     start = time.monotonic()
     try:
@@ -299,7 +317,7 @@ def run(request):
         answer = {"outcome": "error", "observation": "InterpreterError: the interpreter ended"}
     answer.setdefault("seconds", time.monotonic() - start)
     # Numbers are given out in order: one more than the step's process, and something that it started may be left.
-    alone = not SANDBOXED or next_pid() == before + 2
+    alone = not SANDBOXED or (before is not None and next_pid() == before + 2)
     state = State(pid, channel) if channel else None
     if not alone:
         if state:
@@ -315,21 +333,26 @@ def run(request):
 
 
 def clean_scratch():
-    """Files last as long as the step that wrote them: siblings see each other's variables as little as files."""
-    for name in os.listdir("."):
-        if os.path.isdir(name) and not os.path.islink(name):
-            shutil.rmtree(name, onerror=open_up)
-        else:
+    """Files last as long as the step that wrote them: siblings see each other's files as little as their variables."""
+    left = os.listdir(".")
+    while left:
+        name = left.pop()
+        if not is_folder(name):
             os.unlink(name)
-    if os.listdir("."):
-        sys.exit("the scratch folder cannot be emptied")
+            continue
+        os.chmod(name, 0o700)
+        for inner in os.listdir(name):
+            inner, up = os.path.join(name, inner), os.urandom(8).hex()
+            if is_folder(inner):
+                os.chmod(inner, 0o700)
+            # Up here, where no path is too long, however deep the folders lie.
+            os.rename(inner, up)
+            left.append(up)
+        os.rmdir(name)
 
 
-def open_up(function, path, _):
-    for folder in os.path.dirname(path), path:
-        if not os.path.islink(folder):
-            os.chmod(folder, 0o700)
-    shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
+def is_folder(path):
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def measured_address_space():
@@ -372,7 +395,7 @@ def gap():
 
 def warm():
     """Loads what steps mostly import, so that a fork has it at once."""
-    import collections, decimal, fractions, functools, itertools, math, random, re, statistics  # noqa: E401, F401
+    import collections, decimal, fractions, functools, itertools, math, re, statistics  # noqa: E401, F401
 
     random.seed(0)
     try:

@@ -17,6 +17,7 @@ use super::super::config::PRINT_LIMIT;
 use super::super::process::{Answer, LONGEST_BLOB, Request, read_message, write_message};
 use super::super::sandbox::{deny_all_but_computing, limit_memory};
 use super::gaps::is_gap;
+use super::late;
 
 const NAME: &str = "step";
 /// The interpreter's own limit of recursion fits in it many times.
@@ -92,8 +93,22 @@ fn feed(repl: &mut MontyRepl, code: &str, timeout: Duration) -> (Outcome, String
             (Outcome::OutputLimit, cause.to_owned())
         }
         Ok(MontyObject::None) => (Outcome::Ok, text),
-        Ok(value) => (Outcome::Ok, text + &value.to_string()),
-        Err(error) => (outcome(&error, code), error.summary()),
+        Ok(value) => (Outcome::Ok, text + &shown(value)),
+        Err(error) => match outcome(&error, code) {
+            Outcome::Timeout => (Outcome::Timeout, late(timeout)),
+            outcome => (outcome, error.summary()),
+        },
+    }
+}
+
+/// A value as `print` shows it. Outside the interpreter, tuples of one are shown without their comma.
+fn shown(value: MontyObject) -> String {
+    let plain = value.to_string();
+    let mut printed = Printed::default();
+    let writer = PrintWriter::Callback(&mut printed);
+    match fresh().feed_run("print(value, end='')", vec![("value".to_owned(), value)], writer) {
+        Ok(_) => printed.text,
+        Err(_) => plain,
     }
 }
 

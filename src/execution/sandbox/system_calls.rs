@@ -45,8 +45,9 @@ const COMPUTING: [i64; 33] = [
     libc::SYS_set_robust_list,
 ];
 
-/// What no Python program needs that computes: other processes' memory, the kernel's settings, mounts, namespaces, sockets.
-const NOT_FOR_PYTHON: [i64; 60] = [
+/// What no Python program needs that computes: other processes' memory and priority, memory that outlives a process, the kernel's
+/// settings, mounts, namespaces, sockets.
+const NOT_FOR_PYTHON: [i64; 71] = [
     libc::SYS_socket,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -107,6 +108,17 @@ const NOT_FOR_PYTHON: [i64; 60] = [
     libc::SYS_fanotify_init,
     libc::SYS_mbind,
     libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
 ];
 
 /// Lets every thread of this process compute, and nothing else: no file, no socket, no process.
@@ -135,6 +147,9 @@ pub(super) fn deny_for_python() -> Result<()> {
         SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, flag, mask)?])
     });
     denied.insert(libc::SYS_clone, rules.into_iter().collect::<Result<_, _>>()?);
+    // The limits of another process than the caller.
+    let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
+    denied.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![other])?]);
     // Its flags lie in memory, where no filter reads; the C library falls back to clone.
     let hidden = [(libc::SYS_clone3, Vec::new())].into();
     // The last one denies what more filters would take.
