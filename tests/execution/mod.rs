@@ -2,6 +2,7 @@
 
 mod command_line;
 mod hostile;
+mod programs;
 mod steps;
 
 use std::io::Write;

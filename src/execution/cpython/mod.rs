@@ -17,7 +17,7 @@ use super::state::{Kept, next_id};
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
 
 const PROBE: &str = include_str!("probe.py");
-const WORKER: &str = include_str!("worker.py");
+const WORKER: &str = concat!(include_str!("step.py"), "\n\n", include_str!("worker.py"));
 /// How long a worker takes to start at the most: it imports sympy.
 const START: Duration = Duration::from_secs(120);
 /// How much later than the worker itself this side gives up.
