@@ -47,7 +47,8 @@ use embedded::Embedded;
 pub trait Executor: Debug + Send + Sync {
     /// Runs `code` after the steps of `state`, and returns what came of it with the state after it.
     ///
-    /// Code that raised an exception leaves what it did before; code that was stopped at a limit leaves nothing.
+    /// Code that raised an exception leaves what it did before; code that was stopped at a limit or ended its interpreter leaves
+    /// nothing.
     ///
     /// # Errors
     /// When no worker can be started.

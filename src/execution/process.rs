@@ -46,6 +46,9 @@ pub(super) struct Answer {
     pub outcome: Outcome,
     pub observation: String,
     pub seconds: f64,
+    /// Whether the interpreter ended with the step.
+    #[serde(default)]
+    pub lost: bool,
     /// Length of the blob that follows.
     #[serde(default)]
     pub blob: usize,

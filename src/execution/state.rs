@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Outcome;
+
 /// The state after a path's code steps; the default is before the first. Cheap to clone, and good for every executor: what another
 /// one kept is made again by replay.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +17,8 @@ pub(super) struct Snippet {
     pub id: u64,
     pub code: String,
     pub kept: Kept,
+    /// Whether the interpreter lacked something that it asked for.
+    pub unsupported: bool,
 }
 
 /// What makes replay unnecessary.
@@ -30,7 +34,7 @@ pub(super) enum Kept {
 }
 
 impl CodeState {
-    /// How many code steps the state has behind it, without those that were stopped at a limit.
+    /// How many code steps the state has behind it, without those that left nothing.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.0.len()
@@ -40,8 +44,11 @@ impl CodeState {
         &self.0
     }
 
-    pub(super) fn then(&self, id: u64, code: &str, kept: Kept) -> Self {
-        let snippet = Arc::new(Snippet { id, code: code.to_owned(), kept });
+    /// The state after a step that ended with `outcome`; `kept` is None where its interpreter ended with it.
+    pub(super) fn after(&self, id: u64, code: &str, outcome: Outcome, kept: Option<Kept>) -> Self {
+        let Some(kept) = kept.filter(|_| outcome.leaves_state()) else { return self.clone() };
+        let unsupported = outcome == Outcome::Unsupported;
+        let snippet = Arc::new(Snippet { id, code: code.to_owned(), kept, unsupported });
         Self(self.0.iter().cloned().chain([snippet]).collect())
     }
 }

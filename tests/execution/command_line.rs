@@ -47,6 +47,20 @@ fn files_are_the_steps_of_one_path() {
 }
 
 #[test]
+fn steps_are_timed() {
+    let rows = run(&["bench", "execution", "--repetitions", "1", "--threads", "1", "--json"]);
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.iter().any(|row| row["case"] == "embedded: step"), "{rows:?}");
+    for row in rows {
+        assert_eq!(
+            (&row["schema"], &row["bench"]),
+            (&"espalier.bench/1".into(), &"execution".into())
+        );
+        assert!(row["unit"] == "steps" && row["per_second"].as_f64().unwrap() > 0.0, "{row}");
+    }
+}
+
+#[test]
 fn bad_input_is_named() {
     assert!(fail(&["execute", "absent.py"], 3).contains("cannot read absent.py"));
     fail(&["execute"], 2);

@@ -84,6 +84,14 @@ fn an_exception_leaves_what_was_done_and_a_limit_leaves_nothing() {
 }
 
 #[test]
+fn a_step_that_ends_its_interpreter_leaves_nothing() {
+    let Some(executor) = cpython(&config()) else { return };
+    let (executions, state) = path(&*executor, &["x = 1", "x = 2\nimport os\nos._exit(0)", "x"]);
+    assert_eq!(executions[1].outcome, Outcome::Error);
+    assert_eq!((executions[2].observation.as_str(), state.steps()), ("1", 2));
+}
+
+#[test]
 fn what_the_embedded_interpreter_lacks_is_no_error_of_the_step() {
     let embedded = start_with(&config(), Path::new(PROGRAM)).unwrap();
     for code in [
@@ -101,6 +109,9 @@ fn what_the_embedded_interpreter_lacks_is_no_error_of_the_step() {
     }
     let (outcome, _) = observe(&*embedded, &CodeState::default(), "raise ImportError('mine')");
     assert_eq!(outcome, Outcome::Error);
+    // Nor of those that build on it.
+    let (executions, _) = path(&*embedded, &["from sympy import symbols\nx = symbols('x')", "x"]);
+    assert_eq!(executions[1].outcome, Outcome::Unsupported, "{executions:?}");
 }
 
 /// A tree of steps in which every node's observation depends on its whole path.

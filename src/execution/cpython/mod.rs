@@ -157,8 +157,8 @@ impl Executor for Cpython {
             answer => answer,
         };
         let (outcome, text, seconds, kept) = match answer {
-            Ok((Answer { outcome, observation, seconds, .. }, worker)) => {
-                (outcome, observation, seconds, Kept::Process { worker })
+            Ok((Answer { outcome, observation, seconds, lost, .. }, worker)) => {
+                (outcome, observation, seconds, (!lost).then_some(Kept::Process { worker }))
             }
             Err(fault) => {
                 let (outcome, text) = match fault {
@@ -167,14 +167,11 @@ impl Executor for Cpython {
                         (Outcome::Error, "InterpreterError: the interpreter ended".to_owned())
                     }
                 };
-                (outcome, text, start.elapsed().as_secs_f64(), Kept::Nothing)
+                (outcome, text, start.elapsed().as_secs_f64(), None)
             }
         };
         let observation = observation(&text, self.max_output);
-        let after = match outcome.leaves_state() {
-            true => state.then(request.id, code, kept),
-            false => state.clone(),
-        };
+        let after = state.after(request.id, code, outcome, kept);
         Ok((Execution { outcome, observation, seconds }, after))
     }
 }

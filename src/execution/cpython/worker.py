@@ -152,6 +152,7 @@ def run(request):
         answer = {"outcome": "timeout", "observation": f"TimeoutError: ran longer than {timeout:g} s"}
     except (OSError, ValueError, RecursionError):
         answer = {"outcome": "error", "observation": "InterpreterError: the interpreter ended"}
+        answer["lost"] = True
     answer.setdefault("seconds", time.monotonic() - start)
     # Numbers are given out in order: one more than the step's process, and something that it started may be left.
     alone = not SANDBOXED or (before is not None and next_pid() == before + 2)
@@ -160,7 +161,7 @@ def run(request):
         if state:
             state.end()
         kill_all()
-    elif answer["outcome"] in ("ok", "error") and channel and SETTINGS["live_states"]:
+    elif answer["outcome"] in ("ok", "error") and "lost" not in answer and SETTINGS["live_states"]:
         STATES[request["id"]] = state
         while len(STATES) > SETTINGS["live_states"]:
             STATES.pop(next(iter(STATES))).end()

@@ -87,18 +87,21 @@ impl Executor for Embedded {
                 Ok((answer, dump)) => {
                     let kept =
                         if dump.is_empty() { Kept::Nothing } else { Kept::Dump(dump.into()) };
-                    ((answer.outcome, answer.observation, answer.seconds, kept), true)
+                    ((answer.outcome, answer.observation, answer.seconds, Some(kept)), true)
                 }
                 Err(fault) => {
                     let (outcome, text) = self.failed(fault);
-                    ((outcome, text, start.elapsed().as_secs_f64(), Kept::Nothing), false)
+                    ((outcome, text, start.elapsed().as_secs_f64(), None), false)
                 }
             })?;
         let observation = observation(&text, self.max_output);
-        let after = match outcome.leaves_state() {
-            true => state.then(request.id, code, kept),
-            false => state.clone(),
+        // What an earlier step was not able to define may be what this one misses.
+        let doubtful = snippets.iter().any(|snippet| snippet.unsupported);
+        let outcome = match outcome {
+            Outcome::Error if doubtful => Outcome::Unsupported,
+            outcome => outcome,
         };
+        let after = state.after(request.id, code, outcome, kept);
         Ok((Execution { outcome, observation, seconds }, after))
     }
 }

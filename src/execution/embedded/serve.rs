@@ -73,7 +73,7 @@ fn run(request: &Request, blob: &[u8]) -> Result<(Answer, Vec<u8>)> {
     };
     // A large state costs more to carry about than steps mostly do to run again.
     let state = if state.len() <= LONGEST_BLOB { state } else { Vec::new() };
-    Ok((Answer { outcome, observation, seconds, blob: state.len() }, state))
+    Ok((Answer { outcome, observation, seconds, lost: false, blob: state.len() }, state))
 }
 
 fn fresh() -> MontyRepl {
