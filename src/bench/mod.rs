@@ -1,5 +1,6 @@
 //! Timings for `espalier bench`.
 
+pub mod execution;
 pub mod inference;
 mod lockstep;
 mod text;
@@ -25,7 +26,7 @@ use crate::recipe::Recipe;
 pub struct Case {
     /// Names this form and its version.
     pub schema: &'static str,
-    /// `training`.
+    /// `training` or `execution`.
     pub bench: &'static str,
     /// What was timed.
     pub case: String,

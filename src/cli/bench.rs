@@ -9,7 +9,7 @@ use crate::bench::tree::Row;
 use crate::bench::{self, Case};
 use crate::report::Table;
 
-/// Time the engine on this machine: the tree search alone, inference alone, training alone.
+/// Time the engine on this machine: the tree search alone, inference alone, training alone, code steps alone.
 ///
 /// Machines are noisy: compare rows of one run. Each row is the median of several repetitions.
 #[derive(Debug, Args)]
@@ -46,6 +46,8 @@ enum What {
     Inference,
     /// The trainer: tokens a second.
     Training,
+    /// Code steps in both interpreters: steps a second.
+    Execution,
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
@@ -64,11 +66,15 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             print_line(&search_table(&rows).text())?;
         }
     }
+    let mut cases: Vec<Case> = Vec::new();
+    if wanted(What::Execution) {
+        let threads = recipe.compute.resolved_threads();
+        cases.extend(bench::execution::execution(threads, repetitions)?);
+    }
     if !wanted(What::Inference) && !wanted(What::Training) {
-        return Ok(());
+        return print_cases(&cases, arguments.json);
     }
     check_device(&recipe)?;
-    let mut cases: Vec<Case> = Vec::new();
     with_environment!(recipe, environment => {
         let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
         if wanted(What::Inference) {
@@ -89,14 +95,18 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             cases.extend(bench::training(environment, &recipe, &net, repetitions)?);
         }
     });
-    if !wanted(What::Training) {
+    print_cases(&cases, arguments.json)
+}
+
+fn print_cases(cases: &[Case], json: bool) -> Result<()> {
+    if cases.is_empty() {
         return Ok(());
     }
-    if arguments.json {
+    if json {
         return cases.iter().try_for_each(print_json);
     }
     let mut table = Table::new(["bench", "case", "threads", "per second", "unit", "median s"]);
-    for case in &cases {
+    for case in cases {
         table.push([
             case.bench.to_owned(),
             case.case.clone(),

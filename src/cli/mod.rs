@@ -3,7 +3,9 @@
 mod ablate;
 mod arguments;
 mod bench;
+mod code_worker;
 mod evaluate;
+mod execute;
 mod generate;
 mod harvest;
 mod import;
@@ -61,6 +63,9 @@ enum Command {
     Inspect(inspect::Arguments),
     Import(import::Arguments),
     Replay(replay::Arguments),
+    Execute(execute::Arguments),
+    #[command(hide = true)]
+    CodeWorker(code_worker::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -112,6 +117,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Import(arguments) => import::main(&arguments),
         Command::Replay(arguments) => replay::main(&arguments),
+        Command::Execute(arguments) => execute::main(&arguments),
+        Command::CodeWorker(arguments) => code_worker::main(&arguments),
     }
 }
 

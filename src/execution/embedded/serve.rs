@@ -1,0 +1,160 @@
+//! The worker's side: feeds steps to the interpreter and sends back what they showed with a dump of the state.
+
+use std::borrow::Cow;
+use std::io::{BufReader, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use monty::{Dump, MontyRepl, Session, SessionRef, dump};
+use monty_types::{
+    CompileOptions, ExcType, MontyException, MontyObject, PrintWriter, PrintWriterCallback,
+    ResourceLimits, ResourceTracker,
+};
+use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+
+use super::super::Outcome;
+use super::super::config::PRINT_LIMIT;
+use super::super::process::{Answer, LONGEST_BLOB, Request, read_message, write_message};
+use super::super::sandbox::{deny_all_but_computing, limit_memory};
+use super::gaps::is_gap;
+use super::late;
+
+const NAME: &str = "step";
+/// The interpreter's own limit of recursion fits in it many times.
+const STACK: usize = 256 << 20;
+
+/// Reads steps from standard input until it ends.
+///
+/// # Errors
+/// When the limits cannot be set, or what is read is no request.
+pub fn serve(memory_megabytes: u64) -> Result<()> {
+    let serving = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        // What the allocator reserves for this thread is not the step's.
+        _ = feed(&mut fresh(), "[str(i) for i in range(1000)]", Duration::from_secs(1));
+        limit_memory(memory_megabytes << 20)?;
+        deny_all_but_computing()?;
+        answer_all()
+    })?;
+    serving.join().map_err(|_| anyhow::anyhow!("the interpreter panicked"))?
+}
+
+fn answer_all() -> Result<()> {
+    let mut input = BufReader::new(std::io::stdin());
+    let mut output = std::io::stdout();
+    writeln!(output, "{{}}")?;
+    output.flush()?;
+    while let Ok((line, blob)) = read_message(&mut input) {
+        let request: Request = serde_json::from_slice(&line)?;
+        let (answer, dump) = run(&request, &blob)?;
+        write_message(&mut output, &answer, &dump)?;
+    }
+    Ok(())
+}
+
+fn run(request: &Request, blob: &[u8]) -> Result<(Answer, Vec<u8>)> {
+    let timeout = Duration::try_from_secs_f64(request.timeout)?;
+    limit_processor_time(timeout.saturating_mul(request.path.len() as u32 + 1))?;
+    let mut repl = match blob {
+        [] => fresh(),
+        blob => match Dump::load(blob).map_err(|error| anyhow::anyhow!("{error:?}"))?.state {
+            Session::Idle(repl) => *repl,
+            Session::Suspended(_) | Session::Running(_) => bail!("not a state between steps"),
+        },
+    };
+    for earlier in &request.path {
+        feed(&mut repl, &earlier.code, timeout);
+    }
+    let start = Instant::now();
+    let (outcome, observation) = feed(&mut repl, &request.code, timeout);
+    let seconds = start.elapsed().as_secs_f64();
+    let state = match outcome.leaves_state() {
+        true => dump(NAME, None, SessionRef::Idle(&repl)).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    // A large state costs more to carry about than steps mostly do to run again.
+    let state = if state.len() <= LONGEST_BLOB { state } else { Vec::new() };
+    Ok((Answer { outcome, observation, seconds, lost: false, blob: state.len() }, state))
+}
+
+fn fresh() -> MontyRepl {
+    let tracker = ResourceTracker::new(ResourceLimits::default());
+    MontyRepl::new(NAME, tracker, CompileOptions::default())
+}
+
+/// Runs one step: how it ended and what it showed.
+fn feed(repl: &mut MontyRepl, code: &str, timeout: Duration) -> (Outcome, String) {
+    repl.tracker_mut().set_max_duration(timeout);
+    let mut printed = Printed::default();
+    let result = repl.feed_run(code, Vec::new(), PrintWriter::Callback(&mut printed));
+    let Printed { text, full } = printed;
+    match result {
+        _ if full => {
+            let cause = "OutputLimitError: printed too much";
+            (Outcome::OutputLimit, cause.to_owned())
+        }
+        Ok(MontyObject::None) => (Outcome::Ok, text),
+        Ok(value) => (Outcome::Ok, text + &shown(value)),
+        Err(error) => match outcome(&error, code) {
+            Outcome::Timeout => (Outcome::Timeout, late(timeout)),
+            outcome => (outcome, error.summary()),
+        },
+    }
+}
+
+/// A value as `print` shows it. Outside the interpreter, tuples of one are shown without their comma.
+fn shown(value: MontyObject) -> String {
+    let plain = value.to_string();
+    let mut printed = Printed::default();
+    let writer = PrintWriter::Callback(&mut printed);
+    match fresh().feed_run("print(value, end='')", vec![("value".to_owned(), value)], writer) {
+        Ok(_) => printed.text,
+        Err(_) => plain,
+    }
+}
+
+fn outcome(error: &MontyException, code: &str) -> Outcome {
+    let message = error.message().unwrap_or_default();
+    match error.exc_type() {
+        ExcType::TimeoutError if message.starts_with("time limit exceeded") => Outcome::Timeout,
+        ExcType::MemoryError => Outcome::Memory,
+        kind if is_gap(kind, message, code) => Outcome::Unsupported,
+        _ => Outcome::Error,
+    }
+}
+
+/// What a step prints.
+#[derive(Default)]
+struct Printed {
+    text: String,
+    full: bool,
+}
+
+impl Printed {
+    fn push(&mut self, text: &str) -> Result<(), MontyException> {
+        self.full |= self.text.len() + text.len() > PRINT_LIMIT;
+        if self.full {
+            return Err(MontyException::new(ExcType::OSError, Some("printed too much".into())));
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+}
+
+impl PrintWriterCallback for Printed {
+    fn stdout_write(&mut self, output: Cow<'_, str>) -> Result<(), MontyException> {
+        self.push(&output)
+    }
+
+    fn stdout_push(&mut self, end: char) -> Result<(), MontyException> {
+        self.push(end.encode_utf8(&mut [0; 4]))
+    }
+}
+
+/// Ends this process when nobody is there any more to kill it.
+fn limit_processor_time(more: Duration) -> Result<()> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();
+    let limit = u64::try_from(used)? + more.as_secs() + 5;
+    let (_, hard) = nix::sys::resource::getrlimit(Resource::RLIMIT_CPU)?;
+    setrlimit(Resource::RLIMIT_CPU, limit.min(hard), hard).context("setrlimit")
+}

@@ -1,0 +1,218 @@
+//! One worker process and how it is spoken to: a line of JSON and the bytes that it announces, in both directions.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::Outcome;
+
+/// Longest line and longest blob of a message, in bytes. Workers have run foreign code: nothing that they send is trusted.
+const LONGEST_LINE: u64 = 8 << 20;
+pub(super) const LONGEST_BLOB: usize = 1 << 20;
+/// How much is kept of what a worker writes to standard error, in bytes.
+const COMPLAINT: u64 = 16 << 10;
+
+/// A step to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// Steps before it, the first first. With a blob, those after the state in it.
+    pub path: Vec<Earlier>,
+    /// Names the state that it leaves.
+    pub id: u64,
+    pub code: String,
+    /// Longest run of each step, in seconds.
+    pub timeout: f64,
+    /// Length of the blob that follows.
+    pub blob: usize,
+}
+
+/// A step of the path.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Earlier {
+    pub id: u64,
+    pub code: String,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    pub outcome: Outcome,
+    pub observation: String,
+    pub seconds: f64,
+    /// Whether the interpreter ended with the step.
+    #[serde(default)]
+    pub lost: bool,
+    /// Length of the blob that follows.
+    #[serde(default)]
+    pub blob: usize,
+}
+
+/// Why an answer did not come. The worker is lost in every case.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Not in time.
+    Late,
+    /// The process ended, and what it wrote to standard error.
+    Ended(Option<ExitStatus>, String),
+    /// It sent what is no answer.
+    Unreadable(String),
+}
+
+/// A message: a line and a blob.
+type Message = (Vec<u8>, Vec<u8>);
+
+/// A running worker. It is killed with its process group when dropped.
+#[derive(Debug)]
+pub(super) struct Worker {
+    process: Child,
+    input: Option<ChildStdin>,
+    messages: Receiver<io::Result<Message>>,
+    complaint: Receiver<String>,
+}
+
+impl Worker {
+    /// Starts `command` in a process group of its own.
+    pub fn start(mut command: Command) -> io::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.process_group(0).spawn()?;
+        let input = process.stdin.take();
+        let (sender, messages) = mpsc::channel();
+        if let Some(output) = process.stdout.take() {
+            std::thread::spawn(move || {
+                let mut output = BufReader::new(output);
+                loop {
+                    let message = read_message(&mut output);
+                    let last = message.is_err();
+                    if sender.send(message).is_err() || last {
+                        return;
+                    }
+                }
+            });
+        }
+        let (sender, complaint) = mpsc::channel();
+        if let Some(mut errors) = process.stderr.take() {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                _ = errors.by_ref().take(COMPLAINT).read_to_end(&mut text);
+                _ = sender.send(String::from_utf8_lossy(&text).trim().to_owned());
+                _ = io::copy(&mut errors, &mut io::sink());
+            });
+        }
+        Ok(Self { process, input, messages, complaint })
+    }
+
+    /// Waits for a line that the worker sends by itself.
+    pub fn receive(&mut self, longest: Duration) -> Result<Message, Fault> {
+        match self.messages.recv_timeout(longest) {
+            Ok(Ok(message)) => Ok(message),
+            Err(RecvTimeoutError::Timeout) => {
+                self.kill();
+                Err(Fault::Late)
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                self.kill();
+                Err(Fault::Unreadable(error.to_string()))
+            }
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
+        }
+    }
+
+    /// Sends a step and waits for what came of it.
+    pub fn ask(
+        &mut self,
+        request: &Request,
+        blob: &[u8],
+        longest: Duration,
+    ) -> Result<(Answer, Vec<u8>), Fault> {
+        if self.send(request, blob).is_err() {
+            return Err(self.ended());
+        }
+        let (line, blob) = self.receive(longest)?;
+        match serde_json::from_slice(&line) {
+            Ok(answer) => Ok((answer, blob)),
+            Err(error) => {
+                self.kill();
+                Err(Fault::Unreadable(error.to_string()))
+            }
+        }
+    }
+
+    fn send(&mut self, request: &Request, blob: &[u8]) -> io::Result<()> {
+        let input = self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        write_message(input, request, blob)
+    }
+
+    /// The worker's end: why, as far as it says.
+    fn ended(&mut self) -> Fault {
+        // Its output is closed, so it is ending; a moment for its own exit status.
+        let mut status = None;
+        for _ in 0..200 {
+            status = self.process.try_wait().ok().flatten();
+            if status.is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+        let complaint = self.complaint.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+        Fault::Ended(status, complaint)
+    }
+
+    fn kill(&mut self) {
+        self.input = None;
+        // The group outlives its leader: what the worker started is in it.
+        if let Ok(pid) = i32::try_from(self.process.id()) {
+            _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Writes a line of JSON and a blob.
+pub(super) fn write_message(
+    output: &mut impl Write,
+    header: &impl Serialize,
+    blob: &[u8],
+) -> io::Result<()> {
+    let mut message = serde_json::to_vec(header)?;
+    message.push(b'\n');
+    message.extend_from_slice(blob);
+    output.write_all(&message)?;
+    output.flush()
+}
+
+/// Reads a line of JSON and the blob whose length it tells.
+pub(super) fn read_message(input: &mut impl BufRead) -> io::Result<Message> {
+    #[derive(Deserialize)]
+    struct Announced {
+        #[serde(default)]
+        blob: usize,
+    }
+    let mut line = Vec::new();
+    input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let Announced { blob: length } = serde_json::from_slice(&line)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    if length > LONGEST_BLOB {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too long a message"));
+    }
+    let mut blob = vec![0; length];
+    input.read_exact(&mut blob)?;
+    Ok((line, blob))
+}
