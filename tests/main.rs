@@ -2,6 +2,7 @@
 
 mod cli;
 mod completions;
+mod grading;
 mod improves;
 mod inspect;
 mod program;

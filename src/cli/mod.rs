@@ -5,6 +5,7 @@ mod arguments;
 mod bench;
 mod evaluate;
 mod generate;
+mod grade;
 mod harvest;
 mod import;
 mod inspect;
@@ -61,6 +62,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Import(import::Arguments),
     Replay(replay::Arguments),
+    Grade(grade::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -112,6 +114,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Import(arguments) => import::main(&arguments),
         Command::Replay(arguments) => replay::main(&arguments),
+        Command::Grade(arguments) => grade::main(&arguments),
     }
 }
 

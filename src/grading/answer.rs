@@ -10,9 +10,14 @@ use super::parse::Relation;
 pub enum Answer {
     Value(Value),
     /// ∞ or −∞
-    Infinite { negative: bool },
+    Infinite {
+        negative: bool,
+    },
     /// A numeral of a base that is written out, and not ten
-    Based { digits: String, base: u32 },
+    Based {
+        digits: String,
+        base: u32,
+    },
     /// Words, in lower case, with single spaces
     Words(String),
     /// Members without brackets, in any order
@@ -20,15 +25,25 @@ pub enum Answer {
     /// Members in braces, in any order
     Set(Vec<Answer>),
     /// Members in round or square brackets: a point, a vector or an interval
-    Tuple { closed: [bool; 2], members: Vec<Answer> },
+    Tuple {
+        closed: [bool; 2],
+        members: Vec<Answer>,
+    },
     Union(Vec<Answer>),
     Matrix(Vec<Vec<Answer>>),
     /// `1:2`, or a time of day
     Ratio(Vec<Answer>),
     /// `x = ...` or `x \in ...`: a name, and what it stands for
-    Named { name: Name, value: Box<Answer> },
+    Named {
+        name: Name,
+        value: Box<Answer>,
+    },
     /// Any other equation or inequality
-    Related { left: Expression, relation: Relation, right: Expression },
+    Related {
+        left: Expression,
+        relation: Relation,
+        right: Expression,
+    },
 }
 
 /// One number or formula.
@@ -56,11 +71,6 @@ impl Answer {
     /// An interval's end.
     pub fn infinite(negative: bool) -> Self {
         Self::Infinite { negative }
-    }
-
-    /// A value without unit.
-    pub fn value(expression: Expression) -> Self {
-        Self::Value(Value { expression, unit: None, digits: None })
     }
 
     /// The answer without the name that it was given.

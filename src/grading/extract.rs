@@ -37,7 +37,9 @@ fn without_phrases(line: &str) -> &str {
     let answer = answer.trim_end_matches(['.', ' ']);
     // The only formula of the line is its answer, whatever words stand around it.
     match answer.split('$').collect::<Vec<_>>()[..] {
-        [before, formula, after] if !before.ends_with('\\') && is_words(before) && is_words(after) => {
+        [before, formula, after]
+            if !before.ends_with('\\') && is_words(before) && is_words(after) =>
+        {
             formula.trim()
         }
         _ => answer,

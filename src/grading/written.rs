@@ -85,7 +85,19 @@ impl<'a> Written<'a> {
 
 /// The text without what only changes looks.
 fn squeezed(text: &str) -> String {
-    let mut text: String = text.chars().filter(|c| !c.is_whitespace() && *c != '$').collect();
+    let mut squeezed = String::with_capacity(text.len());
+    for character in text.chars().filter(|c| *c != '$') {
+        if !character.is_whitespace() {
+            // `1 2` is not 12, and `1, 234` not 1,234.
+            if squeezed.ends_with(' ') && !character.is_alphanumeric() {
+                squeezed.pop();
+            }
+            squeezed.push(character);
+        } else if squeezed.ends_with(|c: char| c.is_alphanumeric() || c == ',') {
+            squeezed.push(' ');
+        }
+    }
+    let mut text = squeezed.trim_end().to_owned();
     for (form, same) in [
         ("\\left", ""),
         ("\\right", ""),

@@ -1,6 +1,5 @@
 //! Expressions to exact quotients of polynomials.
 
-use dashu_base::Signed;
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
@@ -100,7 +99,9 @@ fn call(
             let e = Fraction::atom(Atom::Symbol("e".to_owned()))?;
             return power(&e, &arguments[0], budget);
         }
-        (Function::Absolute, Some([value])) => Some(value.clone().abs()),
+        (Function::Absolute, Some([value])) => {
+            Some(if *value < RBig::ZERO { -value.clone() } else { value.clone() })
+        }
         (Function::Floor, Some([value])) => Some(value.floor().into()),
         (Function::Ceiling, Some([value])) => Some(value.ceil().into()),
         (Function::Factorial, Some([value])) => small(value).map(|n| product(1, n).into()),

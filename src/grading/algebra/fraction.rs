@@ -1,6 +1,6 @@
 //! Quotients of polynomials.
 
-use dashu_base::Signed;
+use dashu_base::UnsignedAbs;
 use dashu_ratio::RBig;
 
 use super::monomial::{Atom, Exponent, Monomial};
@@ -58,10 +58,6 @@ impl Fraction {
         let right = other.above.times(&self.below, budget)?;
         let below = self.below.times(&other.below, budget)?;
         Self::new(left.plus(&right, budget)?, below, budget)
-    }
-
-    pub fn negated(self) -> Self {
-        Self { above: self.above.negated(), below: self.below }
     }
 
     pub fn times(&self, other: &Self, budget: &mut Budget) -> Result<Self, Halt> {
@@ -145,7 +141,7 @@ impl Fraction {
                 return Ok(None);
             }
         }
-        let (numerator, denominator) = value.clone().abs().into_parts();
+        let (numerator, denominator) = value.clone().into_parts();
         for (number, sign) in [(numerator.unsigned_abs(), 1), (denominator, -1)] {
             let Ok(number) = u64::try_from(&number) else { return Ok(None) };
             let Some(primes) = factored(number) else { return Ok(None) };

@@ -30,7 +30,7 @@ pub struct Budget(u64);
 impl Budget {
     /// Some ten milliseconds.
     pub fn new() -> Self {
-        Self(2_000_000)
+        Self(500_000)
     }
 
     /// Takes `work` off.

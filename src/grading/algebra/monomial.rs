@@ -42,10 +42,7 @@ impl Exponent {
     }
 
     pub fn add(self, other: Self) -> Result<Self, Halt> {
-        Self::new(
-            self.above * other.below + other.above * self.below,
-            self.below * other.below,
-        )
+        Self::new(self.above * other.below + other.above * self.below, self.below * other.below)
     }
 
     pub fn times(self, other: Self) -> Result<Self, Halt> {
@@ -98,11 +95,8 @@ impl Monomial {
                     return Err(Halt::TooLarge);
                 }
                 let power = UBig::from(*prime).pow(size);
-                factor = if whole < 0 {
-                    RBig::from_parts(1.into(), power)
-                } else {
-                    RBig::from(power)
-                };
+                factor =
+                    if whole < 0 { RBig::from_parts(1.into(), power) } else { RBig::from(power) };
                 rest
             }
             Atom::Imaginary => {

@@ -52,10 +52,6 @@ impl Polynomial {
         }
     }
 
-    pub fn terms(&self) -> impl Iterator<Item = (&Monomial, &RBig)> {
-        self.0.iter()
-    }
-
     /// Whether a part of it has no exact rules, so that different forms may be equal values.
     pub fn is_opaque(&self) -> bool {
         let opaque = |(monomial, _): (&Monomial, &RBig)| {
@@ -99,13 +95,6 @@ impl Polynomial {
             self.insert(monomial.clone(), value.clone())?;
         }
         Ok(self)
-    }
-
-    pub fn negated(mut self) -> Self {
-        for value in self.0.values_mut() {
-            *value = -std::mem::take(value);
-        }
-        self
     }
 
     pub fn times(&self, other: &Self, budget: &mut Budget) -> Result<Self, Halt> {

@@ -41,6 +41,12 @@ impl Comparison {
                 Grade::new(left == right, Rule::Infinity)
             }
             (Words(left), Words(right)) => Grade::new(left == right, Rule::Words),
+            // `about 5` may be 5.
+            (Words(words), _) | (_, Words(words))
+                if words.contains(|c: char| c.is_ascii_digit()) =>
+            {
+                Grade::undecided(Rule::Words)
+            }
             (Based { .. }, _) | (_, Based { .. }) => based(left, right),
             (List(left), List(right)) => self.lists(left, right),
             (List(left) | Set(left), List(right) | Set(right)) => {
@@ -69,9 +75,11 @@ impl Comparison {
             (Matrix(_), Tuple { .. }) | (Tuple { .. }, Matrix(_)) => Grade::undecided(Rule::Matrix),
             (Ratio(left), Ratio(right)) => self.ratios(left, right),
             (Ratio(parts), Value(value)) | (Value(value), Ratio(parts)) => {
-                match quotient(parts) {
-                    Some(quotient) => possible(self.expressions(&quotient, &value.expression)),
-                    None => Grade::different(Rule::Kind),
+                let quotient = quotient(parts);
+                let same = |quotient| self.expressions(&quotient, &value.expression).is_equal();
+                match quotient.is_some_and(same) {
+                    true => Grade::undecided(Rule::Ratio),
+                    false => Grade::different(Rule::Ratio),
                 }
             }
             // An equation may define the other answer.
@@ -98,8 +106,8 @@ impl Comparison {
         let grade = self.ordered(left, right, Rule::Ratio);
         match (quotient(left), quotient(right)) {
             // 2:4 is 1:2, and half past two is not half past one.
-            (Some(left), Some(right)) if !grade.is_equal() => {
-                possible(self.expressions(&left, &right))
+            (Some(left), Some(right)) if self.expressions(&left, &right).is_equal() => {
+                possible_if_different(grade)
             }
             _ => grade,
         }

@@ -16,7 +16,11 @@ impl Comparison {
         {
             let grade = self.answers(left, right);
             // The same interval for x and for y may or may not be the same answer.
-            return if a.text == b.text { grade } else { possible(Grade { rule: Rule::Name, ..grade }) };
+            return if a.text == b.text {
+                grade
+            } else {
+                possible(Grade { rule: Rule::Name, ..grade })
+            };
         }
         let (Some((left, a)), Some((right, b))) = (related(left), related(right)) else {
             return match (left, right) {

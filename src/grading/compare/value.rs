@@ -19,8 +19,7 @@ impl Comparison {
         match (&left.unit, &right.unit) {
             (Some(a), Some(b)) if a != b => Grade::undecided(Rule::Unit),
             (None, Some(_)) | (Some(_), None) if grade.is_equal() => {
-                let rule =
-                    if percent(left) || percent(right) { Rule::Percent } else { Rule::Unit };
+                let rule = if percent(left) || percent(right) { Rule::Percent } else { Rule::Unit };
                 Grade { rule, ..grade }
             }
             // Read as a number, 5 % is 0.05.

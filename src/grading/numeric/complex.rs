@@ -31,8 +31,7 @@ impl Complex {
     /// Finite, and no larger than what can still be computed with.
     pub fn checked(self) -> Option<Self> {
         let good = |part: &BigFloat| {
-            part.is_zero()
-                || part.exponent().is_some_and(|exponent| exponent.abs() <= MAX_EXPONENT)
+            part.is_zero() || part.exponent().is_some_and(|exponent| exponent.abs() <= MAX_EXPONENT)
         };
         (good(&self.re) && good(&self.im)).then_some(self)
     }
@@ -58,18 +57,14 @@ impl Arithmetic {
     }
 
     pub fn rational(&mut self, value: &RBig) -> BigFloat {
-        let mut parse = |text: String| {
-            BigFloat::parse(&text, Radix::Dec, BITS, ROUND, &mut self.constants)
-        };
+        let mut parse =
+            |text: String| BigFloat::parse(&text, Radix::Dec, BITS, ROUND, &mut self.constants);
         let above = parse(value.numerator().to_string());
         above.div(&parse(value.denominator().to_string()), BITS, ROUND)
     }
 
     pub fn add(&self, left: &Complex, right: &Complex) -> Complex {
-        Complex {
-            re: left.re.add(&right.re, BITS, ROUND),
-            im: left.im.add(&right.im, BITS, ROUND),
-        }
+        Complex { re: left.re.add(&right.re, BITS, ROUND), im: left.im.add(&right.im, BITS, ROUND) }
     }
 
     pub fn mul(&self, left: &Complex, right: &Complex) -> Complex {
@@ -191,7 +186,8 @@ impl Arithmetic {
         if difference.is_zero() {
             return None;
         }
-        let exponent = |x: &BigFloat| if x.is_zero() { i32::MIN } else { x.exponent().unwrap_or(0) };
+        let exponent =
+            |x: &BigFloat| if x.is_zero() { i32::MIN } else { x.exponent().unwrap_or(0) };
         let size = exponent(&self.abs(a)).max(exponent(&self.abs(b))).max(-64);
         Some(exponent(&difference).saturating_sub(size))
     }

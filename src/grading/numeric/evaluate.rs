@@ -23,14 +23,16 @@ pub fn evaluate(
         Expression::Sum(terms) => {
             let mut sum = Complex::real(arithmetic.float(0.0));
             for term in terms {
-                sum = arithmetic.add(&sum, &evaluate(term, point, arithmetic)?);
+                let term = evaluate(term, point, arithmetic)?;
+                sum = arithmetic.add(&sum, &term);
             }
             sum
         }
         Expression::Product(factors) => {
             let mut product = Complex::real(arithmetic.float(1.0));
             for factor in factors {
-                product = arithmetic.mul(&product, &evaluate(factor, point, arithmetic)?);
+                let factor = evaluate(factor, point, arithmetic)?;
+                product = arithmetic.mul(&product, &factor);
             }
             product
         }
@@ -74,11 +76,7 @@ fn rational(exponent: &Expression) -> Option<RBig> {
     }
 }
 
-fn rational_power(
-    base: &Complex,
-    exponent: &RBig,
-    arithmetic: &mut Arithmetic,
-) -> Option<Complex> {
+fn rational_power(base: &Complex, exponent: &RBig, arithmetic: &mut Arithmetic) -> Option<Complex> {
     if exponent.is_int()
         && let Ok(whole) = i64::try_from(exponent.numerator())
     {

@@ -42,7 +42,7 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
     symbols.remove("pi");
     let Some(mut arithmetic) = Arithmetic::new() else { return Likeness::Unknown };
     let (points, needed) = if symbols.is_empty() { (1, 1) } else { (POINTS, NEEDED) };
-    let mut agreed = 0;
+    let (mut agreed, mut same_domain) = (0, true);
     for point in 0..points {
         let value = |name: &str| coordinate(name, point);
         let left = evaluate(left, &value, &mut arithmetic);
@@ -50,12 +50,13 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
         let (left, right) = match (left, right) {
             (Some(left), Some(right)) => (left, right),
             (None, None) => continue,
-            _ => return Likeness::Unknown,
+            _ => {
+                same_domain = false;
+                continue;
+            }
         };
         if !symbols.is_empty() && !complex && !(left.is_real() && right.is_real()) {
-            if left.is_real() || right.is_real() {
-                return Likeness::Unknown;
-            }
+            same_domain &= left.is_real() == right.is_real();
             continue;
         }
         match arithmetic.relative_difference(&left, &right) {
@@ -65,14 +66,15 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
             Some(_) => return Likeness::Unknown,
         }
     }
-    if agreed >= needed { Likeness::Equal } else { Likeness::Unknown }
+    if agreed >= needed && same_domain { Likeness::Equal } else { Likeness::Unknown }
 }
 
 /// Whether two constants differ by no more than the first one's `scale`-th part.
 pub fn within(value: &Expression, other: &Expression, scale: &Expression) -> bool {
     let Some(mut arithmetic) = Arithmetic::new() else { return false };
     let mut constant = |expression| evaluate(expression, &|_| 0.0, &mut arithmetic);
-    let (Some(value), Some(other), Some(scale)) = (constant(value), constant(other), constant(scale))
+    let (Some(value), Some(other), Some(scale)) =
+        (constant(value), constant(other), constant(scale))
     else {
         return false;
     };

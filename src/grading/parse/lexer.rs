@@ -226,6 +226,11 @@ impl<'a> Lexer<'a> {
                 self.at += 1;
                 continue;
             }
+            if !point && self.rest().starts_with(".\\overline") {
+                point = true;
+                digits.push('.');
+                self.at += 1;
+            }
             match self.thousands(&digits, point, grouped) {
                 Some(width) => {
                     grouped = true;
@@ -238,7 +243,8 @@ impl<'a> Lexer<'a> {
             return;
         }
         if self.peek().is_some_and(|byte| byte | 0x20 == b'e') {
-            let sign = usize::from(matches!(self.text.as_bytes().get(self.at + 1), Some(b'+' | b'-')));
+            let sign =
+                usize::from(matches!(self.text.as_bytes().get(self.at + 1), Some(b'+' | b'-')));
             let run = self.digits_from(self.at + 1 + sign);
             if run > 0 {
                 let end = self.at + 1 + sign + run;
@@ -396,8 +402,8 @@ impl<'a> Lexer<'a> {
             }
             "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl"
             | "biggr" | "displaystyle" | "textstyle" | "limits" | "quad" | "qquad" | "boxed"
-            | "fbox" | "space" | "thinspace" | "middle" | "rm" | "bf" | "it"
-            | "angle" | "triangle" => return Ok(()),
+            | "fbox" | "space" | "thinspace" | "middle" | "rm" | "bf" | "it" | "angle"
+            | "triangle" => return Ok(()),
             "text" | "mbox" | "textbf" | "textit" | "textrm" | "textnormal" | "hbox" | "mathrm"
             | "mathbf" | "mathit" | "operatorname" | "textsf" | "mathsf" | "texttt" | "emph"
             | "mathcal" => return self.text_command(),
@@ -553,8 +559,38 @@ fn subscript(text: &str) -> Option<(&str, usize)> {
 }
 
 const GREEK: [&str; 34] = [
-    "pi", "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
-    "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon",
-    "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi",
-    "Psi", "Omega",
+    "pi",
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "varepsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "vartheta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "varphi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Sigma",
+    "Phi",
+    "Psi",
+    "Omega",
 ];

@@ -59,7 +59,35 @@ pub struct Reading {
 /// # Errors
 /// When it has no meaning here.
 pub fn read(text: &str, commas_part_thousands: bool) -> Result<Reading, Unreadable> {
+    if let Some(words) = prose(text) {
+        return Ok(Reading { answer: structure::spoken(&words), comma_guessed: false });
+    }
     let lexed = lexer::lex(text, commas_part_thousands)?;
     let answer = structure::answer(&lexed.tokens)?;
     Ok(Reading { answer, comma_guessed: lexed.comma_guessed })
+}
+
+/// Words outside all commands, in lower case; `None` where letters may be factors.
+fn prose(text: &str) -> Option<String> {
+    const SHORT: [&str; 3] = ["yes", "no", "odd"];
+    let letters = |c: char| c.is_alphabetic() || c.is_whitespace();
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '$' || c == '.');
+    if text.len() > Limits::BYTES || !text.chars().all(letters) {
+        return None;
+    }
+    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+    if words.iter().any(|word| word == "and" || word == "or") {
+        return None;
+    }
+    let names = ["pi", "sqrt", "infinity", "percent"];
+    let spoken = |word: &String| {
+        let long = word.chars().count() > 3 || SHORT.contains(&word.as_str());
+        long && !names.contains(&word.as_str()) && token::Function::named(word).is_none()
+    };
+    words
+        .first()
+        .is_some_and(|word| word.chars().count() > 1)
+        .then(|| words.iter().any(spoken))
+        .filter(|spoken| *spoken)
+        .map(|_| words.join(" "))
 }

@@ -21,7 +21,9 @@ impl Plain {
         match self.places.cmp(&other.places) {
             Ordering::Equal => self.digits == other.digits,
             Ordering::Less => scale(self, other.places - self.places) == i128::from(other.digits),
-            Ordering::Greater => i128::from(self.digits) == scale(other, self.places - other.places),
+            Ordering::Greater => {
+                i128::from(self.digits) == scale(other, self.places - other.places)
+            }
         }
     }
 
@@ -73,8 +75,8 @@ pub fn value(numeral: &str) -> Result<RBig, Unreadable> {
     if mantissa.len() > Limits::DIGITS || size > Limits::DIGITS {
         return Err(Unreadable::TooLong);
     }
-    let digits = UBig::from_str_radix(&format!("{whole}{fraction}"), 10)
-        .map_err(|_| Unreadable::Syntax)?;
+    let digits =
+        UBig::from_str_radix(&format!("{whole}{fraction}"), 10).map_err(|_| Unreadable::Syntax)?;
     let scale = UBig::from(10_u8).pow(size);
     Ok(if exponent < 0 {
         RBig::from_parts(digits.into(), scale)

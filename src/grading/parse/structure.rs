@@ -45,27 +45,46 @@ fn list(
             member => members.push(member),
         }
     }
-    if members.len() > Limits::MEMBERS { Err(Unreadable::TooLong) } else { Ok(Answer::List(members)) }
+    if members.len() > Limits::MEMBERS {
+        Err(Unreadable::TooLong)
+    } else {
+        Ok(Answer::List(members))
+    }
 }
 
 /// An answer of words alone.
 fn words(tokens: &[Token]) -> Option<Answer> {
     let mut words = Vec::new();
-    for token in tokens {
+    for (index, token) in tokens.iter().enumerate() {
         match token {
             Token::Text(text) => words.extend(text.split_whitespace().map(str::to_lowercase)),
+            // `June 20`
+            Token::Number(digits) if index > 0 => words.push(digits.clone()),
             Token::Comma => {}
             _ => return None,
         }
     }
-    let words: Vec<&str> = words.iter().map(|word| word.trim_matches(['.', ',', '(', ')'])).collect();
-    let words = words.join(" ");
-    Some(match words.as_str() {
+    let words: Vec<&str> =
+        words.iter().map(|word| word.trim_matches(['.', ',', '(', ')'])).collect();
+    Some(spoken(&words.join(" ")))
+}
+
+/// What words mean.
+pub fn spoken(words: &str) -> Answer {
+    const NUMBERS: [&str; 13] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+        "eleven", "twelve",
+    ];
+    if let Some(number) = NUMBERS.iter().position(|name| *name == words) {
+        let expression = Expression::integer(number as i64);
+        return Answer::Value(Value { expression, unit: None, digits: None });
+    }
+    match words {
         "no solution" | "no solutions" | "no real solution" | "no real solutions" | "empty set" => {
             Answer::Set(Vec::new())
         }
-        _ => Answer::Words(words),
-    })
+        _ => Answer::Words(words.to_owned()),
+    }
 }
 
 /// The parts between separators that stand in no brackets.
@@ -210,7 +229,11 @@ fn bracketed(tokens: &[Token]) -> Result<Option<Answer>, Unreadable> {
         Bracket::Round | Bracket::Square => {
             if position(inside, separator).is_none() {
                 // Brackets around a single answer say nothing.
-                return if open == close { item(inside).map(Some) } else { Err(Unreadable::Syntax) };
+                return if open == close {
+                    item(inside).map(Some)
+                } else {
+                    Err(Unreadable::Syntax)
+                };
             }
             let closed = [open == Bracket::Square, close == Bracket::Square];
             let members = members(inside, separator)?;
@@ -230,7 +253,8 @@ fn set(inside: &[Token]) -> Result<Answer, Unreadable> {
     if let [Token::Symbol(_), Token::Bar | Token::Colon, condition @ ..] = inside {
         return item(condition);
     }
-    if let [Token::Symbol(_), Token::In, Token::Reals, Token::Bar | Token::Colon, condition @ ..] = inside
+    if let [Token::Symbol(_), Token::In, Token::Reals, Token::Bar | Token::Colon, condition @ ..] =
+        inside
     {
         return item(condition);
     }
@@ -299,7 +323,12 @@ fn equation(left: &[Token], right: &[Token]) -> Result<Answer, Unreadable> {
     if let Some(name) = name(right) {
         return Ok(Answer::Named { name, value: item(left)?.into() });
     }
+    let result = item(right);
     let (left, right) = (value(left)?.expression, value(right)?.expression);
+    // `0.56 = 56\%` is a computation, and its end the answer.
+    if left.is_constant() && right.is_constant() {
+        return result;
+    }
     Ok(Answer::Related { left, relation: Relation::Equal, right })
 }
 
@@ -309,8 +338,14 @@ fn inequality(left: &[Token], relation: Relation, right: &[Token]) -> Result<Ans
     for (named, other, relation) in sides {
         let Some(name) = name(named) else { continue };
         let end = item(other)?;
-        if !is_constant(&end) || relation == Relation::NotEqual {
+        if !is_constant(&end) {
             continue;
+        }
+        if relation == Relation::NotEqual {
+            let part = |members| Answer::Tuple { closed: [false, false], members };
+            let below = part(vec![Answer::infinite(true), end.clone()]);
+            let above = part(vec![end, Answer::infinite(false)]);
+            return Ok(Answer::Named { name, value: Answer::Union(vec![below, above]).into() });
         }
         let closed = matches!(relation, Relation::LessEqual | Relation::GreaterEqual);
         let below = matches!(relation, Relation::Less | Relation::LessEqual);
@@ -321,7 +356,11 @@ fn inequality(left: &[Token], relation: Relation, right: &[Token]) -> Result<Ans
         };
         return Ok(Answer::Named { name, value: interval.into() });
     }
-    Ok(Answer::Related { left: expressions.0?.expression, relation, right: expressions.1?.expression })
+    Ok(Answer::Related {
+        left: expressions.0?.expression,
+        relation,
+        right: expressions.1?.expression,
+    })
 }
 
 /// `1 < x \le 2`.
@@ -353,9 +392,7 @@ fn is_constant(answer: &Answer) -> bool {
 /// What names a quantity: `x`, `f(x)`, `f^{-1}(x)`, `(x, y)`, `AB`, `|AB|` or words.
 fn name(tokens: &[Token]) -> Option<Name> {
     let symbol = |token: &Token| matches!(token, Token::Symbol(_));
-    let upper = |token: &Token| {
-        matches!(token, Token::Symbol(name) if name.starts_with(|c: char| c.is_ascii_uppercase()))
-    };
+    let upper = |token: &Token| matches!(token, Token::Symbol(name) if name.starts_with(|c: char| c.is_ascii_uppercase()));
     let listed = |tokens: &[Token]| {
         !tokens.is_empty()
             && tokens.iter().enumerate().all(|(index, token)| match index % 2 {
@@ -378,11 +415,14 @@ fn name(tokens: &[Token]) -> Option<Name> {
         [only] if symbol(only) => 1,
         [Token::Text(_), ..] if tokens.iter().all(|t| matches!(t, Token::Text(_))) => 1,
         _ if bars.len() > 1 && bars.iter().all(upper) => 1,
+        // `V_1 : V_2`
+        [first, Token::Colon, second] if symbol(first) && symbol(second) => 1,
         [first, rest @ ..] if symbol(first) => {
             let rest = rest.strip_prefix(&inverse).unwrap_or(rest);
             let (_, _, inside) = wrapped(rest).filter(|(open, ..)| *open == Bracket::Round)?;
             // An argument may be a number: `f(2) = 5`.
-            let number = matches!(inside, [Token::Number(_)]) && matches!(first, Token::Symbol(f) if "fghFGHPQ".contains(f.as_str()));
+            let number = matches!(inside, [Token::Number(_)])
+                && matches!(first, Token::Symbol(f) if "fghFGHPQ".contains(f.as_str()));
             if !listed(inside) && !number {
                 return None;
             }
@@ -401,6 +441,7 @@ fn name(tokens: &[Token]) -> Option<Name> {
         Token::Text(text) => text.to_lowercase().split_whitespace().collect(),
         Token::Number(digits) => digits.clone(),
         Token::Comma => ",".to_owned(),
+        Token::Colon => ":".to_owned(),
         Token::Open(Bracket::Round) => "(".to_owned(),
         Token::Minus => "-".to_owned(),
         _ => String::new(),
