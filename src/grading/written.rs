@@ -49,6 +49,15 @@ impl<'a> Written<'a> {
         if words(&one.answer) != words(&two.answer) && same_letters(self.text, other.text) {
             return Grade::equal(Rule::Words);
         }
+        let decimals = (decimal_comma(self.text), decimal_comma(other.text));
+        if decimals.0.is_some() || decimals.1.is_some() {
+            let left = decimals.0.as_deref().unwrap_or(self.text);
+            let right = decimals.1.as_deref().unwrap_or(other.text);
+            // The text has no comma any more, so that this ends.
+            if Written::new(left).same(&Written::new(right)) {
+                return Grade::undecided(Rule::Comma);
+            }
+        }
         if (one.comma_guessed || two.comma_guessed) && self.equal_as_lists(other) {
             return Grade::undecided(Rule::Comma);
         }
@@ -112,6 +121,15 @@ fn squeezed(text: &str) -> String {
         }
     }
     text.trim_end_matches('.').to_owned()
+}
+
+/// `2,74` as much of the world writes 2.74.
+fn decimal_comma(text: &str) -> Option<String> {
+    let digits = |c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '$' | ' ');
+    let one = text.matches(',').count() == 1 && text.chars().all(digits);
+    let (whole, fraction) = text.split_once(',').filter(|_| one)?;
+    let digits = |c: char| c.is_ascii_digit();
+    (whole.ends_with(digits) && fraction.starts_with(digits)).then(|| text.replace(',', "."))
 }
 
 /// Whether words in one text are plain letters in the other: `\text{odd}` and `odd`.

@@ -133,7 +133,7 @@ impl<'a> Lexer<'a> {
             b')' => return self.close(Bracket::Round),
             b']' => return self.close(Bracket::Square),
             b'}' => return self.close(Bracket::Group),
-            b'$' | b'~' => return Ok(()),
+            b'$' | b'~' | b'"' => return Ok(()),
             space if space.is_ascii_whitespace() => return Ok(()),
             // The end of a sentence.
             b'.' if self.rest().trim_matches(['$', '.', ' ', '\n']).is_empty() => return Ok(()),
@@ -383,7 +383,7 @@ impl<'a> Lexer<'a> {
                 '%' => Token::Percent,
                 '$' => Token::Currency("dollar"),
                 '|' => Token::Bar,
-                ',' | ';' | ':' | '!' | ' ' | '(' | ')' | '[' | ']' | '\n' | '&' | '#' => {
+                ',' | ';' | ':' | '!' | ' ' | '(' | ')' | '[' | ']' | '\n' | '&' | '#' | '"' => {
                     return Ok(());
                 }
                 _ => return Err(Unreadable::Sign),
@@ -462,6 +462,11 @@ impl<'a> Lexer<'a> {
             _ => match Function::named(name) {
                 Some(function) => Token::Function(function),
                 None if GREEK.contains(&name) => return self.symbol(name),
+                // `\quadx` is written by those who drop spaces.
+                None if name.starts_with("quad") => {
+                    self.at -= run - "quad".len();
+                    return Ok(());
+                }
                 None => return Err(Unreadable::Command),
             },
         };

@@ -160,7 +160,11 @@ fn item(tokens: &[Token]) -> Result<Answer, Unreadable> {
     if position(tokens, is_relation).is_some() {
         return related(tokens);
     }
-    if position(tokens, |token| *token == Token::Colon).is_some() {
+    if let Some(at) = position(tokens, |token| *token == Token::Colon) {
+        // `Answer: 5`
+        if let Some(name) = name(&tokens[..at]).filter(|name| name.symbol.is_none()) {
+            return Ok(Answer::Named { name, value: item(&tokens[at + 1..])?.into() });
+        }
         return members(tokens, |token| *token == Token::Colon).map(Answer::Ratio);
     }
     if position(tokens, |token| *token == Token::Union).is_some() {
@@ -415,6 +419,11 @@ fn name(tokens: &[Token]) -> Option<Name> {
         [only] if symbol(only) => 1,
         [Token::Text(_), ..] if tokens.iter().all(|t| matches!(t, Token::Text(_))) => 1,
         _ if bars.len() > 1 && bars.iter().all(upper) => 1,
+        [Token::Fraction, rest @ ..]
+            if rest.iter().all(|t| upper(t) || matches!(t, Token::Open(_) | Token::Close(_))) =>
+        {
+            1
+        }
         // `V_1 : V_2`
         [first, Token::Colon, second] if symbol(first) && symbol(second) => 1,
         [first, rest @ ..] if symbol(first) => {
