@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::grade::{Grade, Rule};
 
-const PROGRAM: &str = include_str!("math_verify.py");
+const PROGRAM: &str = include_str!("worker.py");
 
 /// How long the library may take to be imported.
 const START: Duration = Duration::from_secs(60);

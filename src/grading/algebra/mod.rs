@@ -30,7 +30,7 @@ pub struct Budget(u64);
 impl Budget {
     /// Some ten milliseconds.
     pub fn new() -> Self {
-        Self(500_000)
+        Self(200_000)
     }
 
     /// Takes `work` off.

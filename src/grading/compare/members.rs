@@ -21,25 +21,23 @@ impl Comparison {
         if left.len() != right.len() {
             return Grade::different(rule);
         }
+        let mut grades: Vec<Vec<Grade>> = Vec::with_capacity(left.len());
+        for member in &left {
+            grades.push(right.iter().map(|other| self.answers(member, other)).collect());
+        }
+        // A member that differs from all on the other side settles it, whichever side it is on.
+        let differs = |grade: &Grade| grade.verdict == Verdict::Different;
+        let alone = |column: usize| grades.iter().all(|row| differs(&row[column]));
+        if grades.iter().any(|row| row.iter().all(differs)) || (0..right.len()).any(alone) {
+            return Grade::different(rule);
+        }
         let mut whole = Grade::equal(rule);
-        let mut free: Vec<&Answer> = right;
-        for member in left {
-            let mut open = false;
-            let found = free.iter().position(|other| {
-                let grade = self.answers(member, other);
-                open |= grade.verdict == Verdict::Undecided;
-                if grade.is_equal() {
-                    whole.exact &= grade.exact;
-                }
-                grade.is_equal()
-            });
-            match found {
-                Some(index) => {
-                    free.swap_remove(index);
-                }
-                None if open => whole = Grade::undecided(rule),
-                None => return Grade::different(rule),
-            }
+        let mut free = vec![true; right.len()];
+        for row in &grades {
+            let found = (0..right.len()).find(|column| free[*column] && row[*column].is_equal());
+            let Some(column) = found else { return Grade::undecided(rule) };
+            free[column] = false;
+            whole.exact &= row[column].exact;
         }
         whole
     }
@@ -82,7 +80,7 @@ impl Comparison {
         };
         let grade = self.ordered(left, right, Rule::Tuple);
         if left_closed == right_closed {
-            let interval = left_closed.contains(&true) || left.iter().any(is_infinite);
+            let interval = left_closed.contains(&true) || left.iter().chain(right).any(is_infinite);
             return Grade { rule: if interval { Rule::Interval } else { Rule::Tuple }, ..grade };
         }
         // Two members are an interval's ends; more are a vector, in whatever brackets.

@@ -8,6 +8,9 @@ import sys
 replies = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 
+# A file of the library's name in the folder where this is run is not the library.
+sys.path = [folder for folder in sys.path if folder]
+
 try:
     from importlib.metadata import version
 
