@@ -6,9 +6,11 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// The same.
     Equal,
+    /// Not the same.
     Different,
-    /// Neither was shown
+    /// Neither was shown.
     Undecided,
 }
 
@@ -50,18 +52,27 @@ pub enum Rule {
     Unit,
     /// A base that is written out.
     Base,
+    /// Words against words.
     Words,
     /// Different names for what may be the same.
     Name,
+    /// Members without brackets.
     List,
+    /// Members in any order.
     Set,
+    /// Members in their order.
     Tuple,
     /// Ends that belong to an interval or do not.
     Interval,
+    /// Parts of a union.
     Union,
+    /// Cell by cell.
     Matrix,
+    /// Parts of a ratio or a time of day.
     Ratio,
+    /// Equations and inequalities.
     Relation,
+    /// Infinities and their signs.
     Infinity,
     /// A number is no list, a tuple is no set, ...
     Kind,

@@ -55,7 +55,8 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
                 continue;
             }
         };
-        if !symbols.is_empty() && !complex && !(left.is_real() && right.is_real()) {
+        let real = left.is_real() && right.is_real();
+        if !symbols.is_empty() && !complex && !real {
             same_domain &= left.is_real() == right.is_real();
             continue;
         }

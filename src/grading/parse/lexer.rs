@@ -129,6 +129,11 @@ impl<'a> Lexer<'a> {
         let token = match byte {
             b'(' => return self.open(Bracket::Round),
             b'[' => return self.open(Bracket::Square),
+            // `{}` shows nothing at all.
+            b'{' if self.peek() == Some(b'}') => {
+                self.at += 1;
+                return Ok(());
+            }
             b'{' => return self.open(Bracket::Group),
             b')' => return self.close(Bracket::Round),
             b']' => return self.close(Bracket::Square),

@@ -284,12 +284,11 @@ fn matrix(inside: &[Token]) -> Result<Answer, Unreadable> {
 /// Equations and inequalities.
 fn related(tokens: &[Token]) -> Result<Answer, Unreadable> {
     let mut sides = split(tokens, is_relation);
-    let mut relations: Vec<Relation> = Vec::new();
-    for token in &tokens[..] {
-        if let Token::Relation(relation) = token {
-            relations.push(*relation);
-        }
-    }
+    let relation = |token: &Token| match token {
+        Token::Relation(relation) => Some(*relation),
+        _ => None,
+    };
+    let mut relations: Vec<Relation> = tokens.iter().filter_map(relation).collect();
     // Relations in brackets are none of these.
     if relations.len() + 1 != sides.len() {
         return Err(Unreadable::Syntax);
