@@ -29,18 +29,29 @@ pub fn read_checked<T: DeserializeOwned>(
     path: &Path,
     check: impl Fn(&T) -> Result<(), String>,
 ) -> Result<Vec<T>> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text, path, 1, check)
+    let rows = parse(&text(path)?, path, 1, check)?;
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-/// Reads and checks rows, the first of which is on line `first_line` of the file.
+/// Reads every row with the number of its line.
+///
+/// # Errors
+/// With file and line of the first row that cannot be read; blank lines are passed over.
+pub fn read_numbered<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
+    parse(&text(path)?, path, 1, |_| Ok(()))
+}
+
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads and checks rows, the first of which is on line `first_line` of the file; each comes with its line.
 fn parse<T: DeserializeOwned>(
     text: &str,
     path: &Path,
     first_line: usize,
     check: impl Fn(&T) -> Result<(), String>,
-) -> Result<Vec<T>> {
+) -> Result<Vec<(usize, T)>> {
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
@@ -49,7 +60,7 @@ fn parse<T: DeserializeOwned>(
         let at = || format!("{}:{}", path.display(), first_line + index);
         let row = serde_json::from_str(line).map_err(|error| anyhow!("{}: {error}", at()))?;
         check(&row).map_err(|fault| anyhow!("{}: {fault}", at()))?;
-        rows.push(row);
+        rows.push((first_line + index, row));
     }
     Ok(rows)
 }
@@ -154,7 +165,8 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
             "{} is left from a run with other settings, problems, seed or checkpoint; remove it or choose another file",
             path.display()
         );
-        Ok((log, parse(rows, path, 2, |_| Ok(()))?))
+        let rows = parse(rows, path, 2, |_| Ok(()))?;
+        Ok((log, rows.into_iter().map(|(_, row)| row).collect()))
     }
 
     /// Appends rows with one write.

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod cli;
 pub mod environment;
 pub mod execution;
+pub mod grading;
 pub mod jsonl;
 pub mod pipeline;
 pub mod policy;

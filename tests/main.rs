@@ -3,6 +3,7 @@
 mod cli;
 mod completions;
 mod execution;
+mod grading;
 mod improves;
 mod inspect;
 mod program;

@@ -7,6 +7,7 @@ mod code_worker;
 mod evaluate;
 mod execute;
 mod generate;
+mod grade;
 mod harvest;
 mod import;
 mod inspect;
@@ -66,6 +67,7 @@ enum Command {
     Execute(execute::Arguments),
     #[command(hide = true)]
     CodeWorker(code_worker::Arguments),
+    Grade(grade::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -119,6 +121,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Replay(arguments) => replay::main(&arguments),
         Command::Execute(arguments) => execute::main(&arguments),
         Command::CodeWorker(arguments) => code_worker::main(&arguments),
+        Command::Grade(arguments) => grade::main(&arguments),
     }
 }
 

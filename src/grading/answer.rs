@@ -1,0 +1,91 @@
+//! What an answer can be.
+
+use dashu_ratio::RBig;
+
+use super::expression::Expression;
+use super::parse::Relation;
+
+/// An answer's meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Value(Value),
+    /// ∞ or −∞
+    Infinite {
+        negative: bool,
+    },
+    /// A numeral of a base that is written out, and not ten
+    Based {
+        digits: String,
+        base: u32,
+    },
+    /// Words, in lower case, with single spaces
+    Words(String),
+    /// Members without brackets, in any order
+    List(Vec<Answer>),
+    /// Members in braces, in any order
+    Set(Vec<Answer>),
+    /// Members in round or square brackets: a point, a vector or an interval
+    Tuple {
+        closed: [bool; 2],
+        members: Vec<Answer>,
+    },
+    Union(Vec<Answer>),
+    Matrix(Vec<Vec<Answer>>),
+    /// `1:2`, or a time of day
+    Ratio(Vec<Answer>),
+    /// `x = ...` or `x \in ...`: a name, and what it stands for
+    Named {
+        name: Name,
+        value: Box<Answer>,
+    },
+    /// Any other equation or inequality
+    Related {
+        left: Expression,
+        relation: Relation,
+        right: Expression,
+    },
+}
+
+/// One number or formula.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    pub expression: Expression,
+    /// What it counts, as [`super::unit::normal`] has it
+    pub unit: Option<String>,
+    /// Significant digits, where it is written as a decimal
+    pub digits: Option<usize>,
+}
+
+/// What stands left of an answer's sign of equality.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Name {
+    /// As it is written, without spaces
+    pub text: String,
+    /// A single letter, which can be computed with
+    pub symbol: Option<String>,
+    /// How many letters are named: 2 for `(x, y)`
+    pub arity: usize,
+}
+
+impl Answer {
+    /// An interval's end.
+    pub fn infinite(negative: bool) -> Self {
+        Self::Infinite { negative }
+    }
+
+    /// The answer without the name that it was given.
+    pub fn unnamed(&self) -> &Self {
+        match self {
+            Self::Named { value, .. } => value,
+            other => other,
+        }
+    }
+
+    /// The number, where it is one.
+    pub fn number(&self) -> Option<&RBig> {
+        match self {
+            Self::Value(Value { expression: Expression::Number(number), .. }) => Some(number),
+            _ => None,
+        }
+    }
+}

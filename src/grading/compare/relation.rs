@@ -1,0 +1,88 @@
+//! Equations and inequalities.
+
+use super::{Comparison, bare, possible};
+use crate::grading::algebra::{Fraction, Halt, expand};
+use crate::grading::answer::Answer;
+use crate::grading::expression::Expression;
+use crate::grading::grade::{Grade, Rule};
+use crate::grading::parse::Relation;
+
+impl Comparison {
+    /// Two answers that say how something stands to something.
+    pub(super) fn relations(&mut self, left: &Answer, right: &Answer) -> Grade {
+        if let (Answer::Named { name: a, value: left }, Answer::Named { name: b, value: right }) =
+            (left, right)
+            && (a.text == b.text || sides(left, a.symbol.as_ref()).is_none())
+        {
+            let grade = self.answers(left, right);
+            // The same interval for x and for y may or may not be the same answer.
+            return if a.text == b.text {
+                grade
+            } else {
+                possible(Grade { rule: Rule::Name, ..grade })
+            };
+        }
+        let (Some((left, a)), Some((right, b))) = (related(left), related(right)) else {
+            return match (left, right) {
+                (Answer::Named { value: left, .. }, Answer::Named { value: right, .. }) => {
+                    let grade = self.answers(left, right);
+                    possible(Grade { rule: Rule::Name, ..grade })
+                }
+                _ => Grade::undecided(Rule::Relation),
+            };
+        };
+        self.differences(&left, a, &right, b).unwrap_or(Grade::undecided(Rule::Relation))
+    }
+
+    /// `left` a 0 beside `right` b 0: multiples of each other say the same.
+    fn differences(
+        &mut self,
+        left: &Expression,
+        a: Relation,
+        right: &Expression,
+        b: Relation,
+    ) -> Result<Grade, Halt> {
+        let left = expand(left, &mut self.budget)?;
+        let right = expand(right, &mut self.budget)?;
+        let multiples = left.above.monic() == right.above.monic() && left.below == right.below;
+        if multiples {
+            let turned = left.above.leads_negative() != right.above.leads_negative();
+            let b = if turned { b.flipped() } else { b };
+            return Ok(Grade::new(a == b, Rule::Relation));
+        }
+        let plain = |side: &Fraction| side.below.is_one() && side.above.is_plain();
+        if plain(&left) && plain(&right) {
+            // Factors that never vanish, and powers, are not looked for.
+            return Ok(Grade::different(Rule::Relation).probable());
+        }
+        Ok(Grade::undecided(Rule::Relation))
+    }
+}
+
+/// The difference of both sides and how it stands to zero.
+fn related(answer: &Answer) -> Option<(Expression, Relation)> {
+    match answer {
+        Answer::Related { left, relation, right } => {
+            Some((difference(left.clone(), right.clone()), *relation))
+        }
+        Answer::Named { name, value } => {
+            let (left, right) = sides(value, name.symbol.as_ref())?;
+            Some((difference(left, right), Relation::Equal))
+        }
+        _ => None,
+    }
+}
+
+/// `y = 2x` as an equation.
+fn sides(value: &Answer, symbol: Option<&String>) -> Option<(Expression, Expression)> {
+    match (value, symbol) {
+        (Answer::Value(value), Some(symbol)) => {
+            Some((Expression::Symbol(symbol.clone()), bare(value).clone()))
+        }
+        _ => None,
+    }
+}
+
+fn difference(left: Expression, right: Expression) -> Expression {
+    Expression::Sum(vec![left, right.negated()])
+}

@@ -1,0 +1,93 @@
+//! Numbers and formulas, and what they count.
+
+use dashu_ratio::RBig;
+
+use super::Comparison;
+use crate::grading::algebra::{Halt, expand};
+use crate::grading::answer::Value;
+use crate::grading::expression::Expression;
+use crate::grading::grade::{Grade, Rule, Verdict};
+use crate::grading::numeric::{self, Likeness};
+
+/// A decimal of fewer digits is not taken for another number rounded.
+const ROUNDED_DIGITS: usize = 6;
+
+impl Comparison {
+    pub(super) fn values(&mut self, left: &Value, right: &Value) -> Grade {
+        let grade = self.expressions(&left.expression, &right.expression);
+        let percent = |value: &Value| value.unit.as_deref() == Some("%");
+        match (&left.unit, &right.unit) {
+            (Some(a), Some(b)) if a != b => Grade::undecided(Rule::Unit),
+            (None, Some(_)) | (Some(_), None) if grade.is_equal() => {
+                let rule = if percent(left) || percent(right) { Rule::Percent } else { Rule::Unit };
+                Grade { rule, ..grade }
+            }
+            // Read as a number, 5 % is 0.05.
+            (Some(_), None) if percent(left) => {
+                self.hundredths(&left.expression, &right.expression, grade)
+            }
+            (None, Some(_)) if percent(right) => {
+                self.hundredths(&right.expression, &left.expression, grade)
+            }
+            _ if grade.verdict == Verdict::Different && self.rounded(left, right) => {
+                Grade::undecided(Rule::Rounding)
+            }
+            _ => grade,
+        }
+    }
+
+    fn hundredths(&mut self, percent: &Expression, other: &Expression, otherwise: Grade) -> Grade {
+        let hundredth =
+            Expression::Quotient(percent.clone().into(), Expression::integer(100).into());
+        let grade = self.expressions(&hundredth.folded(), other);
+        if grade.is_equal() { Grade { rule: Rule::Percent, ..grade } } else { otherwise }
+    }
+
+    pub(super) fn expressions(&mut self, left: &Expression, right: &Expression) -> Grade {
+        if let (Expression::Number(left), Expression::Number(right)) = (left, right) {
+            return Grade::new(left == right, Rule::Number);
+        }
+        match self.expanded(left, right) {
+            Ok(Some(grade)) => return grade,
+            Ok(None) | Err(Halt::TooLarge) => {}
+            // What has no value equals nothing, not even itself.
+            Err(Halt::Undefined) => return Grade::undecided(Rule::Expansion),
+        }
+        if left == right {
+            return Grade::equal(Rule::Expansion);
+        }
+        let Some(numeric) = self.numeric.checked_sub(1) else {
+            return Grade::undecided(Rule::Numeric);
+        };
+        self.numeric = numeric;
+        match numeric::compare(left, right) {
+            Likeness::Equal => Grade::equal(Rule::Numeric).probable(),
+            Likeness::Different => Grade::different(Rule::Numeric).probable(),
+            Likeness::Unknown => Grade::undecided(Rule::Numeric),
+        }
+    }
+
+    /// `None` when the forms differ and have parts without exact rules.
+    fn expanded(&mut self, left: &Expression, right: &Expression) -> Result<Option<Grade>, Halt> {
+        let left = expand(left, &mut self.budget)?;
+        let right = expand(right, &mut self.budget)?;
+        let equal = left.equals(&right, &mut self.budget)?;
+        let numbers = left.as_rational().is_some() && right.as_rational().is_some();
+        let rule = if numbers { Rule::Number } else { Rule::Expansion };
+        let decided = equal || !left.is_opaque() && !right.is_opaque();
+        Ok(decided.then(|| Grade::new(equal, rule)))
+    }
+
+    /// Whether one is a decimal of many digits that the other rounds to.
+    fn rounded(&mut self, left: &Value, right: &Value) -> bool {
+        let near = |decimal: &Value, other: &Value| {
+            let digits = decimal.digits.filter(|digits| *digits >= ROUNDED_DIGITS);
+            let Some(digits) = digits.filter(|_| other.expression.is_constant()) else {
+                return false;
+            };
+            let scale = Expression::Number(RBig::from(10_u8).pow(digits - 1));
+            numeric::within(&decimal.expression, &other.expression, &scale)
+        };
+        near(left, right) || near(right, left)
+    }
+}

@@ -1,0 +1,160 @@
+//! The answer in the text of a solution.
+
+use std::borrow::Cow;
+
+/// The answer that stands last in a solution: in `\boxed{...}`, behind `####`, or behind `Final Answer:`.
+///
+/// Boxes with nothing but a comma or an "and" between them are one list. `None` where there is no such mark, or nothing behind it.
+#[must_use]
+pub fn extract(solution: &str) -> Option<Cow<'_, str>> {
+    let marked = [last_behind(solution, "####"), last_behind(solution, "final answer:")];
+    let marked = marked.into_iter().flatten().map(|(at, answer)| (at, Cow::Borrowed(answer)));
+    let last = marked.chain(last_boxed(solution)).max_by_key(|(at, _)| *at);
+    last.map(|(_, answer)| answer).filter(|answer| !answer.is_empty())
+}
+
+/// The last line behind a mark, and where the mark stands.
+fn last_behind<'a>(solution: &'a str, mark: &str) -> Option<(usize, &'a str)> {
+    let lower = solution.to_ascii_lowercase();
+    let at = lower.rfind(mark)?;
+    let rest = solution[at + mark.len()..].trim_start_matches(['*', ' ', '\n', '\r', '\t']);
+    let line = rest.lines().next().unwrap_or_default();
+    Some((at, without_phrases(line)))
+}
+
+/// What models write around an answer is not part of it: closing tags, "The final answer is", "I hope it is correct".
+fn without_phrases(line: &str) -> &str {
+    const CLOSING: [&str; 5] = ["</p>", "</step>", "<Solution complete>", "I hope", "**"];
+    const OPENING: [&str; 3] = ["the final answer is", "the answer is", ":"];
+    let end = CLOSING.iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+    let mut answer = line[..end].trim();
+    for phrase in OPENING {
+        let begins = answer.get(..phrase.len()).is_some_and(|s| s.eq_ignore_ascii_case(phrase));
+        if begins {
+            answer = answer[phrase.len()..].trim_start();
+        }
+    }
+    let answer = answer.trim_end_matches(['.', ' ']);
+    // The only formula of the line is its answer, whatever words stand around it.
+    match answer.split('$').collect::<Vec<_>>()[..] {
+        [before, formula, after]
+            if !before.ends_with('\\') && is_words(before) && is_words(after) =>
+        {
+            formula.trim()
+        }
+        _ => answer,
+    }
+}
+
+fn is_words(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphabetic() || c.is_whitespace())
+        && !text.split_whitespace().any(|word| word == "and" || word == "or")
+}
+
+/// The content of the last box that is closed, and where it ends.
+fn last_boxed(solution: &str) -> Option<(usize, Cow<'_, str>)> {
+    let mut boxes: Vec<(usize, usize, &str)> = Vec::new();
+    let mut from = 0;
+    while let Some(found) = solution[from..].find("\\boxed") {
+        let begin = from + found;
+        let after = begin + "\\boxed".len();
+        from = after;
+        if let Some((content, length)) = content(&solution[after..]) {
+            boxes.push((begin, after + length, content));
+            from = after + length;
+        }
+    }
+    let (mut begin, end, last) = boxes.pop()?;
+    let mut members = vec![last];
+    while let Some((earlier, close, content)) = boxes.pop() {
+        if !is_conjunction(&solution[close..begin]) {
+            break;
+        }
+        members.push(content);
+        begin = earlier;
+    }
+    members.reverse();
+    let answer = match members.as_slice() {
+        [only] => Cow::Borrowed(only.trim()),
+        all => Cow::Owned(all.join(", ")),
+    };
+    Some((end, answer))
+}
+
+/// The braced content behind `\boxed`, and the length of all of it; one word where braces are left out.
+fn content(text: &str) -> Option<(&str, usize)> {
+    let rest = text.trim_start_matches(' ');
+    let skipped = text.len() - rest.len();
+    if !rest.starts_with('{') {
+        let end = rest.find(['$', '\n', ' ', '\\']).unwrap_or(rest.len());
+        return (skipped > 0 && end > 0).then(|| (&rest[..end], skipped + end));
+    }
+    let (mut depth, mut escaped) = (0_usize, false);
+    for (index, byte) in rest.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'{' => depth += 1,
+            b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some((&rest[1..index], skipped + index + 1));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether boxes with this between them are members of one list.
+fn is_conjunction(between: &str) -> bool {
+    if between.len() > 40 {
+        return false;
+    }
+    let mut rest = between.to_owned();
+    for dropped in ["\\text", "\\quad", "\\)", "\\(", "\\,", "\\ "] {
+        rest = rest.replace(dropped, " ");
+    }
+    let words: Vec<&str> = rest
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '$' | '{' | '}' | ';'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    match words.as_slice() {
+        [] => between.contains([',', ';']),
+        [word] => *word == "and" || *word == "or",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extract;
+
+    #[test]
+    fn the_last_mark_counts() {
+        for (solution, answer) in [
+            ("so \\boxed{3}, no: \\boxed{\\frac{1}{2}}.", Some("\\frac{1}{2}")),
+            ("\\boxed{\\{1, 2\\}}", Some("\\{1, 2\\}")),
+            ("\\boxed{4} and then \\boxed{5", Some("4")),
+            ("thus $\\boxed 7$.", Some("7")),
+            ("\\boxed{}", None),
+            ("48/2=<<48/2=24>>24\n#### 72", Some("72")),
+            ("#### 1,234 \nmore", Some("1,234")),
+            ("<p>\nFinal Answer: $\\frac{3}{4}$\n</p>", Some("\\frac{3}{4}")),
+            ("Final Answer: The final answer is $28 \\%$. I hope it is correct.", Some("28 \\%")),
+            ("**Final Answer:**\n\n$x=5$", Some("x=5")),
+            ("Final Answer: $12$ and $13$", Some("$12$ and $13$")),
+            ("Final Answer: \\$5", Some("\\$5")),
+            ("\\boxed{1} ... Final Answer: 2", Some("2")),
+            ("#### 1\n\\boxed{2}", Some("2")),
+            ("\\boxed{1} and \\boxed{-2}", Some("1, -2")),
+            ("$\\boxed{2}, \\boxed{3}$", Some("2, 3")),
+            ("\\boxed{1}. Then again \\boxed{2}", Some("2")),
+            ("It is 5.", None),
+            ("", None),
+        ] {
+            assert_eq!(extract(solution).as_deref(), answer, "{solution}");
+        }
+    }
+}
