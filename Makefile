@@ -1,5 +1,5 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (nine to twelve minutes on two cores)
-# make test         set-up, formatting, lints, and every test (fetches a small model server once, 130 MB)
+# make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
 # make results      the README's full table: three seeds, resumable
 # make bench        criterion benchmarks
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)

@@ -45,7 +45,12 @@ pub const PROGRAMS: &[Program] = &[
         &[Timeout, Memory],
         &[Timeout, Memory, Error],
     ),
-    program("one long expression", "sum(x * x for x in range(10**12))", &[Timeout], &[Timeout]),
+    program(
+        "one long expression",
+        "sum(x * x for x in range(10**12))",
+        &[Timeout],
+        &[Timeout, Memory],
+    ),
     program(
         "slow regular expression",
         "import re\nre.match('(a|a)*$', 'a' * 60 + 'b')\n1",

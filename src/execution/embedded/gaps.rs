@@ -38,6 +38,7 @@ pub(super) fn is_gap(kind: ExcType, message: &str, code: &str) -> bool {
                 const BUILT_IN: [&str; 8] =
                     ["str", "int", "float", "list", "dict", "set", "tuple", "bytes"];
                 message.starts_with("module ")
+                    || message.starts_with("'module' object")
                     || BUILT_IN.iter().any(|name| message.starts_with(&format!("'{name}' object")))
             }
         }
@@ -64,6 +65,7 @@ mod tests {
         assert!(gap(NameError, "name 'eval' is not defined"));
         assert!(!gap(NameError, "name 'x' is not defined"));
         assert!(gap(AttributeError, "module 'math' has no attribute 'nextafter'"));
+        assert!(gap(AttributeError, "'module' object has no attribute 'PRIO_PROCESS'"));
         assert!(!gap(AttributeError, "'Point' object has no attribute 'z'"));
         assert!(gap(TypeError, "unsupported operand type(s) for %: 'str' and 'int'"));
         assert!(!gap(TypeError, "unsupported operand type(s) for +: 'str' and 'int'"));
