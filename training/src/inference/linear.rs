@@ -299,7 +299,7 @@ mod tests {
                                     * f64::from(weights[column * inputs + k])
                             })
                             .sum();
-                        let expected = (product + f64::from(bias[column])) * 0.5 * factor;
+                        let expected = (product + f64::from(bias[column])) * factor;
                         let of_group = group.div_ceil(PANEL);
                         let panel = (matrix * (outputs / group) + column / group) * of_group
                             + column % group / PANEL;
