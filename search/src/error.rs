@@ -15,8 +15,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `Err` naming the field unless `holds`.
-    pub(crate) fn require(
+    /// Checks one field.
+    ///
+    /// # Errors
+    /// Names the field unless `holds`.
+    pub fn require(
         holds: bool,
         field: &'static str,
         value: &dyn std::fmt::Display,

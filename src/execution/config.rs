@@ -63,17 +63,32 @@ impl ExecutorConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let time = self.timeout_seconds > 0.0 && self.timeout_seconds <= 3600.0;
         let requirement = "must be > 0 and at most an hour, in seconds";
-        require(time, "timeout_seconds", &self.timeout_seconds, requirement)?;
+        ConfigError::require(time, "timeout_seconds", &self.timeout_seconds, requirement)?;
         let memory = (16..=1 << 20).contains(&self.memory_megabytes);
         let requirement = "must be at least 16 and at most 1048576, in MiB";
-        require(memory, "memory_megabytes", &self.memory_megabytes, requirement)?;
+        ConfigError::require(memory, "memory_megabytes", &self.memory_megabytes, requirement)?;
         let output = (10..=4000).contains(&self.max_output);
         let requirement = "must be at least 10 and at most 4000 characters";
-        require(output, "max_output", &self.max_output, requirement)?;
-        require(self.workers <= 1024, "workers", &self.workers, "must be at most 1024")?;
+        ConfigError::require(output, "max_output", &self.max_output, requirement)?;
+        ConfigError::require(
+            self.workers <= 1024,
+            "workers",
+            &self.workers,
+            "must be at most 1024",
+        )?;
         let named = !self.python.is_empty() && !self.python.contains('\0');
-        require(named, "python", &format!("{:?}", self.python), "must name an interpreter")?;
-        require(self.live_states <= 1024, "live_states", &self.live_states, "must be at most 1024")
+        ConfigError::require(
+            named,
+            "python",
+            &format!("{:?}", self.python),
+            "must name an interpreter",
+        )?;
+        ConfigError::require(
+            self.live_states <= 1024,
+            "live_states",
+            &self.live_states,
+            "must be at most 1024",
+        )
     }
 
     /// The number of workers that 0 stands for.
@@ -88,19 +103,6 @@ impl ExecutorConfig {
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_megabytes << 20
     }
-}
-
-/// `Err` naming the field unless `holds`.
-fn require(
-    holds: bool,
-    field: &'static str,
-    value: &impl ToString,
-    requirement: &str,
-) -> Result<(), ConfigError> {
-    if holds {
-        return Ok(());
-    }
-    Err(ConfigError { field, value: value.to_string(), requirement: requirement.to_owned() })
 }
 
 #[cfg(test)]

@@ -82,9 +82,14 @@ impl Default for LocalRecipe {
 impl LocalRecipe {
     fn validate(&self) -> Result<(), ConfigError> {
         let Self { max_step_tokens, top_p, min_p, .. } = *self;
-        require(max_step_tokens >= 1, "max_step_tokens", &max_step_tokens, "must be >= 1")?;
-        require(top_p > 0.0 && top_p <= 1.0, "top_p", &top_p, "must be in (0, 1]")?;
-        require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "must be in [0, 1]")
+        ConfigError::require(
+            max_step_tokens >= 1,
+            "max_step_tokens",
+            &max_step_tokens,
+            "must be >= 1",
+        )?;
+        ConfigError::require(top_p > 0.0 && top_p <= 1.0, "top_p", &top_p, "must be in (0, 1]")?;
+        ConfigError::require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "must be in [0, 1]")
     }
 
     /// Settings of inference for steps that end with one of `stops`.
@@ -159,13 +164,28 @@ impl CompletionsRecipe {
     fn validate(&self) -> Result<(), ConfigError> {
         check_url("url", &self.url)?;
         check_model("model", &self.model)?;
-        require(self.max_tokens >= 1, "max_tokens", &self.max_tokens, "must be >= 1")?;
+        ConfigError::require(self.max_tokens >= 1, "max_tokens", &self.max_tokens, "must be >= 1")?;
         let blank = self.stop.iter().any(String::is_empty);
-        require(!blank, "stop", &format!("{:?}", self.stop), "must hold no empty string")?;
-        require(self.top_p > 0.0 && self.top_p <= 1.0, "top_p", &self.top_p, "must be in (0, 1]")?;
+        ConfigError::require(
+            !blank,
+            "stop",
+            &format!("{:?}", self.stop),
+            "must hold no empty string",
+        )?;
+        ConfigError::require(
+            self.top_p > 0.0 && self.top_p <= 1.0,
+            "top_p",
+            &self.top_p,
+            "must be in (0, 1]",
+        )?;
         let top_k = self.top_k == -1 || self.top_k >= 1;
-        require(top_k, "top_k", &self.top_k, "must be >= 1, or -1 for all tokens")?;
-        require((0.0..=1.0).contains(&self.min_p), "min_p", &self.min_p, "must be in [0, 1]")?;
+        ConfigError::require(top_k, "top_k", &self.top_k, "must be >= 1, or -1 for all tokens")?;
+        ConfigError::require(
+            (0.0..=1.0).contains(&self.min_p),
+            "min_p",
+            &self.min_p,
+            "must be in [0, 1]",
+        )?;
         self.http.validate([
             "http.api_key_env",
             "http.max_in_flight",
@@ -341,40 +361,37 @@ impl HttpConfig {
         let [api_key_env, max_in_flight, connect, request, backoff, max_backoff] = keys;
         let name = &self.api_key_env;
         let usable = !name.contains(['=', '\0', ' ']);
-        require(usable, api_key_env, name, "must be the name of an environment variable")?;
+        ConfigError::require(
+            usable,
+            api_key_env,
+            name,
+            "must be the name of an environment variable",
+        )?;
         let fits = (1..=MOST_IN_FLIGHT).contains(&self.max_in_flight);
         let requirement = format!("must be at least 1 and at most {MOST_IN_FLIGHT}");
-        require(fits, max_in_flight, &self.max_in_flight, &requirement)?;
+        ConfigError::require(fits, max_in_flight, &self.max_in_flight, &requirement)?;
         for (key, seconds) in [(connect, self.connect_seconds), (request, self.request_seconds)] {
             let fits = seconds > 0.0 && seconds <= LONGEST;
-            require(fits, key, &seconds, "must be > 0 and at most a day, in seconds")?;
+            ConfigError::require(fits, key, &seconds, "must be > 0 and at most a day, in seconds")?;
         }
         for (key, seconds) in
             [(backoff, self.backoff_seconds), (max_backoff, self.max_backoff_seconds)]
         {
             let fits = (0.0..=LONGEST).contains(&seconds);
-            require(fits, key, &seconds, "must be >= 0 and at most a day, in seconds")?;
+            ConfigError::require(
+                fits,
+                key,
+                &seconds,
+                "must be >= 0 and at most a day, in seconds",
+            )?;
         }
         Ok(())
     }
 }
 
-/// `Err` naming the field unless `holds`.
-fn require(
-    holds: bool,
-    field: &'static str,
-    value: &(impl ToString + ?Sized),
-    requirement: &str,
-) -> Result<(), ConfigError> {
-    if holds {
-        return Ok(());
-    }
-    Err(ConfigError { field, value: value.to_string(), requirement: requirement.to_owned() })
-}
-
 fn check_model(field: &'static str, model: &str) -> Result<(), ConfigError> {
     let requirement = "must name the model as the server knows it (its /v1/models lists them)";
-    require(!model.is_empty(), field, &format!("{model:?}"), requirement)
+    ConfigError::require(!model.is_empty(), field, &format!("{model:?}"), requirement)
 }
 
 fn check_url(field: &'static str, url: &str) -> Result<(), ConfigError> {
@@ -382,11 +399,16 @@ fn check_url(field: &'static str, url: &str) -> Result<(), ConfigError> {
     let authority = parsed.as_ref().and_then(Uri::authority);
     // The value is not repeated: it may hold a password.
     let secret = authority.is_some_and(|authority| authority.as_str().contains('@'));
-    require(!secret, field, "...@...", "must hold no password; name a variable in api_key_env")?;
+    ConfigError::require(
+        !secret,
+        field,
+        &"...@...",
+        "must hold no password; name a variable in api_key_env",
+    )?;
     let scheme = parsed.as_ref().and_then(Uri::scheme_str);
     let usable = authority.is_some() && matches!(scheme, Some("http" | "https"));
     let requirement = "must be a whole address that begins with http:// or https://";
-    require(usable, field, &format!("{url:?}"), requirement)
+    ConfigError::require(usable, field, &format!("{url:?}"), requirement)
 }
 
 #[cfg(test)]
