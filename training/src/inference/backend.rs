@@ -165,8 +165,8 @@ impl Backend {
     /// The value in [-1, 1] of a final state.
     pub fn value(&self, state: &[f32]) -> f32 {
         match self {
-            Self::Host(model) => model.value(state),
-            Self::Torch(model) => model.value(state),
+            Self::Host(model) => model.value_head.value(state),
+            Self::Torch(model) => model.value_head.value(state),
         }
     }
 }

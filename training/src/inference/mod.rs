@@ -26,6 +26,7 @@ mod scheduler;
 mod stops;
 mod team;
 mod torch;
+mod value_head;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -113,21 +114,12 @@ impl LocalEvaluator {
         let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
         let stops = Stops::new(&tokenizer, vocab_size, &eos, &config.stops, max_step_tokens)?;
         let pool = model.pool(config.kv_cache_dtype);
-        let cache_bytes = config.kv_cache_megabytes << 20;
         let (schedulers, width) = model.schedulers(resolve_threads(config.threads));
-        let cache = Mutex::new(PrefixCache::new(cache_bytes, Arc::clone(&pool)));
+        let cache = PrefixCache::new(config.kv_cache_megabytes << 20, Arc::clone(&pool));
+        let cache = Mutex::new(cache);
         let counters = Counters::default();
-        let engine = Arc::new(Engine {
-            model,
-            pool,
-            cache,
-            cache_bytes,
-            tokenizer,
-            stops,
-            sampling,
-            slots,
-            counters,
-        });
+        let engine =
+            Arc::new(Engine { model, pool, cache, tokenizer, stops, sampling, slots, counters });
         let (sender, receiver) = bounded(queue);
         let mut evaluator = Self {
             engine,

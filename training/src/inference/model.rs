@@ -9,7 +9,7 @@ use super::linear::{Linear, Matrix, Packed, Panels};
 use super::numbers::Numbers;
 use super::pages::CacheShape;
 use super::team::Team;
-use crate::parameters::{VALUE_BIAS, VALUE_WEIGHT};
+use super::value_head::ValueHead;
 use crate::{Checkpoint, rotary};
 
 /// A net with its weights packed.
@@ -26,8 +26,7 @@ pub(super) struct Model {
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Linear,
-    value_weight: Vec<f32>,
-    value_bias: f32,
+    pub value_head: ValueHead,
     cosines: Vec<f32>,
     sines: Vec<f32>,
 }
@@ -100,11 +99,7 @@ impl Model {
         let values = |name: &str| parameters.values(name);
         let find = |name: &str| parameters.get(name).map(|tensor| tensor.values.as_slice());
         let width = config.hidden_size;
-        let cache = CacheShape {
-            layers: config.num_hidden_layers,
-            heads: config.key_value_heads(),
-            head_dim: config.head_dim(),
-        };
+        let cache = CacheShape::new(config);
         let layers = (0..config.num_hidden_layers).map(|layer| {
             let name = |part: &str, kind: &str| format!("model.layers.{layer}.{part}.{kind}");
             let part = |part: &str| values(&name(part, "weight"));
@@ -153,8 +148,7 @@ impl Model {
             layers: layers.collect(),
             norm: values("model.norm.weight").to_vec(),
             head: Linear::new(width, &[head]),
-            value_weight: values(VALUE_WEIGHT).to_vec(),
-            value_bias: values(VALUE_BIAS)[0],
+            value_head: ValueHead::new(parameters),
             cosines,
             sines,
         }
@@ -267,12 +261,6 @@ impl Model {
     pub fn logits_of(&self, work: &Activations, row: usize, out: &mut Vec<f32>) {
         out.resize(self.vocab_size, 0.0);
         work.logits.read(0, row, out);
-    }
-
-    /// The value in [-1, 1] of a final state.
-    pub fn value(&self, state: &[f32]) -> f32 {
-        let terms = state.iter().zip(&self.value_weight).map(|(x, weight)| x * weight);
-        (terms.sum::<f32>() + self.value_bias).tanh()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kernel::{Lane, PANEL};
 use super::numbers::Numbers;
-use crate::Dtype;
+use crate::{Dtype, ModelConfig};
 
 /// Sizes that all pages of a model share.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,14 @@ pub(super) struct CacheShape {
 }
 
 impl CacheShape {
+    pub fn new(config: &ModelConfig) -> Self {
+        Self {
+            layers: config.num_hidden_layers,
+            heads: config.key_value_heads(),
+            head_dim: config.head_dim(),
+        }
+    }
+
     /// Panels that hold a vector of a head.
     pub fn panels(self) -> usize {
         self.head_dim.div_ceil(PANEL)

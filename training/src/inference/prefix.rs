@@ -104,6 +104,11 @@ impl PrefixCache {
         }
     }
 
+    /// Starts afresh, as if nothing had ever been read.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.limit, Arc::clone(&self.pool));
+    }
+
     /// Tokens that were computed although they had been before.
     pub fn recomputed(&self) -> u64 {
         self.recomputed

@@ -60,7 +60,6 @@ pub(super) struct Engine {
     pub model: Backend,
     pub pool: Arc<Pool>,
     pub cache: Mutex<PrefixCache>,
-    pub cache_bytes: usize,
     pub tokenizer: Tokenizer,
     pub stops: Stops,
     pub sampling: SamplingConfig,
@@ -76,7 +75,7 @@ impl Engine {
 
     /// Starts the cache afresh: after a failure parts of it stay promised, and nobody computes them any more.
     pub fn forget(&self) {
-        *self.cache() = PrefixCache::new(self.cache_bytes, Arc::clone(&self.pool));
+        self.cache().forget();
     }
 }
 

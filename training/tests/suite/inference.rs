@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use crate::fixtures::{Reference, folder, names, reference};
 use crate::nets::{opinionated, tiny};
 
-fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
+pub(crate) fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
     Request { context: context.into(), samples, temperature, seed }
 }
 
@@ -15,7 +15,7 @@ fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {
     LocalEvaluator::new(checkpoint, InferenceConfig::default()).unwrap()
 }
 
-fn answers(evaluator: &LocalEvaluator, requests: &[Request]) -> Vec<Evaluation> {
+pub(crate) fn answers(evaluator: &LocalEvaluator, requests: &[Request]) -> Vec<Evaluation> {
     evaluator.evaluate(requests).into_iter().map(Result::unwrap).collect()
 }
 

@@ -1,18 +1,11 @@
 //! Inference over libtorch, the engine of GPUs, run on the CPU and held against the CPU's own.
 
-use espalier_search::{Evaluation, Evaluator, Request};
+use espalier_search::{Evaluation, Request};
 use espalier_training::{Checkpoint, Device, InferenceConfig, LocalEvaluator, NetConfig};
 
 use crate::fixtures::{Reference, folder, names, reference};
+use crate::inference::{answers, request};
 use crate::nets::{opinionated, tiny};
-
-fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
-    Request { context: context.into(), samples, temperature, seed }
-}
-
-fn answers(evaluator: &LocalEvaluator, requests: &[Request]) -> Vec<Evaluation> {
-    evaluator.evaluate(requests).into_iter().map(Result::unwrap).collect()
-}
 
 fn over_libtorch(checkpoint: &Checkpoint, config: &InferenceConfig) -> LocalEvaluator {
     LocalEvaluator::over_libtorch(checkpoint, config.clone()).unwrap()

@@ -17,7 +17,7 @@ use super::kernel::PANEL;
 use super::model::Pass;
 use super::pages::CacheShape;
 use super::prefix::State;
-use crate::parameters::{VALUE_BIAS, VALUE_WEIGHT};
+use super::value_head::ValueHead;
 use crate::{Checkpoint, Dtype, Result};
 use pages::Pages;
 use plan::{Batch, Plan};
@@ -33,8 +33,7 @@ pub(super) struct TorchModel {
     pub body_cost: usize,
     pub head_cost: usize,
     width: usize,
-    value_weight: Vec<f32>,
-    value_bias: f32,
+    pub value_head: ValueHead,
     /// One scheduler runs the passes, so nobody waits here: the lock says that tensors are not for several threads.
     net: Mutex<Net>,
 }
@@ -63,11 +62,7 @@ impl TorchModel {
     /// When the device refuses, most likely for want of memory.
     pub fn new(checkpoint: &Checkpoint, device: Device, cached: Option<Dtype>) -> Result<Self> {
         let config = &checkpoint.config;
-        let cache = CacheShape {
-            layers: config.num_hidden_layers,
-            heads: config.key_value_heads(),
-            head_dim: config.head_dim(),
-        };
+        let cache = CacheShape::new(config);
         let weights = Weights::new(checkpoint, device)?;
         let body_cost = weights.layers.iter().map(Layer::cost).sum();
         let net = Net {
@@ -87,8 +82,7 @@ impl TorchModel {
             body_cost,
             head_cost: config.vocab_size * config.hidden_size,
             width: config.hidden_size,
-            value_weight: checkpoint.parameters.values(VALUE_WEIGHT).to_vec(),
-            value_bias: checkpoint.parameters.values(VALUE_BIAS)[0],
+            value_head: ValueHead::new(&checkpoint.parameters),
             net: Mutex::new(net),
         })
     }
@@ -125,12 +119,6 @@ impl TorchModel {
         })?;
         out.resize(logits.numel(), 0.0);
         Ok(logits.f_copy_data(out, logits.numel())?)
-    }
-
-    /// The value in [-1, 1] of a final state.
-    pub fn value(&self, state: &[f32]) -> f32 {
-        let terms = state.iter().zip(&self.value_weight).map(|(x, weight)| x * weight);
-        (terms.sum::<f32>() + self.value_bias).tanh()
     }
 }
 
