@@ -1,7 +1,7 @@
 """Batched decoding by llama.cpp, beside `espalier bench inference`: the same context lengths, steps and threads.
 
     pip install llama-cpp-python==0.3.36        # builds llama.cpp from source
-    python3 benches/peers/llama.py FILE.gguf [--dtype f32] [--kv f32] [--json]
+    python3 benches/peers/llama.py FILE.gguf [--dtype f32] [--kv f32]
 
 Each sequence has a context of its own, as in `decode` there. The model file is requantised to --dtype first, beside
 the given one. Prints one JSON object a line with the keys of `espalier bench inference`.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares the verdicts of `espalier grade` with those of the library math-verify.
 
-    python3 -m venv /tmp/mv && /tmp/mv/bin/pip install math-verify==0.9.0 pytest
-    benches/peers/math_verify.py compare PAIRS.jsonl --python /tmp/mv/bin/python
+    python3 -m venv mv && mv/bin/pip install math-verify==0.9.0 pytest
+    benches/peers/math_verify.py compare PAIRS.jsonl --python mv/bin/python
     benches/peers/math_verify.py math FOLDER --out PAIRS.jsonl        # answers of MATH against themselves and others
     benches/peers/math_verify.py collect SDIST --out PAIRS.jsonl      # pairs of the library's own tests (needs pytest there)
 
