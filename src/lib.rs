@@ -14,6 +14,7 @@ pub mod jsonl;
 pub mod pipeline;
 pub mod policy;
 pub mod problems;
+mod process;
 pub mod progress;
 pub mod recipe;
 pub mod replay;

@@ -1,62 +1,24 @@
-//! One worker process and how it is spoken to: a line of JSON and the bytes that it announces, in both directions.
+//! A worker process, which may hang or die, and how it is spoken to: a line of JSON and the bytes that it announces, in both directions.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use super::Outcome;
 
 /// Longest line and longest blob of a message, in bytes. Workers have run foreign code: nothing that they send is trusted.
 const LONGEST_LINE: u64 = 8 << 20;
-pub(super) const LONGEST_BLOB: usize = 1 << 20;
+pub(crate) const LONGEST_BLOB: usize = 1 << 20;
 /// How much is kept of what a worker writes to standard error, in bytes.
 const COMPLAINT: u64 = 16 << 10;
 
-/// A step to run.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// Steps before it, the first first. With a blob, those after the state in it.
-    pub path: Vec<Earlier>,
-    /// Names the state that it leaves.
-    pub id: u64,
-    pub code: String,
-    /// Longest run of each step, in seconds.
-    pub timeout: f64,
-    /// Length of the blob that follows.
-    pub blob: usize,
-}
-
-/// A step of the path.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Earlier {
-    pub id: u64,
-    pub code: String,
-}
-
-/// What came of it.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Answer {
-    pub outcome: Outcome,
-    pub observation: String,
-    pub seconds: f64,
-    /// Whether the interpreter ended with the step.
-    #[serde(default)]
-    pub lost: bool,
-    /// Length of the blob that follows.
-    #[serde(default)]
-    pub blob: usize,
-}
-
 /// Why an answer did not come. The worker is lost in every case.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Not in time.
     Late,
     /// The process ended, and what it wrote to standard error.
@@ -68,9 +30,9 @@ pub(super) enum Fault {
 /// A message: a line and a blob.
 type Message = (Vec<u8>, Vec<u8>);
 
-/// A running worker. It is killed with its process group when dropped.
+/// A running worker. It is killed, with its process group if it leads one, when dropped.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(crate) struct Worker {
     process: Child,
     input: Option<ChildStdin>,
     messages: Receiver<io::Result<Message>>,
@@ -78,10 +40,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts `command` in a process group of its own.
+    /// Starts `command`. What it starts in turn is killed with it where it leads a process group of its own.
     pub fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.process_group(0).spawn()?;
+        let mut process = command.spawn()?;
         let input = process.stdin.take();
         let (sender, messages) = mpsc::channel();
         if let Some(output) = process.stdout.take() {
@@ -124,13 +86,13 @@ impl Worker {
         }
     }
 
-    /// Sends a step and waits for what came of it.
-    pub fn ask(
+    /// Sends a request and waits for what came of it.
+    pub fn ask<T: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &impl Serialize,
         blob: &[u8],
         longest: Duration,
-    ) -> Result<(Answer, Vec<u8>), Fault> {
+    ) -> Result<(T, Vec<u8>), Fault> {
         if self.send(request, blob).is_err() {
             return Err(self.ended());
         }
@@ -144,7 +106,7 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, request: &Request, blob: &[u8]) -> io::Result<()> {
+    fn send(&mut self, request: &impl Serialize, blob: &[u8]) -> io::Result<()> {
         let input = self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         write_message(input, request, blob)
     }
@@ -167,7 +129,7 @@ impl Worker {
 
     fn kill(&mut self) {
         self.input = None;
-        // The group outlives its leader: what the worker started is in it.
+        // The group outlives its leader: what the worker started is in it. Where the worker leads none, nobody has its number.
         if let Ok(pid) = i32::try_from(self.process.id()) {
             _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -183,7 +145,7 @@ impl Drop for Worker {
 }
 
 /// Writes a line of JSON and a blob.
-pub(super) fn write_message(
+pub(crate) fn write_message(
     output: &mut impl Write,
     header: &impl Serialize,
     blob: &[u8],
@@ -196,7 +158,7 @@ pub(super) fn write_message(
 }
 
 /// Reads a line of JSON and the blob whose length it tells.
-pub(super) fn read_message(input: &mut impl BufRead) -> io::Result<Message> {
+pub(crate) fn read_message(input: &mut impl BufRead) -> io::Result<Message> {
     #[derive(Deserialize)]
     struct Announced {
         #[serde(default)]

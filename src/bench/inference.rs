@@ -1,6 +1,7 @@
 //! Inference timed: contexts read, steps written at several batch sizes, and a search of AlphaMath's shape, also in
 //! lock-step.
 
+use std::fmt;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -33,6 +34,12 @@ pub enum InferenceCase {
     Search,
     /// The same trees in lock-step, and nothing kept from one request to the next.
     Lockstep,
+}
+
+impl fmt::Display for InferenceCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// Which cases, and how large.
@@ -227,17 +234,14 @@ impl Timing<'_> {
         self.time(case, count, slots, |repetition| {
             let evaluator = self.evaluator(slots, &["\n"], kept)?;
             let rounds = Lockstep::new(&evaluator, count);
+            let asked: &dyn Evaluator = if lockstep { &rounds } else { &evaluator };
             let start = Instant::now();
             for_each_index(count, count, |index| -> Result<()> {
                 let stream = (repetition * count + index) as u64;
                 let problem = &problems[index];
-                if lockstep {
-                    let tree = search_tree(&environment, &rounds, problem, &config, stream, false);
-                    rounds.leave();
-                    tree?;
-                } else {
-                    search_tree(&environment, &evaluator, problem, &config, stream, false)?;
-                }
+                let tree = search_tree(&environment, asked, problem, &config, stream, false);
+                rounds.leave();
+                tree?;
                 Ok(())
             })?;
             let seconds = start.elapsed().as_secs_f64();

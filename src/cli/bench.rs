@@ -135,9 +135,7 @@ fn inference_table(rows: &[bench::inference::Row]) -> Table {
     let mut table = Table::new(header);
     for row in rows {
         table.push([
-            row.case
-                .to_possible_value()
-                .map_or_else(String::new, |name| name.get_name().to_owned()),
+            row.case.to_string(),
             row.device.to_string(),
             row.batch.to_string(),
             row.threads.to_string(),

@@ -79,7 +79,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
                 "seconds": seconds,
             }))?;
         } else {
-            print_line(&format!("{}: {}, {seconds:.3} s", file.display(), outcome.name()))?;
+            print_line(&format!("{}: {outcome}, {seconds:.3} s", file.display()))?;
             observation.lines().try_for_each(|line| print_line(&format!("  {line}")))?;
         }
     }

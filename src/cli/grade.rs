@@ -86,7 +86,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             Verdict::Undecided => 2,
         }] += 1;
         if !arguments.json {
-            print_line(&format!("{line}: {} ({})", graded.verdict.name(), graded.rule.name()))?;
+            print_line(&format!("{line}: {} ({})", graded.verdict, graded.rule))?;
             continue;
         }
         let mut object = json!({

@@ -26,12 +26,12 @@ mod cpython;
 mod embedded;
 mod observation;
 mod pool;
-mod process;
+mod protocol;
 mod sandbox;
 mod state;
 pub mod worker;
 
-use std::fmt::Debug;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use espalier_search::ConfigError;
@@ -44,7 +44,7 @@ use cpython::Cpython;
 use embedded::Embedded;
 
 /// Runs code steps.
-pub trait Executor: Debug + Send + Sync {
+pub trait Executor: fmt::Debug + Send + Sync {
     /// Runs `code` after the steps of `state`, and returns what came of it with the state after it.
     ///
     /// Code that raised an exception leaves what it did before; code that was stopped at a limit or ended its interpreter leaves
@@ -91,18 +91,11 @@ impl Outcome {
     pub fn leaves_state(self) -> bool {
         matches!(self, Self::Ok | Self::Error | Self::Unsupported)
     }
+}
 
-    /// Its name in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-            Self::Memory => "memory",
-            Self::OutputLimit => "output_limit",
-            Self::Unsupported => "unsupported",
-        }
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

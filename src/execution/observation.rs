@@ -1,5 +1,7 @@
 //! From what a worker reports to what the policy reads.
 
+use std::time::Duration;
+
 /// The observation in `text`: no line ends at its end, no memory addresses, at most `most` characters and the mark of the cut.
 pub(super) fn observation(text: &str, most: usize) -> String {
     let text = without_addresses(text.trim_end_matches(['\n', '\r']));
@@ -11,6 +13,11 @@ pub(super) fn observation(text: &str, most: usize) -> String {
     let head: String = text.chars().take(half).collect();
     let tail = text.char_indices().rev().nth(half.saturating_sub(1)).map_or(0, |(at, _)| at);
     format!("{head}...{}", &text[tail..])
+}
+
+/// What is observed of a step that was stopped at its time limit.
+pub(super) fn late(timeout: Duration) -> String {
+    format!("TimeoutError: ran longer than {} s", timeout.as_secs_f64())
 }
 
 /// ` at 0x7f3a...` in the form of an object's default representation differs from run to run.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::braces::braced;
+
 /// The answer that stands last in a solution: in `\boxed{...}`, behind `####`, or behind `Final Answer:`.
 ///
 /// Boxes with nothing but a comma or an "and" between them are one list. `None` where there is no such mark, or nothing behind it.
@@ -89,22 +91,7 @@ fn content(text: &str) -> Option<(&str, usize)> {
         let end = rest.find(['$', '\n', ' ', '\\']).unwrap_or(rest.len());
         return (skipped > 0 && end > 0).then(|| (&rest[..end], skipped + end));
     }
-    let (mut depth, mut escaped) = (0_usize, false);
-    for (index, byte) in rest.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'{' => depth += 1,
-            b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some((&rest[1..index], skipped + index + 1));
-                }
-            }
-            _ => {}
-        }
-    }
-    None
+    braced(rest).map(|(content, length)| (content, skipped + length))
 }
 
 /// Whether boxes with this between them are members of one list.

@@ -1,5 +1,7 @@
 //! What a comparison comes to.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// Whether two answers are the same.
@@ -14,15 +16,9 @@ pub enum Verdict {
     Undecided,
 }
 
-impl Verdict {
-    /// The name used in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Equal => "equal",
-            Self::Different => "different",
-            Self::Undecided => "undecided",
-        }
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -80,36 +76,9 @@ pub enum Rule {
     MathVerify,
 }
 
-impl Rule {
-    /// The name used in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Identical => "identical",
-            Self::Unreadable => "unreadable",
-            Self::Number => "number",
-            Self::Expansion => "expansion",
-            Self::Numeric => "numeric",
-            Self::Rounding => "rounding",
-            Self::Comma => "comma",
-            Self::Percent => "percent",
-            Self::Unit => "unit",
-            Self::Base => "base",
-            Self::Words => "words",
-            Self::Name => "name",
-            Self::List => "list",
-            Self::Set => "set",
-            Self::Tuple => "tuple",
-            Self::Interval => "interval",
-            Self::Union => "union",
-            Self::Matrix => "matrix",
-            Self::Ratio => "ratio",
-            Self::Relation => "relation",
-            Self::Infinity => "infinity",
-            Self::Kind => "kind",
-            Self::MathVerify => "math_verify",
-        }
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

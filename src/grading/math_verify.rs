@@ -1,15 +1,14 @@
 //! The library math-verify, in a process of its own: it can hang past its own time limit and is then killed.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::grade::{Grade, Rule};
+use crate::process::Worker;
 
 const PROGRAM: &str = include_str!("worker.py");
 
@@ -57,28 +56,13 @@ pub struct MathVerify {
     worker: Option<Worker>,
 }
 
-#[derive(Debug)]
-struct Worker {
-    child: Child,
-    input: ChildStdin,
-    lines: Receiver<String>,
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl MathVerify {
     /// Starts a worker of this interpreter; a pair that takes longer than `limit` stays undecided.
     ///
     /// # Errors
     /// When the interpreter does not run or lacks the library.
     pub fn start(python: &Path, limit: Duration) -> Result<Self, MathVerifyError> {
-        let worker = Some(Worker::start(python)?);
+        let worker = Some(start(python)?);
         Ok(Self { python: python.to_owned(), limit, worker })
     }
 
@@ -89,63 +73,32 @@ impl MathVerify {
     pub fn grade(&mut self, gold: &str, prediction: &str) -> Result<Grade, MathVerifyError> {
         let mut worker = match self.worker.take() {
             Some(worker) => worker,
-            None => Worker::start(&self.python)?,
+            None => start(&self.python)?,
         };
-        let reply = worker.ask(gold, prediction, self.limit);
-        if reply.is_some() {
+        let question = json!({ "gold": gold, "pred": prediction });
+        let reply = worker.ask::<Reply>(&question, &[], self.limit);
+        if reply.is_ok() {
             self.worker = Some(worker);
         }
-        Ok(match reply.and_then(|reply| reply.equal) {
+        Ok(match reply.ok().and_then(|(reply, _)| reply.equal) {
             Some(equal) => Grade::new(equal, Rule::MathVerify).probable(),
             None => Grade::undecided(Rule::MathVerify),
         })
     }
 }
 
-impl Worker {
-    fn start(python: &Path) -> Result<Self, MathVerifyError> {
-        let name = || python.display().to_string();
-        let fault = |error| MathVerifyError::Python { python: name(), error };
-        let mut child = Command::new(python)
-            .args(["-c", PROGRAM])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(fault)?;
-        let pipes = (child.stdin.take(), child.stdout.take());
-        let (Some(input), Some(output)) = pipes else {
-            return Err(fault(std::io::ErrorKind::BrokenPipe.into()));
-        };
-        let (send, lines) = channel();
-        // The thread ends with the process, whose end closes the pipe.
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let worker = Self { child, input, lines };
-        let hello = worker.lines.recv_timeout(START).ok();
-        let hello = hello.and_then(|line| serde_json::from_str::<Hello>(&line).ok());
-        match hello {
-            Some(Hello { error: None }) => Ok(worker),
-            Some(Hello { error: Some(reason) }) => {
-                Err(MathVerifyError::Library { python: name(), reason })
-            }
-            None => Err(MathVerifyError::Library {
-                python: name(),
-                reason: "it says nothing".to_owned(),
-            }),
-        }
-    }
-
-    /// `None` when the worker does not answer in time and must be dropped.
-    fn ask(&mut self, gold: &str, prediction: &str, limit: Duration) -> Option<Reply> {
-        let question = json!({ "gold": gold, "pred": prediction });
-        writeln!(self.input, "{question}").ok()?;
-        let line = self.lines.recv_timeout(limit).ok()?;
-        serde_json::from_str(&line).ok()
-    }
+fn start(python: &Path) -> Result<Worker, MathVerifyError> {
+    let name = || python.display().to_string();
+    let mut command = Command::new(python);
+    command.args(["-c", PROGRAM]);
+    let mut worker = Worker::start(command)
+        .map_err(|error| MathVerifyError::Python { python: name(), error })?;
+    let hello = worker.receive(START).ok();
+    let hello = hello.and_then(|(line, _)| serde_json::from_slice::<Hello>(&line).ok());
+    let reason = match hello {
+        Some(Hello { error: None }) => return Ok(worker),
+        Some(Hello { error: Some(reason) }) => reason,
+        None => "it says nothing".to_owned(),
+    };
+    Err(MathVerifyError::Library { python: name(), reason })
 }

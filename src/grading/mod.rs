@@ -7,6 +7,7 @@
 
 mod algebra;
 mod answer;
+mod braces;
 mod compare;
 mod expression;
 mod extract;

@@ -1,5 +1,6 @@
 //! The machine's own Python: a pool of workers, each with its forks in a sandbox of its own.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,13 +9,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::config::PRINT_LIMIT;
-use super::embedded::late;
-use super::observation::observation;
+use super::observation::{late, observation};
 use super::pool::Pool;
-use super::process::{Answer, Earlier, Fault, Request, Worker};
+use super::protocol::{Answer, Request};
 use super::sandbox::Sandbox;
-use super::state::{Kept, next_id};
+use super::state::Kept;
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
+use crate::process::{Fault, Worker};
 
 const PROBE: &str = include_str!("probe.py");
 const WORKER: &str = concat!(include_str!("step.py"), "\n\n", include_str!("worker.py"));
@@ -100,10 +101,11 @@ fn start(
         // The states, those that ended below a state that has not noticed yet, and a few that a step may start.
         processes: 2 * config.live_states as u64 + 16,
     };
-    let (program, command) = match config.unsafe_no_sandbox {
+    let (program, mut command) = match config.unsafe_no_sandbox {
         true => (&*interpreter.executable, sandbox.bare_command()),
         false => (program, sandbox.command(program)),
     };
+    command.process_group(0);
     let mut worker = Worker::start(command)
         .map_err(|source| ExecutorError::Start { program: program.to_owned(), source })?;
     let failed =
@@ -131,15 +133,7 @@ impl Executor for Cpython {
             Kept::Process { worker } => Some(worker),
             Kept::Nothing | Kept::Dump(_) => None,
         });
-        let path =
-            snippets.iter().map(|snippet| Earlier { id: snippet.id, code: snippet.code.clone() });
-        let request = Request {
-            path: path.collect(),
-            id: next_id(),
-            code: code.to_owned(),
-            timeout: self.timeout.as_secs_f64(),
-            blob: 0,
-        };
+        let request = Request::new(snippets, code, self.timeout, 0);
         let longest = self.timeout.saturating_mul(snippets.len() as u32 + 1) + GRACE;
         let start = Instant::now();
         let ask = || {

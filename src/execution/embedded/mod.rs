@@ -4,17 +4,19 @@
 mod gaps;
 mod serve;
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 pub use serve::serve;
 
-use super::observation::observation;
+use super::observation::{late, observation};
 use super::pool::Pool;
-use super::process::{Earlier, Fault, Request, Worker};
-use super::state::{Kept, next_id};
+use super::protocol::{Answer, Request};
+use super::state::Kept;
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
+use crate::process::{Fault, Worker};
 
 /// How long a worker takes to start at the most, in seconds; it loads all of this program.
 const START: Duration = Duration::from_secs(60);
@@ -36,7 +38,7 @@ impl Embedded {
             let mut command = Command::new(&program);
             command.args(["code-worker", "embedded", "--memory-megabytes", &memory]);
             // A failed allocation is reported without a walk up the stack, which would take longer than the step.
-            command.env("RUST_BACKTRACE", "0");
+            command.env("RUST_BACKTRACE", "0").process_group(0);
             let mut worker = Worker::start(command)
                 .map_err(|source| ExecutorError::Start { program: program.clone(), source })?;
             worker.receive(START).map_err(|fault| ExecutorError::Worker(format!("{fault:?}")))?;
@@ -70,24 +72,16 @@ impl Executor for Embedded {
             _ => &[],
         };
         let rest = &snippets[dumped.map_or(0, |at| at + 1)..];
-        let path =
-            rest.iter().map(|snippet| Earlier { id: snippet.id, code: snippet.code.clone() });
-        let request = Request {
-            path: path.collect(),
-            id: next_id(),
-            code: code.to_owned(),
-            timeout: self.timeout.as_secs_f64(),
-            blob: dump.len(),
-        };
+        let request = Request::new(rest, code, self.timeout, dump.len());
         // Each step has the time limit for itself; the one that must not wait is the last.
         let longest = (self.timeout + GRACE).saturating_mul(rest.len() as u32 + 1);
         let start = std::time::Instant::now();
         let (outcome, text, seconds, kept) =
             self.pool.with(None, |_, worker| match worker.ask(&request, dump, longest) {
-                Ok((answer, dump)) => {
+                Ok((Answer { outcome, observation, seconds, .. }, dump)) => {
                     let kept =
                         if dump.is_empty() { Kept::Nothing } else { Kept::Dump(dump.into()) };
-                    ((answer.outcome, answer.observation, answer.seconds, Some(kept)), true)
+                    ((outcome, observation, seconds, Some(kept)), true)
                 }
                 Err(fault) => {
                     let (outcome, text) = self.failed(fault);
@@ -104,9 +98,4 @@ impl Executor for Embedded {
         let after = state.after(request.id, code, outcome, kept);
         Ok((Execution { outcome, observation, seconds }, after))
     }
-}
-
-/// What is observed of a step that was stopped at its time limit.
-pub(super) fn late(timeout: Duration) -> String {
-    format!("TimeoutError: ran longer than {} s", timeout.as_secs_f64())
 }

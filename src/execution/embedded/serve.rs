@@ -14,10 +14,11 @@ use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
 
 use super::super::Outcome;
 use super::super::config::PRINT_LIMIT;
-use super::super::process::{Answer, LONGEST_BLOB, Request, read_message, write_message};
+use super::super::observation::late;
+use super::super::protocol::{Answer, Request};
 use super::super::sandbox::{deny_all_but_computing, limit_memory};
 use super::gaps::is_gap;
-use super::late;
+use crate::process::{LONGEST_BLOB, read_message, write_message};
 
 const NAME: &str = "step";
 /// The interpreter's own limit of recursion fits in it many times.

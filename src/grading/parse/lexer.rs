@@ -2,6 +2,7 @@
 
 use super::token::{Bracket, Function, Relation, Token};
 use super::{Limits, Unreadable};
+use crate::grading::braces::braced;
 use crate::grading::unit;
 
 /// What [`lex`] found.
@@ -543,23 +544,7 @@ fn argument(text: &str) -> Option<(&str, usize)> {
         let width = trimmed.chars().next().filter(|c| c.is_alphanumeric())?.len_utf8();
         return Some((&trimmed[..width], skipped + width));
     }
-    let mut depth = 0;
-    let mut escaped = false;
-    for (index, byte) in trimmed.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'{' => depth += 1,
-            b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some((&trimmed[1..index], skipped + index + 1));
-                }
-            }
-            _ => {}
-        }
-    }
-    None
+    braced(trimmed).map(|(content, length)| (content, skipped + length))
 }
 
 /// A subscript's content and length; digits without braces are read together (`4210_11` is written by models, not by TeX).
