@@ -15,6 +15,7 @@ mod pretrain;
 mod replay;
 mod report;
 mod run;
+mod score;
 mod search;
 mod solve;
 mod train;
@@ -58,6 +59,7 @@ enum Command {
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
     Solve(solve::Arguments),
+    Score(score::Arguments),
     Report(report::Arguments),
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
@@ -113,6 +115,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Train(arguments) => train::main(&arguments),
         Command::Evaluate(arguments) => evaluate::main(&arguments),
         Command::Solve(arguments) => solve::main(&arguments),
+        Command::Score(arguments) => score::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),

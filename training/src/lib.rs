@@ -37,7 +37,7 @@ pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use example::{Example, ExampleStep, PolicyTargets};
 pub use inference::{
-    InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, resolve_threads,
+    InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, Score, resolve_threads,
 };
 pub use lora::{Adapter, LoraConfig};
 pub use matmul::matmul_rate;

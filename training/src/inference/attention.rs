@@ -31,6 +31,8 @@ pub(super) struct Sequence<'a> {
     pub rows: Range<usize>,
     /// Position of the first row.
     pub position: usize,
+    /// How many of its last rows' final states are wanted.
+    pub wanted: usize,
     pub table: &'a mut Table,
 }
 
@@ -188,7 +190,7 @@ impl WithSimd for Store<'_, '_> {
         let (panels, count) = (heads.cache.panels(), heads.cache.heads);
         let norm = heads.norms.map(|(_, weight, epsilon)| (weight, epsilon));
         let (mut key, mut value) = (vec![0.0; heads.padded()], vec![0.0; heads.padded()]);
-        for Sequence { rows, position, table } in sequences {
+        for Sequence { rows, position, table, .. } in sequences {
             for (row, position) in rows.clone().zip(*position..) {
                 for head in 0..count {
                     qkv.read((heads.heads + head) * panels, row, &mut key);

@@ -122,7 +122,7 @@ impl Backend {
         }
     }
 
-    /// Runs a pass: the final states of each context's last row, then of the groups' rows.
+    /// Runs a pass: the final states of each context's wanted rows, then of the groups' rows.
     ///
     /// # Errors
     /// When the device refuses, most likely for want of memory.
@@ -130,7 +130,7 @@ impl Backend {
         match self {
             Self::Host(model) => {
                 model.forward(team, &mut work.host, pass);
-                let rows = 0..pass.sequences.len();
+                let rows = 0..pass.sequences.iter().map(|sequence| sequence.wanted).sum();
                 Ok(rows.map(|row| model.state(&work.host, row)).collect())
             }
             Self::Torch(model) => model.forward(pass),

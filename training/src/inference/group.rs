@@ -185,7 +185,11 @@ impl Group {
     /// Sends the answer.
     pub fn finish(self) {
         let Self { job, value, steps, failed, .. } = self;
-        job.answer(if failed { Err(not_finite()) } else { Ok(Answer { value, steps }) });
+        job.answer(if failed {
+            Err(not_finite())
+        } else {
+            Ok(Answer { value, steps, scores: Vec::new() })
+        });
     }
 
     /// Sends an error in the answer's stead.

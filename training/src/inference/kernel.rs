@@ -197,7 +197,7 @@ fn tile_of<S: Simd, const V: usize, const P: usize, const M: usize>(
             std::array::from_fn(|p| load(&out.values[p * out.next + row * out.stride..][..PANEL]))
         }),
     };
-    for k in 0..length {
+    for (k, _) in panels[0].iter().enumerate() {
         let factors = input.at(k);
         let registers: [[S::f32s; V]; P] = std::array::from_fn(|p| load(&panels[p][k]));
         for (sums, factor) in sums.iter_mut().zip(factors) {

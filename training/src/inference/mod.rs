@@ -63,6 +63,18 @@ pub struct LocalEvaluator {
     fingerprint: String,
 }
 
+/// What the net says of a given text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// Log-probability at temperature 1 of each token of the text after what comes before it; each <= 0.
+    pub log_probs: Vec<f64>,
+    /// The value of the state after the text, in [-1, 1].
+    pub value: f64,
+}
+
+/// What is asked of the scheduler: the request, its tokens, and how many of the last are scored.
+type Task = Result<(Request, Vec<u32>, usize), EvaluatorError>;
+
 /// Requests that were handed in together; dropped, those that were not answered are cancelled and give up their places.
 struct Call {
     cancelled: Arc<AtomicBool>,
@@ -175,7 +187,80 @@ impl LocalEvaluator {
         Ok(tokens)
     }
 
-    fn evaluation(&self, Answer { value, steps }: Answer) -> Evaluation {
+    /// Reads given texts as if they had been sampled after their contexts, all tokens of one in a single pass (teacher
+    /// forcing). The tokens are those of context and text as one; where the context's last token grows into the text, it
+    /// is scored with it.
+    ///
+    /// The outer vector has a result for each `(context, text)`, in order.
+    pub fn score(&self, texts: &[(&str, &str)]) -> Vec<Result<Score, EvaluatorError>> {
+        let task = |index: usize| {
+            let (context, text) = texts[index];
+            let request = |context: String| Request {
+                context: context.into(),
+                samples: 0,
+                temperature: 1.0,
+                seed: 0,
+            };
+            let before = self.tokens(&request(context.to_owned()))?;
+            let whole = request([context, text].concat());
+            let tokens = self.tokens(&whole)?;
+            let shared = before.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
+            match tokens.len() - shared {
+                _ if shared == 0 => Err(EvaluatorError::Failed(
+                    "the text's first token takes up the whole context".to_owned(),
+                )),
+                0 => Err(EvaluatorError::Failed("the text is empty".to_owned())),
+                scored => Ok((whole, tokens, scored)),
+            }
+        };
+        let score = |Answer { value, scores, .. }| Score { log_probs: scores, value };
+        self.answers(texts.len(), task, score)
+    }
+
+    /// Hands tasks in as there is room, and gathers what they come to.
+    fn answers<T>(
+        &self,
+        count: usize,
+        task: impl Fn(usize) -> Task,
+        read: impl Fn(Answer) -> T,
+    ) -> Vec<Result<T, EvaluatorError>> {
+        let lost = || EvaluatorError::Failed("the request was not answered".to_owned());
+        let mut results: Vec<_> = (0..count).map(|_| Err(lost())).collect();
+        let Some(jobs) = &self.jobs else { return results };
+        // Room for every answer, so that a scheduler never waits for a caller.
+        let (reply, answers) = bounded(count);
+        let call = Call { cancelled: Arc::default() };
+        let mut take = |(index, answer): (usize, Result<Answer, EvaluatorError>)| {
+            results[index] = answer.map(&read);
+        };
+        let mut waiting = 0;
+        for index in 0..count {
+            let (request, tokens, scored) = match task(index) {
+                Ok(task) => task,
+                Err(error) => {
+                    take((index, Err(error)));
+                    continue;
+                }
+            };
+            if waiting >= WINDOW
+                && let Ok(answer) = answers.recv()
+            {
+                take(answer);
+                waiting -= 1;
+            }
+            let (reply, cancelled) = (reply.clone(), Arc::clone(&call.cancelled));
+            let since = Instant::now();
+            let job = Job { request, tokens, scored, index, reply, cancelled, since };
+            // An error means that no scheduler is left, and the answer stays what it is.
+            waiting += usize::from(jobs.send(job).is_ok());
+        }
+        // With the last job's sender gone the iteration ends, also when a scheduler died with a job in hand.
+        drop(reply);
+        answers.iter().for_each(take);
+        results
+    }
+
+    fn evaluation(&self, Answer { value, steps, .. }: Answer) -> Evaluation {
         let Engine { stops, tokenizer, .. } = &*self.engine;
         let proposals = steps.into_iter().map(|(tokens, log_prob)| Proposal {
             action: stops.action(tokenizer, &tokens),
@@ -197,40 +282,11 @@ fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>) {
 
 impl Evaluator for LocalEvaluator {
     fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
-        let lost = || EvaluatorError::Failed("the request was not answered".to_owned());
-        let mut results: Vec<_> = requests.iter().map(|_| Err(lost())).collect();
-        let Some(jobs) = &self.jobs else { return results };
-        // Room for every answer, so that a scheduler never waits for a caller.
-        let (reply, answers) = bounded(requests.len());
-        let call = Call { cancelled: Arc::default() };
-        let mut take = |(index, answer): (usize, Result<Answer, EvaluatorError>)| {
-            results[index] = answer.map(|answer| self.evaluation(answer));
+        let task = |index: usize| {
+            let request: &Request = &requests[index];
+            Ok((request.clone(), self.tokens(request)?, 0))
         };
-        let mut waiting = 0;
-        for (index, request) in requests.iter().enumerate() {
-            let tokens = match self.tokens(request) {
-                Ok(tokens) => tokens,
-                Err(error) => {
-                    take((index, Err(error)));
-                    continue;
-                }
-            };
-            if waiting >= WINDOW
-                && let Ok(answer) = answers.recv()
-            {
-                take(answer);
-                waiting -= 1;
-            }
-            let request = request.clone();
-            let (reply, cancelled) = (reply.clone(), Arc::clone(&call.cancelled));
-            let job = Job { request, tokens, index, reply, cancelled, since: Instant::now() };
-            // An error means that no scheduler is left, and the answer stays what it is.
-            waiting += usize::from(jobs.send(job).is_ok());
-        }
-        // With the last job's sender gone the iteration ends, also when a scheduler died with a job in hand.
-        drop(reply);
-        answers.iter().for_each(take);
-        results
+        self.answers(requests.len(), task, |answer| self.evaluation(answer))
     }
 }
 

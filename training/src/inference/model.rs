@@ -54,7 +54,7 @@ pub(super) struct Activations {
     logits: Panels,
 }
 
-/// What a forward pass reads, sequence by sequence in the order of their rows: those of which only the last row is
+/// What a forward pass reads, sequence by sequence in the order of their rows: contexts, of which the last rows are
 /// wanted, then groups of sequences of one row each.
 pub(super) struct Pass<'a> {
     /// One a row.
@@ -67,9 +67,11 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The rows whose final state is wanted: the last of each context and all of the groups.
+    /// The rows whose final state is wanted: the last ones of each context and all of the groups.
     pub fn wanted(&self) -> Vec<usize> {
-        self.sequences.iter().map(|sequence| sequence.rows.end - 1).collect()
+        let wanted =
+            |sequence: &Sequence<'_>| sequence.rows.end - sequence.wanted..sequence.rows.end;
+        self.sequences.iter().flat_map(wanted).collect()
     }
 
     /// The units of all rows, or of the wanted ones.
@@ -78,7 +80,7 @@ impl Pass<'_> {
         let mut target = 0;
         for (index, sequence) in self.sequences[..self.contexts].iter().enumerate() {
             let rows = sequence.rows.clone();
-            let rows = if wanted { rows.end - 1..rows.end } else { rows };
+            let rows = if wanted { rows.end - sequence.wanted..rows.end } else { rows };
             target += rows.len();
             units.extend(Unit::of_sequence(index, sequence, rows.clone(), target - rows.len()));
         }
@@ -186,8 +188,7 @@ impl Model {
         }
     }
 
-    /// Runs the blocks over a pass. The final states of the wanted rows (each context's last, then those of the groups)
-    /// are left in `work`, for [`Self::states`].
+    /// Runs the blocks over a pass. The final states of the wanted rows are left in `work`, for [`Self::state`].
     pub fn forward(&self, team: &Team, work: &mut Activations, pass: &mut Pass<'_>) {
         let arch = self.arch;
         let panels = self.width.div_ceil(PANEL);

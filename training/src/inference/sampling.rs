@@ -96,6 +96,12 @@ pub(super) struct Draw {
     pub log_prob: f64,
 }
 
+/// Log-probability of a token at temperature 1; not finite where the logits are not.
+pub(super) fn log_prob(arch: Arch, logits: &[f32], token: u32) -> f64 {
+    let (maximum, sum) = softmax_terms(arch, logits, 1.0, &mut Vec::new());
+    f64::from(logits[token as usize] - maximum) - f64::from(sum).ln()
+}
+
 impl Distribution {
     /// Prepares for drawing; `None` when the logits are not finite.
     pub fn read(

@@ -16,7 +16,7 @@ use super::metrics::{Counters, add};
 use super::model::Pass;
 use super::pages::{Pool, Table};
 use super::prefix::{Claim, PrefixCache, State};
-use super::sampling::SamplingConfig;
+use super::sampling::{SamplingConfig, log_prob};
 use super::stops::Stops;
 use super::team::Team;
 use crate::{Error, Result, Tokenizer};
@@ -29,12 +29,16 @@ pub(super) struct Answer {
     pub value: f64,
     /// Each step's tokens and the sum of their log-probabilities, in sampling order.
     pub steps: Vec<(Vec<u32>, f64)>,
+    /// Log-probabilities of the tokens that were to be scored.
+    pub scores: Vec<f64>,
 }
 
 /// A request on its way.
 pub(super) struct Job {
     pub request: Request,
     pub tokens: Vec<u32>,
+    /// How many of the last tokens are scored: read with those before them known, instead of sampled.
+    pub scored: usize,
     /// Its place among the requests of its call.
     pub index: usize,
     pub reply: Sender<(usize, Result<Answer, EvaluatorError>)>,
@@ -87,6 +91,13 @@ struct Reading {
     table: Table,
     /// The state of its last token, when that was known.
     state: Option<State>,
+}
+
+impl Reading {
+    /// Rows whose final state is wanted: the last one, and each before a token that is scored.
+    fn wanted(&self) -> usize {
+        1 + self.job.scored
+    }
 }
 
 /// One thread's requests under way.
@@ -188,8 +199,9 @@ impl<'a> Scheduler<'a> {
                 Claim::Granted(found) => {
                     let length = job.tokens.len();
                     // The state of the last token is what the answer is made from.
-                    let known = found.length == length && found.state.is_some();
-                    let reused = if known { length } else { found.length.min(length - 1) };
+                    let known = found.length == length && found.state.is_some() && job.scored == 0;
+                    let needed = length - 1 - job.scored;
+                    let reused = if known { length } else { found.length.min(needed) };
                     let mut table = Table::continued(found.blocks, reused);
                     table.reserve(&self.engine.pool, length);
                     let counters = &self.engine.counters;
@@ -217,11 +229,12 @@ impl<'a> Scheduler<'a> {
         let Self { engine, team, work, groups, .. } = self;
         let mut pass =
             Pass { tokens: Vec::new(), sequences: Vec::new(), contexts: 0, groups: Vec::new() };
-        for Reading { job, reused, table, .. } in reading.iter_mut().filter(|r| r.state.is_none()) {
-            let start = pass.tokens.len();
+        for reading in reading.iter_mut().filter(|reading| reading.state.is_none()) {
+            let (start, wanted) = (pass.tokens.len(), reading.wanted());
+            let Reading { job, reused, table, .. } = reading;
             pass.tokens.extend_from_slice(&job.tokens[*reused..]);
             let rows = start..pass.tokens.len();
-            pass.sequences.push(Sequence { rows, position: *reused, table });
+            pass.sequences.push(Sequence { rows, position: *reused, wanted, table });
         }
         pass.contexts = pass.sequences.len();
         for group in groups {
@@ -231,7 +244,7 @@ impl<'a> Scheduler<'a> {
                 let row = pass.tokens.len();
                 pass.tokens.extend(path.last());
                 let position = context + path.len() - 1;
-                pass.sequences.push(Sequence { rows: row..row + 1, position, table });
+                pass.sequences.push(Sequence { rows: row..row + 1, position, wanted: 1, table });
             }
             let size = pass.sequences.len() - first;
             if size > 0 {
@@ -258,21 +271,31 @@ impl<'a> Scheduler<'a> {
     fn draw(&mut self, reading: Vec<Reading>, computed: Vec<State>) -> Result<()> {
         let Self { engine, team, work, groups, .. } = self;
         let mut computed = computed.into_iter();
-        for Reading { job, reused, table, state } in reading {
+        let mut scorings = Vec::new();
+        for reading in reading {
+            let wanted = reading.wanted();
+            let Reading { job, reused, table, state } = reading;
             let read = state.is_none();
-            let Some(state) = state.or_else(|| computed.next()) else { continue };
+            let mut states: Vec<State> = match state {
+                Some(state) => vec![state],
+                None => computed.by_ref().take(wanted).collect(),
+            };
+            let Some(state) = states.pop() else { continue };
             let blocks = table.freeze();
             if read {
                 let (mut cache, last) = (engine.cache(), job.tokens.len() - 1);
                 cache.complete(&job.tokens, reused, &blocks, vec![(last, state.clone())]);
             }
             let value = f64::from(engine.model.value(&state));
-            if value.is_finite() {
-                groups.push(Group::new(job, value, blocks, state));
-            } else {
+            if !value.is_finite() {
                 job.answer(Err(not_finite()));
+            } else if job.scored > 0 {
+                scorings.push(Scoring { job, value, states });
+            } else {
+                groups.push(Group::new(job, value, blocks, state));
             }
         }
+        score(engine, team, work, scorings)?;
         let rows = groups.iter_mut().flat_map(|group| {
             let context = group.job.tokens.len();
             group.rows.iter_mut().map(move |row| (context, row))
@@ -313,6 +336,37 @@ impl<'a> Scheduler<'a> {
         }
         Ok(())
     }
+}
+
+/// A text that was read, with the states before each token that is scored.
+struct Scoring {
+    job: Job,
+    value: f64,
+    states: Vec<State>,
+}
+
+/// Answers scorings. The states go through the head a few at a time, since every row has the vocabulary's width.
+fn score(engine: &Engine, team: &Team, work: &mut Work, scorings: Vec<Scoring>) -> Result<()> {
+    for Scoring { job, value, states } in scorings {
+        let mut scores = Vec::with_capacity(states.len());
+        let targets = &job.tokens[job.tokens.len() - job.scored..];
+        for (states, targets) in states.chunks(engine.slots).zip(targets.chunks(engine.slots)) {
+            let states: Vec<&[f32]> = states.iter().map(AsRef::as_ref).collect();
+            let start = Instant::now();
+            engine.model.logits(team, work, &states)?;
+            add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
+            add(&engine.counters.multiply_adds, (states.len() * engine.model.head_cost()) as u64);
+            let mut logits = Vec::new();
+            scores.extend(targets.iter().enumerate().map(|(row, &target)| {
+                engine.model.logits_of(work, row, &mut logits);
+                log_prob(engine.model.arch(), &logits, target)
+            }));
+        }
+        let finite = scores.iter().all(|score| score.is_finite());
+        let answer = Answer { value, steps: Vec::new(), scores };
+        job.answer(if finite { Ok(answer) } else { Err(not_finite()) });
+    }
+    Ok(())
 }
 
 /// What the requests of a pass are told that the device refused.

@@ -387,3 +387,63 @@ fn passes_are_full_while_requests_wait() {
     assert!(stats.occupancy > Some(0.95), "{stats:?}");
     assert!(stats.queue_p50_ms > 0.0 && stats.queue_p99_ms >= stats.queue_p50_ms);
 }
+
+#[test]
+fn given_texts_are_scored_as_they_would_be_sampled() {
+    let checkpoint = opinionated(&tiny(), 17);
+    let evaluator = evaluator(&checkpoint);
+    let context = "3 7 25 50 -> 100\n";
+    let request = request(context, 6, 1.0, 5);
+    let sampled = answers(&evaluator, std::slice::from_ref(&request)).remove(0);
+    // The delimiter is no part of an action: what was sampled is scored where the limit ended it.
+    for step in sampled.proposals.iter().filter(|step| step.tokens == step.action.chars().count()) {
+        let score = evaluator.score(&[(context, &step.action)]).remove(0).unwrap();
+        assert_eq!(score.log_probs.len(), step.tokens);
+        let sum: f64 = score.log_probs.iter().sum();
+        assert!((sum - step.log_prob).abs() < 1e-5, "{sum} {}", step.log_prob);
+    }
+    let net = PolicyValueNet::new(&checkpoint);
+    let ids = |text: &str| checkpoint.tokenizer.encode(text).unwrap();
+    let texts = ["25 * 4 = 100\n", "7", "50 - 25 = 25\n3 + 7 = 10\n"];
+    let pairs: Vec<(&str, &str)> = texts.iter().map(|&text| (context, text)).collect();
+    // Twice: the second time the prefix cache holds all of it.
+    for _ in 0..2 {
+        for (text, score) in texts.iter().zip(evaluator.score(&pairs)) {
+            let score = score.unwrap();
+            let (log_prob, _) = by_libtorch(&net, &ids(context), &ids(text));
+            let sum: f64 = score.log_probs.iter().sum();
+            assert!((sum - log_prob).abs() < 1e-4, "{text:?}: {sum} {log_prob}");
+            let whole = [context, text].concat();
+            let value = answers(&evaluator, &[self::request(&whole, 0, 1.0, 0)])[0].value;
+            assert_eq!(score.value.to_bits(), value.to_bits());
+        }
+    }
+}
+
+#[test]
+fn texts_that_cannot_be_scored_fail_alone() {
+    let evaluator = evaluator(&opinionated(&tiny(), 18));
+    let long = "1 ".repeat(10_000);
+    let pairs = [("1 2", ""), ("1 2", " 3"), ("", "3"), ("1 2", "\u{1F600}"), ("1", &long)];
+    let found: Vec<bool> = evaluator.score(&pairs).iter().map(Result::is_ok).collect();
+    assert_eq!(found, [false, true, false, false, false]);
+}
+
+#[test]
+fn a_call_that_asks_for_much_does_not_hold_up_another() {
+    let checkpoint = opinionated(&tiny(), 19);
+    let config = InferenceConfig { threads: 1, slots: 8, ..InferenceConfig::default() };
+    let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+    let many: Vec<Request> =
+        (0..2000).map(|index| request(&format!("{index} 1 2"), 5, 1.0, index)).collect();
+    std::thread::scope(|scope| {
+        let large = scope.spawn(|| answers(&evaluator, &many).len());
+        while evaluator.stats().requests < 100 {
+            std::thread::yield_now();
+        }
+        answers(&evaluator, &[request("3 1 2", 5, 1.0, 1)]);
+        let begun = evaluator.stats().requests;
+        assert!(begun < 1000, "{begun} requests were begun before the small call's one was done");
+        assert_eq!(large.join().unwrap(), many.len());
+    });
+}

@@ -197,6 +197,7 @@ mod tests {
         rows.map(|(row, (table, &length))| Sequence {
             rows: row..row + 1,
             position: length - 1,
+            wanted: 1,
             table,
         })
         .collect()
