@@ -14,8 +14,8 @@ fn rows(text: &str) -> Vec<Value> {
 fn every_command_explains_itself() {
     let help = run(&["--help"]);
     for command in [
-        "run", "generate", "pretrain", "search", "harvest", "train", "evaluate", "solve", "report",
-        "ablate", "bench", "inspect", "import", "replay", "execute", "grade",
+        "run", "generate", "pretrain", "search", "harvest", "train", "evaluate", "solve", "score",
+        "report", "ablate", "bench", "inspect", "import", "replay", "execute", "grade",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
@@ -94,6 +94,17 @@ fn the_stages_chain_by_files_and_print_what_scripts_read() {
     let solve = ["solve", "9: 4 5", "--checkpoint", text(&trained), "--json"];
     let solution = &rows(&with(&solve))[0];
     assert!(solution["steps"].is_array() && solution["decoding"] == "mcts:40");
+
+    let texts = path("texts.jsonl");
+    let row = |text: &str| serde_json::json!({ "context": "9:4 5\n", "text": text }).to_string();
+    fs::write(&texts, [row("4+5="), row("4")].join("\n")).unwrap();
+    let scored = rows(&with(&["score", text(&texts), "--checkpoint", text(&trained), "--json"]));
+    let sum = |row: &Value| -> f64 {
+        row["log_probs"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).sum()
+    };
+    assert_eq!((&scored[0]["tokens"], &scored[1]["tokens"]), (&4.into(), &1.into()));
+    assert_eq!(sum(&scored[0]), scored[0]["log_prob"].as_f64().unwrap());
+    assert_eq!(scored[0]["log_probs"][0], scored[1]["log_probs"][0]);
 }
 
 #[test]
@@ -291,6 +302,10 @@ fn bad_input_is_named_and_nothing_panics() {
     );
     let harvest = ["harvest", "--trees", text(&empty), "--out", text(&out)];
     assert!(fail(&harvest, 3).contains("holds no trees"));
+    fs::write(&labels, "{\"context\": \"9:4 5\", \"text\": \"\"}\n").unwrap();
+    let score = ["score", text(&labels), "--checkpoint", text(&base)];
+    let error = fail(&score, 3);
+    assert!(error.contains("labels.jsonl, line 1") && error.contains("the text is empty"));
     assert!(fail(&["report", text(&absent)], 3).contains("no evaluated round"));
 }
 
