@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod data;
 pub mod environment;
 pub mod execution;
 pub mod grading;

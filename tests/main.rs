@@ -2,6 +2,7 @@
 
 mod cli;
 mod completions;
+mod data;
 mod execution;
 mod grading;
 mod improves;
