@@ -23,6 +23,7 @@ pub mod report;
 pub mod run_dir;
 pub mod seed;
 pub mod truth;
+pub mod verifier;
 
 pub use espalier_search as search;
 pub use espalier_training as training;

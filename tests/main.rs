@@ -12,3 +12,4 @@ mod reasoning_gym;
 mod replay;
 mod resume;
 mod transpositions;
+mod verifier;

@@ -1,0 +1,68 @@
+//! The value net as a verifier of solutions that are already written: of their steps ([`process`]) and of whole samples of a problem
+//! ([`votes`]).
+
+pub mod process;
+mod template;
+pub mod votes;
+
+pub use template::{Template, TemplateError};
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use espalier_search::{Evaluator, EvaluatorError, Request};
+
+use crate::progress::Progress;
+
+/// Values of many texts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Values {
+    /// In the order of the contexts, group by group; in [-1, 1].
+    pub values: Vec<Vec<f64>>,
+    /// Contexts that are longer than the net can read: they count as -1, as in best-of-N.
+    pub too_long: usize,
+}
+
+/// Reads the value of every context as the search does, at its last token. Groups are read in their order: what a context begins
+/// with is still there when the next one of its group comes.
+///
+/// # Errors
+/// When the evaluator fails, or gives what is no value.
+pub fn read_values(
+    evaluator: &dyn Evaluator,
+    groups: &[Vec<Arc<str>>],
+    what: &str,
+) -> Result<Values> {
+    /// Enough to keep every core at work to the end of a batch.
+    const GROUPS: usize = 64;
+    let progress = Progress::new(what, groups.len(), 0);
+    let mut read = Values::default();
+    for batch in groups.chunks(GROUPS) {
+        let request = |context: &Arc<str>| Request {
+            context: context.clone(),
+            samples: 0,
+            temperature: 0.0,
+            seed: 0,
+        };
+        let requests: Vec<Request> = batch.iter().flatten().map(request).collect();
+        let mut answers = evaluator.evaluate(&requests).into_iter();
+        for group in batch {
+            let mut values = Vec::with_capacity(group.len());
+            for _ in group {
+                let answer = answers.next().context("the evaluator gave too few answers")?;
+                values.push(match answer {
+                    Ok(evaluation) if evaluation.value.is_finite() => evaluation.value,
+                    Ok(evaluation) => bail!("the evaluator gave {} as a value", evaluation.value),
+                    Err(EvaluatorError::ContextTooLong { .. }) => {
+                        read.too_long += 1;
+                        -1.0
+                    }
+                    Err(error) => return Err(error.into()),
+                });
+            }
+            read.values.push(values);
+            progress.advance(String::new);
+        }
+    }
+    Ok(read)
+}
