@@ -12,14 +12,17 @@ pub(super) fn normalised(question: &str) -> String {
     text
 }
 
-/// The words and numbers of a question in lower case.
+/// The words and numbers of a question in lower case. Programs that draw its figures (`[asy]`) are no words: they begin alike.
 pub(super) fn words(question: &str) -> Vec<String> {
     let mut words = Vec::new();
-    each_token(question, |token, is_word| {
-        if is_word {
-            words.push(token.to_owned());
-        }
-    });
+    for part in question.split("[asy]") {
+        let text = part.split_once("[/asy]").map_or(part, |(_, behind)| behind);
+        each_token(text, |token, is_word| {
+            if is_word {
+                words.push(token.to_owned());
+            }
+        });
+    }
     words
 }
 
@@ -104,6 +107,7 @@ mod tests {
         assert_eq!(words("已知 ab 是数列"), ["已", "知", "ab", "是", "数", "列"]);
         assert_eq!(words("ab数c"), ["ab", "数", "c"]);
         assert!(words("... $$ ?").is_empty());
+        assert_eq!(words("a [asy]\ndraw(b);\n[/asy] c [asy]d[/asy]"), ["a", "c"]);
         assert_eq!(words("1. 2"), ["1", "2"]);
     }
 }
