@@ -64,5 +64,14 @@ pub fn read_values(
             progress.advance(String::new);
         }
     }
+    let mut all = read.values.iter().flatten();
+    if let Some(first) = all.next()
+        && read.values.iter().map(Vec::len).sum::<usize>() > 1
+        && all.all(|value| value == first)
+    {
+        tracing::warn!(
+            "every value is {first}: a value head that was never trained tells nothing apart"
+        );
+    }
     Ok(read)
 }

@@ -79,8 +79,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if !arguments.json {
         return print_table(threshold, chosen.as_ref(), &measured);
     }
-    let mut object = object(&measured);
+    let mut object = Map::new();
     object.insert("schema".into(), json!("espalier.process/1"));
+    object.extend(self::object(&measured));
     object.insert("threshold".into(), json!(threshold));
     object.insert("too_long".into(), json!(too_long));
     object.insert("validation".into(), chosen.as_ref().map(self::object).into());
