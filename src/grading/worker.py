@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 # What the library prints must not mix with the answers.
@@ -24,7 +25,7 @@ replies.write(json.dumps({"version": version("math-verify")}) + "\n")
 
 def read(text):
     # Without delimiters it looks for numerals alone, and finds some in nearly everything.
-    return parse(text if "\\boxed" in text else "\\boxed{" + text.replace("$", "") + "}")
+    return parse(text if "\\boxed" in text else "\\boxed{" + re.sub(r"(?<!\\)\$", "", text) + "}")
 
 
 for line in sys.stdin:

@@ -66,6 +66,9 @@ fn opaque(name: &str, arguments: &[Fraction]) -> Result<Fraction, Halt> {
     if text.len() > MAX_NAME { Err(Halt::TooLarge) } else { Fraction::atom(Atom::Opaque(text)) }
 }
 
+/// Largest part of an exponent: products of two still fit.
+const MAX_EXPONENT: u64 = 1 << 40;
+
 fn power(base: &Fraction, exponent: &Fraction, budget: &mut Budget) -> Result<Fraction, Halt> {
     let Some(exact) = exponent.as_rational() else {
         // 1 and 0 stay what they are only where the exponent is known.
@@ -74,6 +77,9 @@ fn power(base: &Fraction, exponent: &Fraction, budget: &mut Budget) -> Result<Fr
     let (above, below) = exact.into_parts();
     let above = i64::try_from(&above).map_err(|_| Halt::TooLarge)?;
     let below = i64::try_from(&below).map_err(|_| Halt::TooLarge)?;
+    if above.unsigned_abs() > MAX_EXPONENT || below.unsigned_abs() > MAX_EXPONENT {
+        return Err(Halt::TooLarge);
+    }
     if below == 1 {
         return base.powered(above, budget);
     }

@@ -84,7 +84,11 @@ impl Comparison {
             return Grade { rule: if interval { Rule::Interval } else { Rule::Tuple }, ..grade };
         }
         // Two members are an interval's ends; more are a vector, in whatever brackets.
-        if left.len() == 2 { Grade::different(Rule::Interval) } else { possible(grade) }
+        if left.len() == 2 && right.len() == 2 {
+            Grade::different(Rule::Interval)
+        } else {
+            possible(grade)
+        }
     }
 }
 

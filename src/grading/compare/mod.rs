@@ -1,4 +1,4 @@
-//! Two answers against each other. Every rule is symmetric.
+//! Two answers against each other. The verdict is the same either way round.
 
 mod members;
 mod relation;

@@ -4,9 +4,10 @@ use astro_float_num::{BigFloat, Consts, Radix, RoundingMode};
 use dashu_ratio::RBig;
 
 const BITS: usize = 256;
-const ROUND: RoundingMode = RoundingMode::ToEven;
+/// Correct rounding would compute without end where a value lies on the edge; the last bits are not looked at.
+const ROUND: RoundingMode = RoundingMode::None;
 /// Exponents of two beyond which functions are not computed: their values would say nothing or take for ever.
-const MAX_EXPONENT: i32 = 1 << 14;
+const MAX_EXPONENT: i32 = 1 << 12;
 
 /// A number.
 #[derive(Debug, Clone)]

@@ -388,7 +388,7 @@ fn proper(fraction: &Expression) -> Option<RBig> {
     let Expression::Quotient(above, below) = fraction else { return None };
     match (&**above, &**below) {
         (Expression::Number(above), Expression::Number(below))
-            if below.is_int() && above.is_int() && above < below =>
+            if below.is_int() && above.is_int() && RBig::ZERO <= *above && above < below =>
         {
             Some(above / below)
         }

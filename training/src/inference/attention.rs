@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::elementwise::{rms_norm, rotate, softmax};
-use super::kernel::{Lane, Output, PANEL, Start, multiply};
+use super::kernel::{Lane, Output, PANEL, Start, TOGETHER, multiply};
 use super::linear::{Packed, Panels};
 use super::pages::{CacheShape, Table};
 use super::team::Team;
@@ -206,8 +206,8 @@ impl WithSimd for Store<'_, '_> {
 struct Scratch {
     queries: Vec<f32>,
     scores: Vec<f32>,
-    /// Keys or values of a block in 32 bits.
-    wide: Vec<Lane>,
+    /// Keys or values in 32 bits.
+    wide: [Vec<Lane>; TOGETHER],
 }
 
 thread_local! {
@@ -254,49 +254,98 @@ impl WithSimd for WithScratch<'_, '_, '_> {
         }
         let padded = longest.next_multiple_of(PANEL);
         scores.resize(count * group * padded, 0.0);
+        let (queries, scores) = (queries.as_slice(), scores.as_mut_slice());
         let blocks = |row: usize| unit.common..length(row).div_ceil(PANEL);
 
-        for block in 0..unit.common {
-            let keys = unit.sequence(sequences, 0).table.block(block).keys(at, wide);
-            let mut out = Output { values: &mut scores[block * PANEL..], stride: padded };
-            multiply(simd, count * group, (queries, width), keys, Start::Zero, &mut out);
-        }
+        let span = |row: usize, count: usize| Span {
+            at,
+            table: unit.sequence(sequences, row).table,
+            rows: count * group,
+            length: if count == 1 { length(row) } else { longest },
+        };
+        let all = span(0, count);
+        all.score(simd, 0..unit.common, (queries, width), (&mut *scores, padded), wide);
         for row in 0..count {
             let queries = &queries[row * group * width..];
             let scores = &mut scores[row * group * padded..][..group * padded];
-            for block in blocks(row) {
-                let keys = unit.sequence(sequences, row).table.block(block).keys(at, wide);
-                let values = &mut scores[block * PANEL..];
-                let mut out = Output { values, stride: padded };
-                multiply(simd, group, (queries, width), keys, Start::Zero, &mut out);
-            }
+            span(row, 1).score(simd, blocks(row), (queries, width), (scores, padded), wide);
             for scores in scores.chunks_exact_mut(padded) {
                 softmax(scores, length(row));
             }
         }
-        // No position is read that has not been written: a weight of 0 does not save from what is not a number.
-        let written = |block: usize, length: usize| PANEL.min(length - block * PANEL);
-        let start = |block: usize| if block == 0 { Start::Zero } else { Start::Output };
-        for panel in 0..heads.cache.panels() {
-            for block in 0..unit.common {
-                let written = written(block, longest);
-                let block_of = unit.sequence(sequences, 0).table.block(block);
-                let values = block_of.values(at, panel, written, wide);
-                let weights = (&scores[block * PANEL..], padded);
-                let out = &mut out[panel * PANEL..];
-                let mut out = Output { values: out, stride: width };
-                multiply(simd, count * group, weights, values, start(block), &mut out);
+        all.mix(simd, 0..unit.common, (scores, padded), (&mut *out, width), wide);
+        for row in 0..count {
+            let scores = &scores[row * group * padded..];
+            let out = &mut out[row * group * width..];
+            span(row, 1).mix(simd, blocks(row), (scores, padded), (out, width), wide);
+        }
+    }
+}
+
+/// Query rows that read the same blocks of one key/value head.
+struct Span<'a> {
+    at: (usize, usize),
+    table: &'a Table,
+    rows: usize,
+    /// Positions that were written.
+    length: usize,
+}
+
+/// Rows with the distance of one from the next.
+type Strided<T> = (T, usize);
+
+impl Span<'_> {
+    /// Products of the queries with the keys of some blocks: `scores[row][position]`.
+    #[inline(always)]
+    fn score<S: Simd>(
+        &self,
+        simd: S,
+        blocks: Range<usize>,
+        queries: Strided<&[f32]>,
+        (scores, stride): Strided<&mut [f32]>,
+        [first, second]: &mut [Vec<Lane>; TOGETHER],
+    ) {
+        for block in blocks.clone().step_by(TOGETHER) {
+            let keys = self.table.block(block).keys(self.at, first);
+            let mut panels = [keys; TOGETHER];
+            let pair = block + 1 < blocks.end;
+            if pair {
+                panels[1] = self.table.block(block + 1).keys(self.at, second);
             }
-            for row in 0..count {
-                for block in blocks(row) {
-                    let written = written(block, length(row));
-                    let block_of = unit.sequence(sequences, row).table.block(block);
-                    let values = block_of.values(at, panel, written, wide);
-                    let weights = (&scores[row * group * padded + block * PANEL..], padded);
-                    let out = &mut out[row * group * width + panel * PANEL..];
-                    let mut out = Output { values: out, stride: width };
-                    multiply(simd, group, weights, values, start(block), &mut out);
+            let panels = &panels[..1 + usize::from(pair)];
+            let values = &mut scores[block * PANEL..];
+            let mut out = Output { values, stride, next: PANEL };
+            multiply(simd, self.rows, queries, panels, Start::Zero, &mut out);
+        }
+    }
+
+    /// Adds the values of some blocks, weighted, to `out[row][dimension]`; block 0 overwrites what is there.
+    #[inline(always)]
+    fn mix<S: Simd>(
+        &self,
+        simd: S,
+        blocks: Range<usize>,
+        (weights, weight_stride): Strided<&[f32]>,
+        (out, stride): Strided<&mut [f32]>,
+        [first, second]: &mut [Vec<Lane>; TOGETHER],
+    ) {
+        let count = stride / PANEL;
+        for panel in (0..count).step_by(TOGETHER) {
+            for index in blocks.clone() {
+                let block = self.table.block(index);
+                // No position is read that has not been written: a weight of 0 does not save from what is not a number.
+                let written = PANEL.min(self.length - index * PANEL);
+                let mut panels = [block.values(self.at, panel, written, first); TOGETHER];
+                let pair = panel + 1 < count;
+                if pair {
+                    panels[1] = block.values(self.at, panel + 1, written, second);
                 }
+                let panels = &panels[..1 + usize::from(pair)];
+                let start = if index == 0 { Start::Zero } else { Start::Output };
+                let weights = (&weights[index * PANEL..], weight_stride);
+                let values = &mut out[panel * PANEL..];
+                let mut out = Output { values, stride, next: PANEL };
+                multiply(simd, self.rows, weights, panels, start, &mut out);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! The one matrix product that everything is built from: rows of activations times a packed panel.
+//! The one matrix product that everything is built from: rows of activations times packed panels.
 //!
 //! Every output element is a single chain of fused multiply-adds over `k` in ascending order. It does not depend on
 //! which rows are computed together, so a request's result is the same bit for bit in every batch.
 
 use pulp::Simd;
 
-/// Columns of a panel: two AVX2 registers. With six rows, twelve accumulators fit sixteen registers.
+/// Columns of a panel: two AVX2 registers, or one of AVX-512. With six rows, twelve accumulators fit sixteen registers.
 pub(super) const PANEL: usize = 16;
 /// A panel's elements of one `k`.
 pub(super) type Lane = [f32; PANEL];
@@ -22,21 +22,34 @@ pub(super) fn tile_heights(rows: usize) -> impl Iterator<Item = usize> {
     })
 }
 
+/// Most panels that are multiplied together. Where one register holds a lane, the rows of a tile alone are too few chains
+/// to hide the latency of a multiply-add.
+pub(super) const TOGETHER: usize = 2;
+
 /// Where the chains start.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
     /// At 0.
     Zero,
-    /// At the same number in every row.
-    Bias(&'a Lane),
+    /// At the same numbers in every row, a lane for each panel.
+    Bias(&'a [Lane]),
     /// At what is in the output.
     Output,
 }
 
-/// Where a product goes: row `i` is `values[i * stride..][..PANEL]`.
+/// Where a product goes: row `i` of panel `p` is `values[p * next + i * stride..][..PANEL]`.
 pub(super) struct Output<'a> {
     pub values: &'a mut [f32],
     pub stride: usize,
+    pub next: usize,
+}
+
+impl Output<'_> {
+    /// The output from `offset` on.
+    #[inline(always)]
+    fn from(&mut self, offset: usize) -> Output<'_> {
+        Output { values: &mut self.values[offset..], stride: self.stride, next: self.next }
+    }
 }
 
 /// Left operand of a tile of `M` rows: their elements of one `k`.
@@ -61,27 +74,28 @@ impl<const M: usize> Left<M> for &[[f32; M]] {
     }
 }
 
-/// `out[i] = start + sum over k of input[i][k] * panel[k]`, where row `i` is `input[i * stride..]`.
+/// `out[p][i] = start + sum over k of input[i][k] * panels[p][k]`, where row `i` is `input[i * stride..]`. One panel or
+/// [`TOGETHER`], of the same length.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,
     rows: usize,
     (input, stride): (&[f32], usize),
-    panel: &[Lane],
+    panels: &[&[Lane]],
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
     let mut row = 0;
     for height in tile_heights(rows) {
         let input = &input[row * stride..];
-        let mut out = Output { values: &mut out.values[row * out.stride..], stride: out.stride };
+        let mut out = out.from(row * out.stride);
         match height {
-            6 => strided::<S, 6>(simd, input, stride, panel, start, &mut out),
-            5 => strided::<S, 5>(simd, input, stride, panel, start, &mut out),
-            4 => strided::<S, 4>(simd, input, stride, panel, start, &mut out),
-            3 => strided::<S, 3>(simd, input, stride, panel, start, &mut out),
-            2 => strided::<S, 2>(simd, input, stride, panel, start, &mut out),
-            _ => strided::<S, 1>(simd, input, stride, panel, start, &mut out),
+            6 => strided::<S, 6>(simd, input, stride, panels, start, &mut out),
+            5 => strided::<S, 5>(simd, input, stride, panels, start, &mut out),
+            4 => strided::<S, 4>(simd, input, stride, panels, start, &mut out),
+            3 => strided::<S, 3>(simd, input, stride, panels, start, &mut out),
+            2 => strided::<S, 2>(simd, input, stride, panels, start, &mut out),
+            _ => strided::<S, 1>(simd, input, stride, panels, start, &mut out),
         }
         row += height;
     }
@@ -92,13 +106,14 @@ fn strided<S: Simd, const M: usize>(
     simd: S,
     input: &[f32],
     stride: usize,
-    panel: &[Lane],
+    panels: &[&[Lane]],
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
     // Sliced to one length that the loop shares, so that the compiler drops the bounds checks in it.
-    let rows = Strided::<M>(std::array::from_fn(|row| &input[row * stride..][..panel.len()]));
-    tile(simd, &rows, panel, start, out);
+    let length = panels[0].len();
+    let rows = Strided::<M>(std::array::from_fn(|row| &input[row * stride..][..length]));
+    tile(simd, &rows, panels, start, out);
 }
 
 /// As [`multiply`], for one tile whose rows are packed: `input[k * height + i]`.
@@ -107,17 +122,17 @@ pub(super) fn multiply_packed<S: Simd>(
     simd: S,
     height: usize,
     input: &[f32],
-    panel: &[Lane],
+    panels: &[&[Lane]],
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
     match height {
-        6 => packed::<S, 6>(simd, input, panel, start, out),
-        5 => packed::<S, 5>(simd, input, panel, start, out),
-        4 => packed::<S, 4>(simd, input, panel, start, out),
-        3 => packed::<S, 3>(simd, input, panel, start, out),
-        2 => packed::<S, 2>(simd, input, panel, start, out),
-        _ => packed::<S, 1>(simd, input, panel, start, out),
+        6 => packed::<S, 6>(simd, input, panels, start, out),
+        5 => packed::<S, 5>(simd, input, panels, start, out),
+        4 => packed::<S, 4>(simd, input, panels, start, out),
+        3 => packed::<S, 3>(simd, input, panels, start, out),
+        2 => packed::<S, 2>(simd, input, panels, start, out),
+        _ => packed::<S, 1>(simd, input, panels, start, out),
     }
 }
 
@@ -125,37 +140,47 @@ pub(super) fn multiply_packed<S: Simd>(
 fn packed<S: Simd, const M: usize>(
     simd: S,
     input: &[f32],
-    panel: &[Lane],
+    panels: &[&[Lane]],
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
-    let rows = &input.as_chunks::<M>().0[..panel.len()];
-    tile(simd, &rows, panel, start, out);
+    let rows = &input.as_chunks::<M>().0[..panels[0].len()];
+    tile(simd, &rows, panels, start, out);
 }
 
 #[inline(always)]
 fn tile<S: Simd, const M: usize>(
     simd: S,
     input: &impl Left<M>,
-    panel: &[Lane],
+    panels: &[&[Lane]],
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
-    match S::F32_LANES {
-        16 => tile_of::<S, 1, M>(simd, input, panel, start, out),
-        8 => tile_of::<S, 2, M>(simd, input, panel, start, out),
-        4 => tile_of::<S, 4, M>(simd, input, panel, start, out),
-        2 => tile_of::<S, 8, M>(simd, input, panel, start, out),
-        _ => tile_of::<S, 16, M>(simd, input, panel, start, out),
+    if let (PANEL, &[first, second]) = (S::F32_LANES, panels) {
+        return tile_of::<S, 1, TOGETHER, M>(simd, input, [first, second], start, out);
+    }
+    for (index, &panel) in panels.iter().enumerate() {
+        let start = match start {
+            Start::Bias(lanes) => Start::Bias(&lanes[index..]),
+            same => same,
+        };
+        let mut out = out.from(index * out.next);
+        match S::F32_LANES {
+            16 => tile_of::<S, 1, 1, M>(simd, input, [panel], start, &mut out),
+            8 => tile_of::<S, 2, 1, M>(simd, input, [panel], start, &mut out),
+            4 => tile_of::<S, 4, 1, M>(simd, input, [panel], start, &mut out),
+            2 => tile_of::<S, 8, 1, M>(simd, input, [panel], start, &mut out),
+            _ => tile_of::<S, 16, 1, M>(simd, input, [panel], start, &mut out),
+        }
     }
 }
 
 /// `V` registers make a [`Lane`].
 #[inline(always)]
-fn tile_of<S: Simd, const V: usize, const M: usize>(
+fn tile_of<S: Simd, const V: usize, const P: usize, const M: usize>(
     simd: S,
     input: &impl Left<M>,
-    panel: &[Lane],
+    panels: [&[Lane]; P],
     start: Start<'_>,
     out: &mut Output<'_>,
 ) {
@@ -163,22 +188,31 @@ fn tile_of<S: Simd, const V: usize, const M: usize>(
         let registers = S::as_simd_f32s(lane).0;
         std::array::from_fn(|v| registers[v])
     };
-    let mut sums: [[S::f32s; V]; M] = match start {
-        Start::Zero => [[simd.splat_f32s(0.0); V]; M],
-        Start::Bias(lane) => [load(lane); M],
-        Start::Output => std::array::from_fn(|row| load(&out.values[row * out.stride..][..PANEL])),
+    let length = panels[0].len();
+    let panels = panels.map(|panel| &panel[..length]);
+    let mut sums: [[[S::f32s; V]; P]; M] = match start {
+        Start::Zero => [[[simd.splat_f32s(0.0); V]; P]; M],
+        Start::Bias(lanes) => [std::array::from_fn(|p| load(&lanes[p])); M],
+        Start::Output => std::array::from_fn(|row| {
+            std::array::from_fn(|p| load(&out.values[p * out.next + row * out.stride..][..PANEL]))
+        }),
     };
-    for (k, lane) in panel.iter().enumerate() {
-        let (factors, registers) = (input.at(k), load(lane));
+    for k in 0..length {
+        let factors = input.at(k);
+        let registers: [[S::f32s; V]; P] = std::array::from_fn(|p| load(&panels[p][k]));
         for (sums, factor) in sums.iter_mut().zip(factors) {
             let factor = simd.splat_f32s(factor);
-            for v in 0..V {
-                sums[v] = simd.mul_add_e_f32s(factor, registers[v], sums[v]);
+            for p in 0..P {
+                for v in 0..V {
+                    sums[p][v] = simd.mul_add_e_f32s(factor, registers[p][v], sums[p][v]);
+                }
             }
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        let target = &mut out.values[row * out.stride..][..PANEL];
-        S::as_mut_simd_f32s(target).0.copy_from_slice(sums);
+        for (p, sums) in sums.iter().enumerate() {
+            let target = &mut out.values[p * out.next + row * out.stride..][..PANEL];
+            S::as_mut_simd_f32s(target).0.copy_from_slice(sums);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::kernel::{Lane, Output, PANEL, Start, multiply_packed, tile_heights};
+use super::kernel::{Lane, Output, PANEL, Start, TILE, TOGETHER, multiply_packed, tile_heights};
 use super::numbers::Numbers;
 use super::team::Team;
 
@@ -191,7 +191,7 @@ impl Linear {
 
     fn run(&self, team: &Team, arch: Arch, input: &Packed, out: &mut Panels, add: bool) {
         let pieces = if team.len() == 1 { 1 } else { team.len() * PIECES };
-        let share = self.panels.div_ceil(pieces).max(1);
+        let share = self.panels.div_ceil(pieces).max(1).next_multiple_of(TOGETHER);
         let shares = out.values.chunks_mut(share * input.rows.max(1) * PANEL).enumerate();
         team.each(shares.collect(), |(index, out)| {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -203,7 +203,7 @@ impl Linear {
 }
 
 thread_local! {
-    /// A panel of weights in 32 bits.
+    /// Panels of weights in 32 bits.
     static SCRATCH: RefCell<Vec<Lane>> = RefCell::default();
 }
 
@@ -225,28 +225,39 @@ impl WithSimd for Apply<'_> {
         let Self { linear, input, first, out, add, scratch } = self;
         let (inputs, rows) = (linear.inputs, input.rows);
         for (row, count) in blocks(rows) {
-            for (panel, out) in (first..).zip(out.chunks_exact_mut(rows * PANEL)) {
-                let weights = linear.weights.lanes(panel * inputs..(panel + 1) * inputs, scratch);
+            for (index, out) in out.chunks_mut(TOGETHER * rows * PANEL).enumerate() {
+                let panel = first + index * TOGETHER;
+                let next = panel + out.len() / (rows * PANEL);
+                let weights = linear.weights.lanes(panel * inputs..next * inputs, scratch);
+                let mut panels = [weights; TOGETHER];
+                for (panel, weights) in panels.iter_mut().zip(weights.chunks_exact(inputs)) {
+                    *panel = weights;
+                }
+                let panels = &panels[..next - panel];
                 let start = match &linear.bias {
                     // A bias is added once; the residual stream's own numbers come on top below.
-                    Some(bias) => Start::Bias(&bias[panel]),
+                    Some(bias) => Start::Bias(&bias[panel..next]),
                     None => Start::Zero,
                 };
                 let mut row = row;
                 for height in tile_heights(count) {
                     let tile = &input.values[row * inputs..][..height * inputs];
-                    let out = &mut out[row * PANEL..][..height * PANEL];
                     if add {
-                        let mut product = [0.0; PANEL * super::kernel::TILE];
-                        let values = &mut product[..height * PANEL];
-                        let mut target = Output { values, stride: PANEL };
-                        multiply_packed(simd, height, tile, weights, start, &mut target);
-                        for (out, product) in out.iter_mut().zip(product) {
-                            *out += product;
+                        let mut product = [0.0; TOGETHER * TILE * PANEL];
+                        let (values, next) = (product.as_mut_slice(), TILE * PANEL);
+                        let mut target = Output { values, stride: PANEL, next };
+                        multiply_packed(simd, height, tile, panels, start, &mut target);
+                        let sums = out.chunks_exact_mut(rows * PANEL);
+                        for (out, product) in sums.zip(product.chunks_exact(next)) {
+                            let out = &mut out[row * PANEL..][..height * PANEL];
+                            for (out, product) in out.iter_mut().zip(product) {
+                                *out += product;
+                            }
                         }
                     } else {
-                        let mut target = Output { values: out, stride: PANEL };
-                        multiply_packed(simd, height, tile, weights, start, &mut target);
+                        let (values, next) = (&mut out[row * PANEL..], rows * PANEL);
+                        let mut target = Output { values, stride: PANEL, next };
+                        multiply_packed(simd, height, tile, panels, start, &mut target);
                     }
                     row += height;
                 }
