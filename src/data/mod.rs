@@ -88,8 +88,8 @@ pub fn read_source(source: &SourceRecipe, skip_bad_rows: bool) -> Result<(Vec<Lo
                 Ok(problem) => {
                     if let Some(first) = places.insert(problem.id.clone(), place.clone()) {
                         bail!(
-                            "{place}: id {:?} occurs at {first}, too; files of one name get ids of their own \
-                             when the folder that holds them is read",
+                            "{place}: id {:?} occurs at {first}, too; rows of `generic` can be named by another field, \
+                             and files of one name are told apart when the folder that holds them is read",
                             problem.id
                         );
                     }

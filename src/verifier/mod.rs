@@ -75,3 +75,30 @@ pub fn read_values(
     }
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espalier_search::Evaluation;
+
+    /// Answers at most so many requests, each with this value.
+    struct Broken(usize, f64);
+
+    impl Evaluator for Broken {
+        fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+            let answer = |_: &Request| Ok(Evaluation { proposals: vec![], value: self.1 });
+            requests.iter().take(self.0).map(answer).collect()
+        }
+    }
+
+    #[test]
+    fn many_groups_keep_their_values_and_what_is_no_value_is_refused() {
+        let groups: Vec<Vec<Arc<str>>> = (0..150).map(|n| vec!["a".into(); n % 3]).collect();
+        let read = read_values(&Broken(usize::MAX, 0.5), &groups, "test").unwrap();
+        assert!(read.values.iter().enumerate().all(|(n, values)| *values == vec![0.5; n % 3]));
+        let error = read_values(&Broken(usize::MAX, f64::NAN), &groups, "test").unwrap_err();
+        assert!(error.to_string().contains("gave NaN as a value"), "{error}");
+        let error = read_values(&Broken(1, 0.5), &groups, "test").unwrap_err();
+        assert!(error.to_string().contains("too few answers"), "{error}");
+    }
+}
