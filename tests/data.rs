@@ -144,16 +144,24 @@ fn damaged_parquet_is_an_error_and_no_panic() {
         let error = format!("{:#}", read(&bytes[..cut]).unwrap_err());
         assert!(error.contains("damaged.parquet: cannot read it as Parquet"), "{error}");
     }
-    let mut refused = 0;
+    let (mut refused, mut caught) = (0, None);
     for at in 4..bytes.len() {
         for mask in [0x01, 0x80, 0xff] {
             let mut damaged = bytes.clone();
             damaged[at] ^= mask;
-            refused += usize::from(read(&damaged).is_err());
+            if let Err(error) = read(&damaged) {
+                refused += 1;
+                if format!("{error:#}").contains("the Parquet file is damaged") {
+                    caught = Some(damaged);
+                }
+            }
         }
     }
     // Most of the file is statistics and descriptions that rows do not need.
     assert!(refused > 500, "{refused}");
+    // Where the reader itself panics, the program does not.
+    fs::write(&path, caught.unwrap()).unwrap();
+    assert!(fail(&["data", "generic", text(&path)], 3).contains("the Parquet file is damaged"));
 }
 
 /// Rows of countdown under other names: the only environment whose problems a small net can be run on.

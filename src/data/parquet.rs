@@ -1,8 +1,10 @@
 //! Rows of Parquet files, through the record reader: Arrow's arrays would be many times the code for tables of texts.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::panic::catch_unwind;
+use std::panic::{self, UnwindSafe};
 use std::path::Path;
+use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail};
 use parquet::file::reader::SerializedFileReader;
@@ -17,11 +19,30 @@ pub(super) fn is_parquet(bytes: &[u8]) -> bool {
 /// Every row. A damaged page ends the file: where the next row begins is not known.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
     // The reader answers most damage with an error, but not all of it.
-    let read = catch_unwind(|| read(path));
-    match read {
-        Ok(rows) => rows,
-        Err(_) => bail!("{}: the Parquet file is damaged", path.display()),
+    match quietly(|| read(path)) {
+        Some(rows) => rows,
+        None => bail!("{}: the Parquet file is damaged", path.display()),
     }
+}
+
+/// What the work gives; `None` where it panics, of which nothing is printed.
+fn quietly<T>(work: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                before(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(work);
+    QUIET.set(false);
+    result.ok()
 }
 
 fn read(path: &Path) -> Result<Vec<Row>> {
