@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod data;
 pub mod environment;
 pub mod execution;
 pub mod grading;
@@ -22,6 +23,7 @@ pub mod report;
 pub mod run_dir;
 pub mod seed;
 pub mod truth;
+pub mod verifier;
 
 pub use espalier_search as search;
 pub use espalier_training as training;

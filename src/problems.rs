@@ -1,4 +1,4 @@
-//! Problems from a generator or a file, in disjoint splits.
+//! Problems from a generator, a file or a data set, in disjoint splits.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::data::{self, DatasetRecipe, Located};
 use crate::environment::{Domain, Split, countdown};
 use crate::recipe::ProblemsRecipe;
 use crate::{jsonl, seed};
@@ -47,32 +48,73 @@ pub fn draw<E: Domain>(
     count: usize,
     seed: u64,
 ) -> Result<Vec<Problem>> {
-    match source {
+    let (mut problems, origin) = match source {
         ProblemsRecipe::Generated(recipe) => {
             let mut problems = countdown::generate(recipe, split, offset + count, seed)
                 .map_err(|message| anyhow!(message))
                 .context("[problems]")?;
             problems.drain(..offset);
-            Ok(problems)
+            return Ok(problems);
         }
         ProblemsRecipe::Jsonl(file) => {
-            let mut problems = Vec::new();
-            for problem in read(environment, &file.path)? {
-                if environment.split(&problem)? == split {
-                    problems.push(problem);
-                }
-            }
-            if problems.is_empty() {
-                bail!("{} has no problem in its {} split", file.path.display(), split.name());
-            }
-            let stream = seed::derive(seed, &["problem order", split.name()]);
-            problems.shuffle(&mut ChaCha8Rng::seed_from_u64(stream));
-            let available = problems.len();
-            Ok((0..count.min(available))
-                .map(|index| problems[(offset + index) % available].clone())
-                .collect())
+            let problems = read(environment, &file.path)?;
+            let problems = of_split(environment, problems, |own| own == split)?;
+            (problems, file.path.display().to_string())
+        }
+        ProblemsRecipe::Dataset(dataset) => of_dataset(environment, dataset, split)?,
+    };
+    if problems.is_empty() {
+        bail!("{origin} has no problem in its {} split", split.name());
+    }
+    let stream = seed::derive(seed, &["problem order", split.name()]);
+    problems.shuffle(&mut ChaCha8Rng::seed_from_u64(stream));
+    let available = problems.len();
+    Ok((0..count.min(available))
+        .map(|index| problems[(offset + index) % available].clone())
+        .collect())
+}
+
+/// The problems whose own split is one of those wanted.
+fn of_split<E: Domain>(
+    environment: &E,
+    problems: Vec<Problem>,
+    wanted: impl Fn(Split) -> bool,
+) -> Result<Vec<Problem>> {
+    let mut chosen = Vec::new();
+    for problem in problems {
+        if wanted(environment.split(&problem)?) {
+            chosen.push(problem);
         }
     }
+    Ok(chosen)
+}
+
+/// The problems of a split, and where they come from. With a test source of its own nothing of the others is held out for testing.
+fn of_dataset<E: Domain>(
+    environment: &E,
+    dataset: &DatasetRecipe,
+    split: Split,
+) -> Result<(Vec<Problem>, String)> {
+    let own = dataset.test.as_ref().filter(|_| split == Split::Test);
+    let ((located, report), origin) = match own {
+        Some(test) => (data::read_source(test, dataset.skip_bad_rows)?, &test.path),
+        None => (data::read(dataset)?, &dataset.path),
+    };
+    tracing::info!("{origin}: {}", report.one_line());
+    for bad in &report.bad_rows {
+        tracing::warn!("{}: {}; skipped", bad.place, bad.cause);
+    }
+    let mut problems = Vec::with_capacity(located.len());
+    for Located { place, problem } in located {
+        environment.root(&problem).with_context(|| place.to_string())?;
+        problems.push(problem);
+    }
+    if own.is_none() {
+        let whole = dataset.test.is_some();
+        let wanted = |own| own == split || whole && split == Split::Train && own == Split::Test;
+        problems = of_split(environment, problems, wanted)?;
+    }
+    Ok((problems, origin.to_string()))
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ fn rows(text: &str) -> Vec<Value> {
 fn every_command_explains_itself() {
     let help = run(&["--help"]);
     for command in [
-        "run", "generate", "pretrain", "search", "harvest", "train", "evaluate", "solve", "score",
-        "report", "ablate", "bench", "inspect", "import", "replay", "execute", "grade",
+        "run", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate", "solve",
+        "score", "report", "ablate", "bench", "inspect", "import", "replay", "execute", "grade",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");

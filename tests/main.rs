@@ -2,6 +2,7 @@
 
 mod cli;
 mod completions;
+mod data;
 mod execution;
 mod grading;
 mod improves;
@@ -11,3 +12,4 @@ mod reasoning_gym;
 mod replay;
 mod resume;
 mod transpositions;
+mod verifier;

@@ -4,6 +4,7 @@ mod ablate;
 mod arguments;
 mod bench;
 mod code_worker;
+mod data;
 mod evaluate;
 mod execute;
 mod generate;
@@ -53,11 +54,12 @@ struct Cli {
 enum Command {
     Run(run::Arguments),
     Generate(generate::Arguments),
+    Data(data::Arguments),
     Pretrain(pretrain::Arguments),
     Search(search::Arguments),
     Harvest(harvest::Arguments),
     Train(train::Arguments),
-    Evaluate(evaluate::Arguments),
+    Evaluate(Box<evaluate::Arguments>),
     Solve(solve::Arguments),
     Score(score::Arguments),
     Report(report::Arguments),
@@ -109,6 +111,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Run(arguments) => run::main(&arguments),
         Command::Generate(arguments) => generate::main(&arguments),
+        Command::Data(arguments) => data::main(&arguments),
         Command::Pretrain(arguments) => pretrain::main(&arguments),
         Command::Search(arguments) => search::main(&arguments),
         Command::Harvest(arguments) => harvest::main(&arguments),

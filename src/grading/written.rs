@@ -70,6 +70,12 @@ impl<'a> Written<'a> {
         self.text
     }
 
+    /// Whether the text has a meaning here; one without is equal to its own text alone.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.plain.is_some() || self.reading().is_ok()
+    }
+
     /// Whether the answers are equal.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {

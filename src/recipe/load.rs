@@ -113,6 +113,9 @@ fn check(recipe: &Recipe) -> Result<()> {
             bail!("[problems]: kind = \"jsonl\" needs `path`");
         }
         ProblemsRecipe::Jsonl(_) => {}
+        ProblemsRecipe::Dataset(dataset) => {
+            dataset.validate().map_err(anyhow::Error::msg).context("[problems]")?;
+        }
     }
     recipe.policy.validate().context("[policy]")?;
     recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;

@@ -15,6 +15,7 @@ use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
 use espalier_training::{Device, InferenceConfig, NetConfig, TrainConfig, resolve_threads};
 use serde::{Deserialize, Serialize};
 
+use crate::data::DatasetRecipe;
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
 use crate::policy::PolicyRecipe;
 
@@ -95,6 +96,8 @@ pub enum ProblemsRecipe {
     Generated(GeneratorRecipe),
     /// Rows `{id, question, answer, metadata}` of a file.
     Jsonl(JsonlRecipe),
+    /// Rows of a public data set.
+    Dataset(Box<DatasetRecipe>),
 }
 
 impl Default for ProblemsRecipe {

@@ -1,32 +1,26 @@
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use espalier_search::Decoding;
 
-use super::arguments::{
-    PolicyArguments, RecipeArguments, print_json, print_line, with_environment,
+use crate::cli::arguments::{
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
 };
 use crate::report::Table;
 use crate::{pipeline, problems};
 
-/// Measure a policy on held-out problems: the share of right answers by decoding, with a 95 % interval.
-///
-/// Decodings: `greedy`; `maj@K` (majority of K samples); `bon@K` (the best of K by value); `sbs:B1xB2` (step-level beam search with
-/// B1 beams and B2 samples each); `mcts:N` (a tree of N simulations). No decoding sees the ground truth.
+/// How a policy is measured by decodings.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  espalier evaluate --checkpoint runs/countdown-s1/rounds/3/checkpoint \
-    --problems problems.jsonl --decoding greedy,maj@5,sbs:3x5,mcts:40 --seeds 3 --json"
-)]
-pub struct Arguments {
+pub struct DecodingArguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     #[command(flatten)]
     policy: PolicyArguments,
     /// Problems, as `espalier generate` writes them.
-    #[arg(long, value_name = "FILE")]
-    problems: PathBuf,
+    // An option, for the subcommands do without it.
+    #[arg(long, value_name = "FILE", required = true)]
+    problems: Option<PathBuf>,
     /// Ways to decode, separated by commas [default: the recipe's].
     #[arg(long, value_delimiter = ',', value_name = "DECODING")]
     decoding: Vec<Decoding>,
@@ -42,7 +36,10 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn main(arguments: &Arguments) -> Result<()> {
+pub fn main(arguments: &DecodingArguments) -> Result<()> {
+    let Some(problems) = &arguments.problems else {
+        return Err(UsageError(anyhow!("--problems FILE is needed")).into());
+    };
     let recipe = arguments.recipe.load()?;
     let decodings = if arguments.decoding.is_empty() {
         &recipe.evaluation.decodings
@@ -50,7 +47,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         &arguments.decoding
     };
     let results = with_environment!(recipe, environment => {
-        let problems = problems::read(environment, &arguments.problems)?;
+        let problems = problems::read(environment, problems)?;
         let policy = arguments.policy.load(environment, &recipe)?;
         let plan = pipeline::EvaluationPlan {
             problems: &problems,

@@ -1,0 +1,157 @@
+//! Rows out of files, however they are written.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::parquet;
+
+/// A row of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    file: PathBuf,
+    number: usize,
+    /// Rows of JSON Lines are found by their line.
+    is_line: bool,
+}
+
+impl Place {
+    pub(super) fn line(file: &Path, number: usize) -> Self {
+        Self { file: file.to_owned(), number, is_line: true }
+    }
+
+    pub(super) fn row(file: &Path, number: usize) -> Self {
+        Self { file: file.to_owned(), number, is_line: false }
+    }
+
+    /// The line of JSON Lines, the row of other files; the first is 1.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if self.is_line { ":" } else { ": row " };
+        write!(f, "{}{between}{}", self.file.display(), self.number)
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A row, or why it cannot be read.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) place: Place,
+    pub(super) fields: Result<Map<String, Value>, String>,
+}
+
+/// Every row of a file: Parquet is told by its first bytes, a JSON array by its bracket, one object from lines of objects by where the
+/// first ends.
+pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if parquet::is_parquet(&bytes) {
+        return parquet::rows(path);
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        anyhow!("{}:{line}: neither UTF-8 text nor Parquet", path.display())
+    })?;
+    let text = text.trim_start_matches('\u{feff}');
+    let rows = if text.trim_start().starts_with('[') {
+        let values: Vec<Value> = serde_json::from_str(text)
+            .map_err(|error| anyhow!("{}:{}: {error}", path.display(), error.line()))?;
+        numbered(path, values)
+    } else {
+        // An object on a line of its own is JSON Lines already.
+        let whole = text.trim().contains('\n').then(|| serde_json::from_str(text).ok());
+        match whole.flatten() {
+            Some(object @ Value::Object(_)) => numbered(path, vec![object]),
+            _ => lines(path, text),
+        }
+    };
+    if rows.is_empty() {
+        bail!("{} holds no rows", path.display());
+    }
+    Ok(rows)
+}
+
+fn numbered(path: &Path, values: Vec<Value>) -> Vec<Row> {
+    let row = |(index, value)| Row { place: Place::row(path, index + 1), fields: object(value) };
+    values.into_iter().enumerate().map(row).collect()
+}
+
+fn lines(path: &Path, text: &str) -> Vec<Row> {
+    let written = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let row = |(index, line)| {
+        let value = serde_json::from_str(line).map_err(|error| error.to_string());
+        Row { place: Place::line(path, index + 1), fields: value.and_then(object) }
+    };
+    written.map(row).collect()
+}
+
+pub(super) fn object(value: Value) -> Result<Map<String, Value>, String> {
+    match value {
+        Value::Object(fields) => Ok(fields),
+        _ => Err("the row is no object with fields".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        fs::write(&path, text).unwrap();
+        let name = format!("{}/", folder.path().display());
+        let shown = |row: Row| {
+            let content = match row.fields {
+                Ok(fields) => fields["a"].to_string(),
+                Err(cause) => cause,
+            };
+            format!("{} {content}", row.place.to_string().replace(&name, ""))
+        };
+        Ok(rows(&path)?.into_iter().map(shown).collect())
+    }
+
+    #[test]
+    fn lines_arrays_and_single_objects_are_told_apart() {
+        assert_eq!(read("{\"a\": 1}\n\n{\"a\": 2}\n").unwrap(), ["rows:1 1", "rows:3 2"]);
+        assert_eq!(
+            read("\u{feff}[{\"a\": 1},\n {\"a\": 2}]").unwrap(),
+            ["rows: row 1 1", "rows: row 2 2"]
+        );
+        assert_eq!(read("{\n  \"a\": 1\n}\n").unwrap(), ["rows: row 1 1"]);
+        assert_eq!(read("{\"a\": 1}\n").unwrap(), ["rows:1 1"]);
+        let damaged = read("{\"a\": 1}\n{\"a\"\n7\n").unwrap();
+        assert_eq!(damaged[0], "rows:1 1");
+        assert!(damaged[1].starts_with("rows:2 EOF"), "{damaged:?}");
+        assert_eq!(damaged[2], "rows:3 the row is no object with fields");
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused_with_its_line() {
+        for (text, part) in
+            [("", "holds no rows"), (" \n", "holds no rows"), ("[{\"a\": 1},\n", "rows:2: EOF")]
+        {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        fs::write(&path, b"{}\n\xff\xfe").unwrap();
+        assert!(rows(&path).unwrap_err().to_string().contains("rows:2: neither UTF-8"));
+    }
+}
