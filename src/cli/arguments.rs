@@ -8,6 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::environment::Domain;
+use crate::environment::program::{Program, ProgramRecipe};
+use crate::execution::ExecutorError;
 use crate::policy::{self, Policy, PolicyError};
 use crate::recipe::{self, Recipe};
 
@@ -56,6 +58,18 @@ pub fn check_device(recipe: &Recipe) -> Result<()> {
     }
 }
 
+/// Starts the environment of word problems.
+pub fn start_program(recipe: &ProgramRecipe) -> Result<Program> {
+    let usage = |error: Error| match error.downcast_ref::<ExecutorError>() {
+        // The machine's fault: no sandbox, no worker.
+        Some(
+            ExecutorError::Start { .. } | ExecutorError::Worker(_) | ExecutorError::Sandbox(_),
+        ) => error.context("[environment.executor]"),
+        _ => UsageError(error.context("[environment]")).into(),
+    };
+    Program::start(recipe).map_err(usage)
+}
+
 /// The checkpoint of a policy.
 #[derive(Debug, Args)]
 pub struct PolicyArguments {
@@ -91,6 +105,10 @@ macro_rules! with_environment {
     ($recipe:expr, $environment:ident => $body:expr) => {
         match &$recipe.environment {
             $crate::recipe::EnvironmentRecipe::Countdown($environment) => $body,
+            $crate::recipe::EnvironmentRecipe::Program(program) => {
+                let $environment = &$crate::cli::arguments::start_program(program)?;
+                $body
+            }
         }
     };
 }
