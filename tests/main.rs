@@ -11,3 +11,4 @@ mod reasoning_gym;
 mod replay;
 mod resume;
 mod transpositions;
+mod word_problems;

@@ -47,8 +47,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         .run_dir
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-s{}", recipe.name, recipe.seed)));
-    let run = RunDir::open(&path, &recipe)?;
-    let table =
-        with_environment!(recipe, environment => pipeline::run(environment, &recipe, &run))?;
+    // The environment first: where it cannot be set up nothing is begun.
+    let table = with_environment!(recipe, environment => {
+        let run = RunDir::open(&path, &recipe)?;
+        pipeline::run(environment, &recipe, &run)?
+    });
     print_line(&table.text())
 }
