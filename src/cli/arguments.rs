@@ -8,7 +8,6 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::environment::Domain;
-use crate::environment::program::{Program, ProgramRecipe};
 use crate::execution::ExecutorError;
 use crate::policy::{self, Policy, PolicyError};
 use crate::recipe::{self, Recipe};
@@ -58,16 +57,15 @@ pub fn check_device(recipe: &Recipe) -> Result<()> {
     }
 }
 
-/// Starts the environment of word problems.
-pub fn start_program(recipe: &ProgramRecipe) -> Result<Program> {
-    let usage = |error: Error| match error.downcast_ref::<ExecutorError>() {
+/// What a program environment that cannot be set up is told as.
+pub fn environment_error(error: Error) -> Error {
+    match error.downcast_ref::<ExecutorError>() {
         // The machine's fault: no sandbox, no worker.
         Some(
             ExecutorError::Start { .. } | ExecutorError::Worker(_) | ExecutorError::Sandbox(_),
         ) => error.context("[environment.executor]"),
         _ => UsageError(error.context("[environment]")).into(),
-    };
-    Program::start(recipe).map_err(usage)
+    }
 }
 
 /// The checkpoint of a policy.
@@ -103,10 +101,17 @@ pub fn print_line(line: &str) -> Result<()> {
 /// Runs `$body` with `$environment` bound to the recipe's environment, of whatever type.
 macro_rules! with_environment {
     ($recipe:expr, $environment:ident => $body:expr) => {
+        $crate::cli::arguments::with_environment!(
+            $recipe, $crate::environment::program::Program::start, $environment => $body
+        )
+    };
+    // How the environment of word problems is made, for commands that take no steps.
+    ($recipe:expr, $start:expr, $environment:ident => $body:expr) => {
         match &$recipe.environment {
             $crate::recipe::EnvironmentRecipe::Countdown($environment) => $body,
             $crate::recipe::EnvironmentRecipe::Program(program) => {
-                let $environment = &$crate::cli::arguments::start_program(program)?;
+                let $environment =
+                    &$start(program).map_err($crate::cli::arguments::environment_error)?;
                 $body
             }
         }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use crate::environment::program::Program;
 use crate::pipeline;
 use crate::recipe::LabelsRecipe;
 
@@ -32,7 +33,7 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     let LabelsRecipe::QValue(config) = &recipe.labels;
-    let summary = with_environment!(recipe, environment => pipeline::harvest(
+    let summary = with_environment!(recipe, Program::without_executor, environment => pipeline::harvest(
         environment,
         &arguments.trees,
         config,

@@ -108,7 +108,15 @@ fn check(recipe: &Recipe) -> Result<()> {
     let LabelsRecipe::QValue(_) = &recipe.labels;
     match &recipe.environment {
         EnvironmentRecipe::Countdown(_) => {}
-        EnvironmentRecipe::Program(program) => program.validate().context("[environment]")?,
+        EnvironmentRecipe::Program(program) => {
+            program.validate().context("[environment]")?;
+            if program.has_code() && !recipe.training.observation_loss {
+                bail!(
+                    "[training] observation_loss = false: a policy that is not trained on observations does not learn to end its code, \
+                     and the environment's format has code"
+                );
+            }
+        }
     }
     check_bootstrap(recipe).context("[bootstrap]")?;
     match &recipe.problems {

@@ -97,6 +97,12 @@ impl ProgramRecipe {
         self.executor.validate().context("executor")
     }
 
+    /// Whether steps may have code; false, too, of a format that cannot be used.
+    #[must_use]
+    pub fn has_code(&self) -> bool {
+        self.format.resolve().is_ok_and(|format| format.code.is_some())
+    }
+
     /// The worked examples of the recipe and of its file.
     ///
     /// # Errors
