@@ -199,3 +199,27 @@ fn wrong_settings_are_named() {
     assert!(error.contains("sandbox"), "{error}");
     Program::start_with(&recipe(""), none).unwrap();
 }
+
+/// No worker can be started any more.
+#[derive(Debug)]
+struct Broken;
+
+impl Executor for Broken {
+    fn run(&self, _: &CodeState, _: &str) -> Result<(Execution, CodeState), ExecutorError> {
+        Err(ExecutorError::Worker("out of order".to_owned()))
+    }
+}
+
+#[test]
+fn a_machine_that_fails_fails_the_search_and_no_step() {
+    use espalier_search::testing::HashedEvaluator;
+    use espalier_search::{MctsConfig, SearchError, search_tree};
+
+    let recipe = recipe("format = \"xml\"");
+    let environment = Program::start_with(&recipe, |_| Ok(Box::new(Broken))).unwrap();
+    let policy = HashedEvaluator::new(1, ["<code>\nx"]);
+    let (question, config) = (problem("Q?", "2"), MctsConfig::default());
+    let error = search_tree(&environment, &policy, &question, &config, 1, true).unwrap_err();
+    let SearchError::Environment(message) = &error else { panic!("{error}") };
+    assert!(message.contains("no worker can be started: out of order"), "{message}");
+}
