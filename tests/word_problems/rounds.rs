@@ -14,7 +14,6 @@ fn a_run_on_worked_solutions_searches_and_trains_without_examples() {
     let arguments = ["run", "--config", text(&recipe), "--run-dir", text(&run_dir)];
     let table = run(&arguments);
     assert!(table.contains("greedy") && table.contains("mcts:3"), "{table}");
-    assert!(!table.contains("AUC"), "nobody knows the truth: {table}");
     let summary: serde_json::Value =
         serde_json::from_slice(&fs::read(run_dir.join("rounds/0/pretrain.json")).unwrap()).unwrap();
     assert_eq!((&summary["kind"], &summary["policy_solutions"]), (&"solutions".into(), &24.into()));
