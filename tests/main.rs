@@ -13,3 +13,4 @@ mod replay;
 mod resume;
 mod transpositions;
 mod verifier;
+mod word_problems;

@@ -1,5 +1,7 @@
 //! What the search walks over: problems, states and the rules by which a step leads from one to the next.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A question with its known answer, one line of a problems file.
@@ -75,4 +77,16 @@ pub trait Environment: Send + Sync {
 
     /// Whether an answer is right. Search may ask only where the ground truth is known (when it makes training data).
     fn grade(&self, problem: &Problem, answer: &str) -> bool;
+
+    /// The group of each answer, for votes: answers of one number are the same. Numbers begin at 0 and follow the groups' first
+    /// members. By default answers are the same when their trimmed texts are.
+    fn answer_groups(&self, answers: &[&str]) -> Vec<usize> {
+        let mut first_of: HashMap<&str, usize> = HashMap::new();
+        let mut groups = Vec::with_capacity(answers.len());
+        for answer in answers {
+            let next = first_of.len();
+            groups.push(*first_of.entry(answer.trim()).or_insert(next));
+        }
+        groups
+    }
 }

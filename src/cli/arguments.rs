@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::environment::Domain;
+use crate::execution::ExecutorError;
 use crate::policy::{self, Policy, PolicyError};
 use crate::recipe::{self, Recipe};
 
@@ -56,6 +57,17 @@ pub fn check_device(recipe: &Recipe) -> Result<()> {
     }
 }
 
+/// What a program environment that cannot be set up is told as.
+pub fn environment_error(error: Error) -> Error {
+    match error.downcast_ref::<ExecutorError>() {
+        // The machine's fault: no sandbox, no worker.
+        Some(
+            ExecutorError::Start { .. } | ExecutorError::Worker(_) | ExecutorError::Sandbox(_),
+        ) => error.context("[environment.executor]"),
+        _ => UsageError(error.context("[environment]")).into(),
+    }
+}
+
 /// The checkpoint of a policy.
 #[derive(Debug, Args)]
 pub struct PolicyArguments {
@@ -89,8 +101,19 @@ pub fn print_line(line: &str) -> Result<()> {
 /// Runs `$body` with `$environment` bound to the recipe's environment, of whatever type.
 macro_rules! with_environment {
     ($recipe:expr, $environment:ident => $body:expr) => {
+        $crate::cli::arguments::with_environment!(
+            $recipe, $crate::environment::program::Program::start, $environment => $body
+        )
+    };
+    // How the environment of word problems is made, for commands that take no steps.
+    ($recipe:expr, $start:expr, $environment:ident => $body:expr) => {
         match &$recipe.environment {
             $crate::recipe::EnvironmentRecipe::Countdown($environment) => $body,
+            $crate::recipe::EnvironmentRecipe::Program(program) => {
+                let $environment =
+                    &$start(program).map_err($crate::cli::arguments::environment_error)?;
+                $body
+            }
         }
     };
 }

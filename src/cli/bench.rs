@@ -78,7 +78,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     with_environment!(recipe, environment => {
         let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
         if wanted(What::Inference) {
-            let base = recipe.policy.local().inference(&recipe.compute, &[]);
+            let base = recipe.policy.local().inference(&recipe.compute, Vec::new());
             let mut rows = Vec::new();
             bench::inference::inference(&net, &base, &arguments.inference, repetitions, |row| {
                 if arguments.json {

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::arguments::{RecipeArguments, print_json, with_environment};
 use crate::environment::Split;
+use crate::environment::program::Program;
 use crate::{jsonl, problems};
 
 /// Write problems, one `{id, question, answer, metadata}` a line.
@@ -31,7 +32,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
-    let problems = with_environment!(recipe, environment => problems::draw(
+    let problems = with_environment!(recipe, Program::without_executor, environment => problems::draw(
         environment,
         &recipe.problems,
         arguments.split,

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, print_json, print_line};
+use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use crate::environment::program::Program;
 use crate::pipeline;
 use crate::recipe::LabelsRecipe;
 
@@ -32,13 +33,14 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     let LabelsRecipe::QValue(config) = &recipe.labels;
-    let summary = pipeline::harvest(
+    let summary = with_environment!(recipe, Program::without_executor, environment => pipeline::harvest(
+        environment,
         &arguments.trees,
         config,
         recipe.seed,
         &arguments.out,
         arguments.stepwise.as_deref(),
-    )?;
+    )?);
     if arguments.json {
         return print_json(&summary);
     }

@@ -4,12 +4,14 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
-use crate::environment::Split;
-use crate::{pipeline, problems};
+use crate::pipeline::{self, Bootstrap};
+use crate::recipe::BootstrapKind;
 
-/// Train round 0: a fresh net on random legal steps, from which every solution was left out.
+/// Make round 0, as `[bootstrap]` says.
 ///
-/// It knows the format afterwards and nothing of how to solve; its value head is untrained.
+/// `random_lines`: a fresh net trained on random legal steps, from which every solution was left out; it knows the format afterwards and
+/// nothing of how to solve. `checkpoint`: a copy of a pretrained net. `solutions`: a pretrained net trained on worked solutions. The value
+/// head is untrained.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -24,18 +26,23 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
-    let summary = with_environment!(recipe, environment => {
-        let count = recipe.rounds.problems * recipe.rounds.count.max(1);
-        let source = &recipe.problems;
-        let problems =
-            problems::draw(environment, source, Split::Train, 0, count, recipe.seed)?;
-        pipeline::pretrain(environment, &recipe, &problems, &arguments.out)?
-    });
+    let summary = with_environment!(recipe, environment => pipeline::pretrain(
+        environment,
+        &recipe,
+        &arguments.out,
+    )?);
     if arguments.json {
         return print_json(&summary);
     }
-    print_line(&format!(
-        "trained on {} random lines in {} steps: loss {:.4}",
-        summary.policy_solutions, summary.report.steps, summary.report.last.loss
-    ))
+    let what = match summary.kind {
+        BootstrapKind::Solutions => "worked solutions",
+        BootstrapKind::RandomLines | BootstrapKind::Checkpoint => "random lines",
+    };
+    print_line(&match summary.bootstrap {
+        Bootstrap::Trained(summary) => format!(
+            "trained on {} {what} in {} steps: loss {:.4}",
+            summary.policy_solutions, summary.report.steps, summary.report.last.loss
+        ),
+        Bootstrap::Taken { parameters, .. } => format!("took a net of {parameters} numbers"),
+    })
 }

@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::arguments::{RecipeArguments, UsageError, check_device, print_line, with_environment};
+use super::arguments::{
+    RecipeArguments, UsageError, check_device, print_json, print_line, with_environment,
+};
 use crate::pipeline;
 use crate::run_dir::RunDir;
 
@@ -22,10 +24,21 @@ pub struct Arguments {
     /// The run directory [default: runs/NAME-sSEED].
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
+    /// Run nothing: check the recipe and say what memory it takes and what its first batches look like. Neither the checkpoint nor the
+    /// device need be there, if `[net]` gives the shape.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the dry run as JSON.
+    #[arg(long, requires = "dry_run")]
+    json: bool,
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
+    if arguments.dry_run {
+        let report = pipeline::dry_run(&recipe).map_err(UsageError)?;
+        return if arguments.json { print_json(&report) } else { print_line(&report.to_string()) };
+    }
     if !recipe.policy.is_local() {
         return Err(UsageError(anyhow!(pipeline::SERVED_POLICY)).into());
     }
@@ -34,8 +47,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         .run_dir
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-s{}", recipe.name, recipe.seed)));
-    let run = RunDir::open(&path, &recipe)?;
-    let table =
-        with_environment!(recipe, environment => pipeline::run(environment, &recipe, &run))?;
+    // The environment first: where it cannot be set up nothing is begun.
+    let table = with_environment!(recipe, environment => {
+        let run = RunDir::open(&path, &recipe)?;
+        pipeline::run(environment, &recipe, &run)?
+    });
     print_line(&table.text())
 }

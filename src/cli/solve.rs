@@ -40,7 +40,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let outcome =
             decode(arguments.decoding, environment, evaluator, &problem, config, recipe.seed)
                 .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
-        let right = outcome.answer.as_ref().map(|answer| environment.grade(&problem, answer));
+        let known = !problem.answer.is_empty();
+        let graded = |answer: &String| environment.grade(&problem, answer);
+        let right = outcome.answer.as_ref().filter(|_| known).map(graded);
         if arguments.json {
             return print_json(&json!({
                 "schema": "espalier.solution_shown/1",
@@ -65,10 +67,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             ]);
         }
         print_line(&table.text())?;
-        let verdict = match right {
-            Some(true) => "right",
-            Some(false) => "wrong",
-            None => "none found",
+        let verdict = match (right, &outcome.answer) {
+            (Some(true), _) => "right",
+            (Some(false), _) => "wrong",
+            (None, Some(_)) => "nobody told what is right",
+            (None, None) => "none found",
         };
         let answer = outcome.answer.as_deref().unwrap_or("–");
         print_line(&format!("answer {answer} ({verdict}), {} sampled tokens", outcome.tokens))

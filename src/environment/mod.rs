@@ -2,6 +2,7 @@
 //! [`crate::recipe::EnvironmentRecipe`], and its exact truth in [`crate::truth`] where there is one.
 
 pub mod countdown;
+pub mod program;
 
 use espalier_search::{Environment, Problem, ProblemError};
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +21,15 @@ pub enum Split {
 }
 
 impl Split {
+    /// The split that a problem's hash puts it into.
+    pub(crate) fn of_hash(hash: u64) -> Self {
+        match hash % 10 {
+            0 | 1 => Self::Test,
+            2 | 3 => Self::Validation,
+            _ => Self::Train,
+        }
+    }
+
     /// The name used in files.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -31,10 +41,19 @@ impl Split {
     }
 }
 
+/// A whole solution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkedSolution {
+    /// What the steps continue.
+    pub prompt: String,
+    /// Action and observation of each step.
+    pub steps: Vec<(String, String)>,
+}
+
 /// What the program needs of an environment beyond what the search needs.
-pub trait Domain: Environment + Serialize {
-    /// The characters that end a step when the policy writes them.
-    fn stops(&self) -> &'static [char];
+pub trait Domain: Environment + Clone + Serialize {
+    /// The texts that end a step when the policy writes them.
+    fn stops(&self) -> Vec<String>;
 
     /// Reads a problem that a user typed.
     ///
@@ -51,4 +70,27 @@ pub trait Domain: Environment + Serialize {
 
     /// A uniformly random legal action: what round 0 is trained on. `None` where there is none.
     fn random_action(&self, state: &Self::State, rng: &mut ChaCha8Rng) -> Option<String>;
+
+    /// This environment as the net of a round reads it: untrained nets may be shown worked examples. The same for all by default.
+    #[must_use]
+    fn for_net_of_round(&self, _round: usize) -> Self {
+        self.clone()
+    }
+
+    /// What solutions of a question continue where a net is trained on them; `None` (the default): what the policy read.
+    ///
+    /// # Errors
+    /// When the prompt cannot be made.
+    fn training_prompt(&self, _question: &str) -> anyhow::Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// The solution that a problem carries (`metadata.solution`) as steps of this environment. `None` where there is none, or
+    /// none that leads to the right answer.
+    ///
+    /// # Errors
+    /// When its steps cannot be taken, for reasons that are not theirs.
+    fn worked_solution(&self, _problem: &Problem) -> anyhow::Result<Option<WorkedSolution>> {
+        Ok(None)
+    }
 }

@@ -8,6 +8,7 @@ use espalier_search::{
 };
 use serde::Serialize;
 
+use crate::environment::Domain;
 use crate::jsonl;
 
 /// What a harvest holds.
@@ -27,11 +28,13 @@ pub struct Summary {
     pub steps: usize,
 }
 
-/// Harvests a trees file into a labels file, and into TRL's stepwise form when a path for it is given.
+/// Harvests a trees file into a labels file, and into TRL's stepwise form when a path for it is given. The solutions continue what
+/// nets are trained on ([`Domain::training_prompt`]), which may be less than what the policy read.
 ///
 /// # Errors
 /// When a file cannot be read or written, or the trees hold no finished path.
-pub fn harvest(
+pub fn harvest<E: Domain>(
+    environment: &E,
     trees: &Path,
     config: &HarvestConfig,
     seed: u64,
@@ -46,8 +49,11 @@ pub fn harvest(
     let mut solutions: Vec<LabelledSolution> = Vec::new();
     // The search stage writes a problem's trees one after the other.
     for problem in trees_of_file.chunk_by(|a, b| a.problem == b.problem) {
-        let harvested = harvest_trees(problem, config, seed)
+        let mut harvested = harvest_trees(problem, config, seed)
             .with_context(|| format!("{}: problem {}", trees.display(), problem[0].problem))?;
+        if let Some(prompt) = environment.training_prompt(&problem[0].question)? {
+            harvested.iter_mut().for_each(|solution| solution.prompt.clone_from(&prompt));
+        }
         let correct = harvested.iter().filter(|solution| solution.correct).count();
         summary.problems += usize::from(!harvested.is_empty());
         summary.solved += usize::from(correct > 0);

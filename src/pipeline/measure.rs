@@ -22,7 +22,7 @@ pub struct LabelQuality {
     pub value: Option<Auc>,
 }
 
-/// AUC of the Q of every distinct labelled state that does not end its path.
+/// AUC of the Q of every distinct labelled state that does not end its path; `None` where no truth is known.
 ///
 /// # Errors
 /// When a solution is of no known problem.
@@ -33,7 +33,7 @@ pub fn label_auc<E: Measurable>(
 ) -> Result<Option<Auc>> {
     let by_id: HashMap<&str, &Problem> =
         problems.iter().map(|problem| (problem.id.as_str(), problem)).collect();
-    let mut truth = E::Truth::default();
+    let Some(mut truth) = environment.truth() else { return Ok(None) };
     let mut seen = HashSet::new();
     let mut scored = Vec::new();
     for solution in solutions {
@@ -60,7 +60,8 @@ pub fn label_auc<E: Measurable>(
 /// round gains.
 const LINES: usize = 8;
 
-/// AUC of the value net over the distinct states of [`LINES`] random legal lines a problem, those that are not yet ended.
+/// AUC of the value net over the distinct states of [`LINES`] random legal lines a problem, those that are not yet ended;
+/// `None` where no truth is known.
 ///
 /// # Errors
 /// When a problem cannot be posed or the evaluator fails.
@@ -70,7 +71,7 @@ pub fn value_auc<E: Measurable>(
     problems: &[Problem],
     seed: u64,
 ) -> Result<Option<Auc>> {
-    let mut truth = E::Truth::default();
+    let Some(mut truth) = environment.truth() else { return Ok(None) };
     let mut requests = Vec::new();
     let mut solvable = Vec::new();
     for problem in problems {

@@ -1,6 +1,8 @@
 //! The round loop and its stages. Each stage reads and writes files and can be run alone; [`run`] chains them.
 
 mod ablate;
+mod bootstrap;
+mod dry_run;
 mod evaluate;
 mod harvest;
 mod measure;
@@ -8,16 +10,18 @@ mod search;
 mod train;
 
 pub use ablate::{Ablation, Measured, ablate};
+pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain, random_examples};
+pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Accuracy, Decoded, Plan as EvaluationPlan, evaluate};
 pub use harvest::{Summary as HarvestSummary, harvest};
 pub use measure::{LabelQuality, label_auc, value_auc};
 pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
-pub use train::{Summary as TrainSummary, pretrain, random_examples, train};
+pub use train::{Summary as TrainSummary, train};
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use espalier_search::{LabelledSolution, Problem};
+use espalier_search::{LabelledSolution, MctsConfig, Problem};
 use serde_json::{Value, json};
 
 use crate::environment::Split;
@@ -118,6 +122,11 @@ impl<E: Measurable> Rounds<'_, E> {
         self.run.round(round).join("checkpoint")
     }
 
+    /// The environment as the net of a round reads it.
+    fn environment(&self, round: usize) -> E {
+        self.environment.for_net_of_round(round)
+    }
+
     fn policy(&self, round: usize) -> Result<Policy> {
         Ok(policy::load(
             self.environment,
@@ -132,12 +141,7 @@ impl<E: Measurable> Rounds<'_, E> {
     }
 
     fn pretrain(&self) -> Result<Value> {
-        let rounds = &self.recipe.rounds;
-        let count = rounds.problems * rounds.count.max(1);
-        let seed = self.recipe.seed;
-        let problems =
-            problems::draw(self.environment, &self.recipe.problems, Split::Train, 0, count, seed)?;
-        let summary = pretrain(self.environment, self.recipe, &problems, &self.checkpoint(0))?;
+        let summary = pretrain(self.environment, self.recipe, &self.checkpoint(0))?;
         Ok(serde_json::to_value(summary)?)
     }
 
@@ -145,6 +149,9 @@ impl<E: Measurable> Rounds<'_, E> {
         let problems = self.training_problems(round)?;
         let policy = self.policy(round - 1)?;
         let SearchRecipe::Mcts(config) = &self.recipe.search;
+        let first = self.recipe.rounds.first_temperature.filter(|_| round == 1);
+        let temperature = first.unwrap_or(config.temperature);
+        let config = &MctsConfig { temperature, ..config.clone() };
         let plan = SearchPlan {
             problems: &problems,
             config,
@@ -155,7 +162,8 @@ impl<E: Measurable> Rounds<'_, E> {
         };
         let path = self.run.round(round).join("trees.jsonl");
         let compute = &self.recipe.compute;
-        let mut summary = search(self.environment, policy.evaluator(), &plan, compute, &path)?;
+        let environment = self.environment(round - 1);
+        let mut summary = search(&environment, policy.evaluator(), &plan, compute, &path)?;
         summary.inference = policy.inference();
         tracing::info!(
             "round {round}: {} of {} problems solved in {} trees, {:.1} s",
@@ -172,6 +180,7 @@ impl<E: Measurable> Rounds<'_, E> {
         let folder = self.run.round(round);
         let labels = folder.join("labels.jsonl");
         let summary = harvest(
+            self.environment,
             &folder.join("trees.jsonl"),
             config,
             self.stream("harvest", round),
@@ -225,7 +234,8 @@ impl<E: Measurable> Rounds<'_, E> {
         };
         let out = self.run.round(round).join("evaluation.jsonl");
         let (evaluator, compute) = (policy.evaluator(), &self.recipe.compute);
-        let results = evaluate(self.environment, evaluator, &plan, compute, Some(&out))?;
+        let environment = self.environment(round);
+        let results = evaluate(&environment, evaluator, &plan, compute, Some(&out))?;
         for result in &results {
             tracing::info!(
                 "round {round}: {} {:.1} % [{:.1}, {:.1}]",
@@ -236,7 +246,7 @@ impl<E: Measurable> Rounds<'_, E> {
             );
         }
         let stream = seed::derive(recipe.seed, &["value auc"]);
-        let value = value_auc(self.environment, evaluator, &problems, stream)?;
+        let value = value_auc(&environment, evaluator, &problems, stream)?;
         Ok(json!({ "results": results, "value_auc": value }))
     }
 }

@@ -94,11 +94,11 @@ impl LocalRecipe {
 
     /// Settings of inference for steps that end with one of `stops`.
     #[must_use]
-    pub fn inference(&self, compute: &ComputeRecipe, stops: &[char]) -> InferenceConfig {
+    pub fn inference(&self, compute: &ComputeRecipe, stops: Vec<String>) -> InferenceConfig {
         let Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype } = *self;
         InferenceConfig {
             max_step_tokens,
-            stops: stops.iter().map(char::to_string).collect(),
+            stops,
             sampling: SamplingConfig { top_k, top_p, min_p },
             kv_cache_megabytes: compute.kv_cache_megabytes,
             kv_cache_dtype,

@@ -144,7 +144,7 @@ fn serve<E: Domain>(
             (ValueSource::pooling(pooling)?, values)
         }
     };
-    let stop: Vec<String> = environment.stops().iter().map(char::to_string).collect();
+    let stop = environment.stops();
     let CompletionsRecipe {
         url,
         model,

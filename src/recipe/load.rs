@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use espalier_training::Tokenizer;
 use toml::{Table, Value};
 
-use super::{EnvironmentRecipe, LabelsRecipe, ProblemsRecipe, Recipe, SearchRecipe, overrides};
+use super::{
+    BootstrapKind, EnvironmentRecipe, LabelsRecipe, ProblemsRecipe, Recipe, SearchRecipe, overrides,
+};
 
 /// The recipe that runs when none is named.
 const DEFAULT: &str = include_str!("../../configs/countdown.toml");
@@ -104,8 +106,27 @@ fn check(recipe: &Recipe) -> Result<()> {
     let SearchRecipe::Mcts(search) = &recipe.search;
     search.validate().context("[search]")?;
     let LabelsRecipe::QValue(_) = &recipe.labels;
-    let EnvironmentRecipe::Countdown(_) = &recipe.environment;
+    match &recipe.environment {
+        EnvironmentRecipe::Countdown(_) => {}
+        EnvironmentRecipe::Program(program) => {
+            program.validate().context("[environment]")?;
+            if program.has_code() && !recipe.training.observation_loss {
+                bail!(
+                    "[training] observation_loss = false: a policy that is not trained on observations does not learn to end its code, \
+                     and the environment's format has code"
+                );
+            }
+        }
+    }
+    check_bootstrap(recipe).context("[bootstrap]")?;
     match &recipe.problems {
+        ProblemsRecipe::Generated(_)
+            if !matches!(recipe.environment, EnvironmentRecipe::Countdown(_)) =>
+        {
+            bail!(
+                "[problems]: kind = \"generated\" makes countdown problems alone; name a source of word problems"
+            );
+        }
         ProblemsRecipe::Generated(generator) => {
             generator.validate().map_err(anyhow::Error::msg).context("[problems]")?;
         }
@@ -121,6 +142,13 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.decode.validate().context("[evaluation.decode]")?;
+    if recipe
+        .rounds
+        .first_temperature
+        .is_some_and(|temperature| !(temperature.is_finite() && temperature >= 0.0))
+    {
+        bail!("rounds.first_temperature must be a number that is not negative");
+    }
     if recipe.name.is_empty() || recipe.name.contains(['/', '\\']) {
         bail!("name = {:?} must be a plain name: it names the run directory", recipe.name);
     }
@@ -137,6 +165,35 @@ fn check(recipe: &Recipe) -> Result<()> {
         if value == 0 {
             bail!("{key} must be at least 1");
         }
+    }
+    Ok(())
+}
+
+fn check_bootstrap(recipe: &Recipe) -> Result<()> {
+    let bootstrap = &recipe.bootstrap;
+    match (bootstrap.kind, &bootstrap.path) {
+        (BootstrapKind::RandomLines, Some(path)) => {
+            bail!("path = {path:?} is read by kind = \"checkpoint\" or \"solutions\" alone");
+        }
+        (BootstrapKind::RandomLines, None)
+            if !matches!(recipe.environment, EnvironmentRecipe::Countdown(_)) =>
+        {
+            bail!(
+                "word problems have no random legal steps: write kind = \"checkpoint\" or \"solutions\", and `path`"
+            );
+        }
+        (BootstrapKind::Solutions, _)
+            if matches!(recipe.environment, EnvironmentRecipe::Countdown(_)) =>
+        {
+            bail!("kind = \"solutions\": countdown problems carry no solutions");
+        }
+        (BootstrapKind::Checkpoint | BootstrapKind::Solutions, None) => {
+            bail!("this kind needs `path`, a Hugging Face folder or a GGUF file");
+        }
+        _ => {}
+    }
+    if bootstrap.learning_rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
+        bail!("learning_rate must be a positive number");
     }
     Ok(())
 }

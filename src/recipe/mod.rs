@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DatasetRecipe;
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
+use crate::environment::program::ProgramRecipe;
 use crate::policy::PolicyRecipe;
 
 /// A whole method. Every section has defaults: `configs/countdown.toml` states them.
@@ -37,7 +38,7 @@ pub struct Recipe {
     pub policy: PolicyRecipe,
     /// The local policy-value net.
     pub net: NetConfig,
-    /// Round 0: a policy that knows the format and has seen no solution.
+    /// Round 0: the policy that the rounds begin with.
     pub bootstrap: BootstrapRecipe,
     /// The rounds of search, harvest, training and evaluation.
     pub rounds: RoundsRecipe,
@@ -80,6 +81,8 @@ impl Default for Recipe {
 pub enum EnvironmentRecipe {
     /// Combine all the numbers to reach the target.
     Countdown(Countdown),
+    /// Word problems, solved in steps of text and Python.
+    Program(Box<ProgramRecipe>),
 }
 
 impl Default for EnvironmentRecipe {
@@ -114,20 +117,47 @@ pub struct JsonlRecipe {
     pub path: PathBuf,
 }
 
-/// Round 0: the net is trained on random legal steps, from which every solution was removed.
+/// Round 0: where the policy comes from that the rounds begin with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootstrapRecipe {
-    /// How many random legal lines of play.
+    /// What round 0 is.
+    pub kind: BootstrapKind,
+    /// `random_lines`: how many random legal lines of play.
     pub lines: usize,
-    /// How many times each is read.
+    /// `random_lines` and `solutions`: how many times each line or solution is read.
     pub epochs: usize,
+    /// `checkpoint` and `solutions`: the pretrained net, a Hugging Face folder or a GGUF file.
+    pub path: Option<PathBuf>,
+    /// `solutions`: how many training problems; 0 takes all.
+    pub problems: usize,
+    /// `solutions`: peak learning rate; absent, that of `[training]`.
+    pub learning_rate: Option<f64>,
 }
 
 impl Default for BootstrapRecipe {
     fn default() -> Self {
-        Self { lines: 20_000, epochs: 1 }
+        Self {
+            kind: BootstrapKind::RandomLines,
+            lines: 20_000,
+            epochs: 1,
+            path: None,
+            problems: 0,
+            learning_rate: None,
+        }
     }
+}
+
+/// What round 0 is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BootstrapKind {
+    /// A fresh net of `[net]`, trained on random legal steps from which every solution was removed.
+    RandomLines,
+    /// A pretrained net as it is, with a fresh value head if it has none.
+    Checkpoint,
+    /// A pretrained net, trained on the worked solutions that training problems carry.
+    Solutions,
 }
 
 /// The rounds after round 0.
@@ -145,6 +175,8 @@ pub struct RoundsRecipe {
     pub start_from: StartFrom,
     /// The labels that a round's training reads.
     pub data: RoundData,
+    /// Sampling temperature of the first round's search; absent: that of `[search]`. AlphaMath's is 0.6.
+    pub first_temperature: Option<f32>,
 }
 
 impl Default for RoundsRecipe {
@@ -155,6 +187,7 @@ impl Default for RoundsRecipe {
             trees_per_problem: 1,
             start_from: StartFrom::Base,
             data: RoundData::Accumulated,
+            first_temperature: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How an instruction-tuned model wants to be asked: the chat template that its makers wrote in Jinja.
 
 use std::io;
+use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
@@ -8,7 +9,7 @@ use minijinja::{Environment, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-use crate::{Error, Result};
+use crate::{Error, Result, checkpoint};
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,19 @@ impl ChatTemplate {
         environment.add_filter("tojson", to_json);
         environment.add_template_owned(NAME, without_marks(source)).map_err(refused)?;
         Ok(Self { environment, special_tokens: special_tokens.into_iter().collect() })
+    }
+
+    /// The template of a checkpoint's folder, if it has one, without the token that begins a text: encoding puts that there
+    /// where the tokenizer calls for it.
+    ///
+    /// # Errors
+    /// When a file is not what it should be, or the template is not valid.
+    pub fn load(dir: &Path) -> Result<Option<Self>> {
+        let mut template = checkpoint::chat_template_of(dir)?;
+        if let Some(template) = &mut template {
+            template.special_tokens.retain(|(name, _)| name != "bos_token");
+        }
+        Ok(template)
     }
 
     /// The text of a conversation; with `add_generation_prompt` it ends where the assistant's answer begins. It holds

@@ -6,8 +6,8 @@ use crate::guard::CheckedEvaluator;
 use crate::selection::first_best;
 use crate::{DecodeConfig, Environment, SearchError};
 
-/// Answers are equal when their trimmed texts are: the environment's [`crate::Terminal::Answer`] is
-/// what is counted. Ties go to the answer that was reached first, by the order of the paths.
+/// The environment says which answers are the same ([`Environment::answer_groups`]). Ties go to the answer that was reached
+/// first, by the order of the paths; the winning group is written as its first member.
 pub(super) fn decode<E: Environment>(
     environment: &E,
     evaluator: &CheckedEvaluator<'_>,
@@ -22,10 +22,12 @@ pub(super) fn decode<E: Environment>(
         .enumerate()
         .filter_map(|(index, path)| Some((path.answer()?.trim(), index)))
         .collect();
-    let votes = |answer: &str| finished.iter().filter(|(other, _)| *other == answer).count();
-    let candidates = finished.iter().map(|(answer, _)| Candidate {
+    let answers: Vec<&str> = finished.iter().map(|(answer, _)| *answer).collect();
+    let groups = environment.answer_groups(&answers);
+    let votes = |group: &usize| groups.iter().filter(|other| *other == group).count();
+    let candidates = answers.iter().zip(&groups).map(|(answer, group)| Candidate {
         answer: (*answer).to_owned(),
-        score: votes(answer) as f64 / k as f64,
+        score: votes(group) as f64 / k as f64,
     });
     let candidates: Vec<Candidate> = candidates.collect();
     let Some(winner) = first_best(candidates.iter().map(|candidate| candidate.score)) else {

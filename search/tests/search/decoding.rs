@@ -1,7 +1,10 @@
 //! Each decoding on a game small enough to follow.
 
-use espalier_search::testing::{HashedEvaluator, LetterGame};
-use espalier_search::{AnswerRule, DecodeConfig, Decoding, Environment, Outcome, decode};
+use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
+use espalier_search::{
+    AnswerRule, DecodeConfig, Decoding, Environment, Outcome, Problem, ProblemError, Transition,
+    decode,
+};
 
 use crate::script::{Script, context, problem};
 
@@ -84,6 +87,51 @@ fn majority_counts_answers_and_breaks_ties_by_the_first() {
     assert_eq!(calls[0][0].samples, 5);
     let seeds: std::collections::HashSet<u64> = calls[1].iter().map(|r| r.seed).collect();
     assert_eq!(seeds.len(), 4, "paths at the same text must not sample alike");
+}
+
+/// The letter game for people who do not tell `a` from `c`.
+struct Blurred(LetterGame);
+
+impl Environment for Blurred {
+    type State = LetterState;
+
+    fn root(&self, problem: &Problem) -> Result<LetterState, ProblemError> {
+        self.0.root(problem)
+    }
+
+    fn context<'a>(&self, state: &'a LetterState) -> &'a str {
+        self.0.context(state)
+    }
+
+    fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+        self.0.step(state, action)
+    }
+
+    fn grade(&self, problem: &Problem, answer: &str) -> bool {
+        self.0.grade(problem, answer)
+    }
+
+    fn answer_groups(&self, answers: &[&str]) -> Vec<usize> {
+        answers.iter().map(|answer| usize::from(*answer == "b")).collect()
+    }
+}
+
+#[test]
+fn the_environment_says_which_answers_are_one_vote() {
+    let script = Script::new(&[
+        ("", 0.0, &[("b", 0.5), ("c", 0.5), ("b", 0.5), ("a", 0.5), ("a", 0.5)]),
+        ("a", 0.0, &[("=", 0.5)]),
+        ("b", 0.0, &[("=", 0.5)]),
+        ("c", 0.0, &[("=", 0.5)]),
+    ]);
+    let config = DecodeConfig::default();
+    let game = Blurred(LetterGame::default());
+    let outcome = decode("maj@5".parse().unwrap(), &game, &script, &problem("?"), &config, 11);
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.answer.as_deref(), Some("c"));
+    assert_eq!(scores(&outcome), [("b", 0.4), ("c", 0.6), ("b", 0.4), ("a", 0.6), ("a", 0.6)]);
+    assert_eq!(run(&script, "maj@5", &config).answer.as_deref(), Some("b"));
+    assert_eq!(LetterGame::default().answer_groups(&["a", "b", " a ", "c"]), [0, 1, 0, 2]);
 }
 
 #[test]

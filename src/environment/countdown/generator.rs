@@ -20,11 +20,7 @@ pub fn split_of(numbers: &[u64], target: u64) -> Split {
     let mut numbers = numbers.to_vec();
     numbers.sort_unstable();
     let key = format!("countdown {target}: {numbers:?}");
-    match seed::derive(0, &[&key]) % 10 {
-        0 | 1 => Split::Test,
-        2 | 3 => Split::Validation,
-        _ => Split::Train,
-    }
+    Split::of_hash(seed::derive(0, &[&key]))
 }
 
 /// How hard the generated problems are. All bounds are inclusive.

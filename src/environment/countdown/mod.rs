@@ -172,11 +172,12 @@ impl Environment for Countdown {
 impl Domain for Countdown {
     /// The first character of an observation: what follows an action in every text that the policy has read. A line end
     /// stops a step that the environment will refuse.
-    fn stops(&self) -> &'static [char] {
-        match self.arithmetic {
-            Arithmetic::Environment => &['=', '\n'],
-            Arithmetic::Model => &['|', '\n'],
-        }
+    fn stops(&self) -> Vec<String> {
+        let first = match self.arithmetic {
+            Arithmetic::Environment => "=",
+            Arithmetic::Model => "|",
+        };
+        [first, "\n"].map(str::to_owned).to_vec()
     }
 
     fn read_problem(&self, text: &str) -> Result<Problem, String> {

@@ -23,6 +23,11 @@ pub(crate) const VALUE_HEAD: &str = "value_head.safetensors";
 /// Largest weights file, in bytes; a larger net is saved in shards.
 const SHARD_BYTES: usize = 5_000_000_000;
 
+/// The chat template in a folder, read without its weights.
+pub(crate) fn chat_template_of(dir: &Path) -> Result<Option<ChatTemplate>> {
+    companions::chat_template(&companions::read(&Folder::open(dir)?)?)
+}
+
 /// A whole policy-value net: what a folder with `config.json`, `model.safetensors` (or shards and
 /// `model.safetensors.index.json`), `value_head.safetensors`, `tokenizer.json` and `checksums.json` holds.
 #[derive(Debug, Clone)]

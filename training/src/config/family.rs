@@ -1,9 +1,12 @@
 //! The families of models that this crate computes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 /// A family: Llama's blocks with small differences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Family {
     /// Llama (Touvron et al., arXiv 2302.13971) and what shares its form, as SmolLM2.
     Llama,

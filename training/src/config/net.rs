@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_RMS_NORM_EPS, DEFAULT_ROPE_THETA, ModelConfig};
-use crate::{Result, Tokenizer};
+use super::{DEFAULT_RMS_NORM_EPS, DEFAULT_ROPE_THETA, Family, ModelConfig};
+use crate::{Dtype, Result, Tokenizer};
 
-/// A net to be made from scratch: the recipe's `[net]` section.
+/// A net to be made from scratch, or the shape of one that is not at hand: the recipe's `[net]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetConfig {
+    /// Whose blocks.
+    pub family: Family,
     /// Decoder blocks.
     pub layers: usize,
     /// Width of the residual stream.
@@ -23,12 +25,17 @@ pub struct NetConfig {
     pub max_length: usize,
     /// Whether the head reuses the embedding matrix.
     pub tie_embeddings: bool,
+    /// Rows of the embedding; 0, and what is below them, stands for the tokenizer's tokens.
+    pub vocabulary: usize,
+    /// Element type in which the net is saved.
+    pub dtype: Dtype,
 }
 
 impl Default for NetConfig {
     /// About 0.9 million parameters: minutes of training on two CPU cores.
     fn default() -> Self {
         Self {
+            family: Family::Llama,
             layers: 4,
             width: 128,
             heads: 4,
@@ -36,6 +43,8 @@ impl Default for NetConfig {
             intermediate: 384,
             max_length: 256,
             tie_embeddings: true,
+            vocabulary: 0,
+            dtype: Dtype::Float32,
         }
     }
 }
@@ -53,9 +62,9 @@ impl NetConfig {
         }
         other.insert("bos_token_id".to_owned(), serde_json::Value::Null);
         let config = ModelConfig {
-            architectures: vec!["LlamaForCausalLM".to_owned()],
-            model_type: "llama".to_owned(),
-            vocab_size: tokenizer.vocab_size(),
+            architectures: vec![self.family.architecture().to_owned()],
+            model_type: self.family.model_type().to_owned(),
+            vocab_size: self.vocabulary.max(tokenizer.vocab_size()),
             hidden_size: self.width,
             intermediate_size: self.intermediate,
             num_hidden_layers: self.layers,
@@ -66,7 +75,7 @@ impl NetConfig {
             rope_theta: Some(DEFAULT_ROPE_THETA),
             max_position_embeddings: self.max_length,
             tie_word_embeddings: self.tie_embeddings,
-            torch_dtype: Some("float32".to_owned()),
+            torch_dtype: Some(self.dtype.name().to_owned()),
             dtype: None,
             eos_token_id: tokenizer.eos().into_iter().collect(),
             other,

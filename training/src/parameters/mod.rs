@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::random::normal;
-use crate::{Error, ModelConfig, Result};
+use crate::{Error, LoraConfig, ModelConfig, Result};
 use specs::{Fill, Spec, specs};
 
 /// Weight of the value head, `[1, D]`.
@@ -117,6 +117,26 @@ impl Parameters {
     /// Puts other numbers in a tensor's place; the caller has checked the shape.
     pub(crate) fn replace(&mut self, name: &str, parameter: Parameter) {
         self.0.insert(name.to_owned(), parameter);
+    }
+
+    /// How many numbers a net of this configuration has, the value head's included.
+    #[must_use]
+    pub fn count_of(config: &ModelConfig) -> usize {
+        specs(config).iter().map(|spec| spec.shape.iter().product::<usize>()).sum()
+    }
+
+    /// How many of them a low-rank adapter of `rank` beside these modules and the value head are.
+    #[must_use]
+    pub fn adapter_count_of(config: &ModelConfig, lora: &LoraConfig) -> usize {
+        let adapted = |name: &str| {
+            lora.target_modules.iter().any(|module| name.ends_with(&format!(".{module}.weight")))
+        };
+        let size = |spec: &Spec| match spec.shape.as_slice() {
+            shape if is_value_head(&spec.name) => shape.iter().product(),
+            [out, input] if adapted(&spec.name) => lora.rank * (out + input),
+            _ => 0,
+        };
+        specs(config).iter().map(size).sum()
     }
 
     /// How many numbers there are.

@@ -12,6 +12,7 @@ pub fn tiny() -> NetConfig {
         intermediate: 37,
         max_length: 64,
         tie_embeddings: true,
+        ..NetConfig::default()
     }
 }
 

@@ -1,0 +1,309 @@
+//! What a run would take, told without running it.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use espalier_training::{Device, Dtype, ModelConfig, Parameters, Tokenizer};
+use serde::Serialize;
+
+use crate::environment::program::Program;
+use crate::environment::{Domain, Split};
+use crate::problems;
+use crate::recipe::{EnvironmentRecipe, Recipe, SearchRecipe};
+
+/// What a run of a recipe would take.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DryRun {
+    /// Names this form and its version.
+    pub schema: &'static str,
+    /// The recipe's name.
+    pub recipe: String,
+    /// The local net; absent where the policy is served.
+    pub net: Option<NetShape>,
+    /// What the local net takes.
+    pub memory: Option<Memory>,
+    /// The first round's problems.
+    pub problems: FirstProblems,
+    /// What the first round asks of the policy first.
+    pub search: FirstSearch,
+    /// What a training step reads.
+    pub training: FirstTraining,
+}
+
+/// The net of round 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetShape {
+    /// Where the shape is from: `[net]`, or a checkpoint.
+    pub from: String,
+    /// Family, as `model_type` of `config.json`.
+    pub family: String,
+    /// Decoder blocks.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// Longest sequence that it reads, in tokens.
+    pub longest: usize,
+    /// Element type of its weights.
+    pub dtype: &'static str,
+    /// Numbers in it, the value head's included.
+    pub parameters: usize,
+}
+
+/// An estimate, in bytes; activations come on top.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Where the net is searched.
+    pub device: Device,
+    /// Weights of a net that is searched.
+    pub weights: usize,
+    /// Keys and values, at most.
+    pub kv_cache: usize,
+    /// Tokens whose keys and values these are.
+    pub kv_cache_tokens: usize,
+    /// Numbers that training changes.
+    pub trained_parameters: usize,
+    /// Weights of a net that is trained, in float32.
+    pub training_weights: usize,
+    /// Their gradients.
+    pub gradients: usize,
+    /// AdamW's two moments.
+    pub optimizer: usize,
+}
+
+/// The first round's problems.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirstProblems {
+    /// How many there are, up to as many as the round wants; absent where they cannot be read here.
+    pub found: Option<usize>,
+    /// Why they cannot be read here.
+    pub missing: Option<String>,
+}
+
+/// The policy's first batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirstSearch {
+    /// Problems at once.
+    pub contexts: usize,
+    /// Steps that are sampled for each.
+    pub samples: usize,
+    /// Steps that are written at once.
+    pub slots: usize,
+    /// Longest step, in tokens; absent where the policy is served.
+    pub max_step_tokens: Option<usize>,
+    /// Length of the shortest and the longest context, where there are problems.
+    pub context: Option<[usize; 2]>,
+    /// What `context` counts: `tokens` where a tokenizer is at hand, else `characters`.
+    pub unit: &'static str,
+}
+
+/// A training step's batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirstTraining {
+    /// Tokens a step, padding included.
+    pub tokens: usize,
+    /// Rows and columns of a batch of the longest sequences that the net reads.
+    pub longest: Option<[usize; 2]>,
+}
+
+/// Checks what can be checked without running anything, and estimates the rest. Starts no executor, opens no device, reads no weights.
+///
+/// # Errors
+/// When a file that the recipe needs is damaged, or nothing tells the net's shape.
+pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
+    let (config, from, tokenizer) = match recipe.policy.is_local() {
+        true => net(recipe).map(|(config, from, tokenizer)| (Some(config), from, tokenizer))?,
+        false => (None, String::new(), None),
+    };
+    let (problems, lengths) = match &recipe.environment {
+        EnvironmentRecipe::Countdown(countdown) => contexts(countdown, recipe, tokenizer.as_ref())?,
+        EnvironmentRecipe::Program(program) => {
+            let environment = Program::without_executor(program).context("[environment]")?;
+            contexts(&environment, recipe, tokenizer.as_ref())?
+        }
+    };
+    let SearchRecipe::Mcts(search) = &recipe.search;
+    let wanted = recipe.rounds.problems.min(recipe.compute.concurrent_problems);
+    let tokens = recipe.training.batch_tokens;
+    let longest = config.as_ref().map(|config| config.max_position_embeddings);
+    Ok(DryRun {
+        schema: "espalier.dry_run/1",
+        recipe: recipe.name.clone(),
+        net: config.as_ref().map(|config| shape(config, from)).transpose()?,
+        memory: config.as_ref().map(|config| memory(config, recipe)).transpose()?,
+        search: FirstSearch {
+            contexts: problems.found.unwrap_or(wanted).min(wanted),
+            samples: search.samples,
+            slots: recipe.compute.slots,
+            max_step_tokens: longest.map(|_| recipe.policy.local().max_step_tokens),
+            context: lengths,
+            unit: if tokenizer.is_some() { "tokens" } else { "characters" },
+        },
+        problems,
+        training: FirstTraining {
+            tokens,
+            longest: longest.map(|longest| [(tokens / longest).max(1), longest]),
+        },
+    })
+}
+
+/// The configuration of round 0's net, where it is from, and its tokenizer where that is at hand.
+fn net(recipe: &Recipe) -> Result<(ModelConfig, String, Option<Tokenizer>)> {
+    let characters = Tokenizer::characters()?;
+    let Some(path) = &recipe.bootstrap.path else {
+        let config = recipe.net.model_config(&characters).context("[net]")?;
+        return Ok((config, "[net]".to_owned(), Some(characters)));
+    };
+    let file = path.join("config.json");
+    if let Ok(text) = fs::read(&file) {
+        let damaged = || format!("{}: damaged", file.display());
+        let config: ModelConfig = serde_json::from_slice(&text).with_context(damaged)?;
+        config.validate().with_context(damaged)?;
+        return Ok((config, path.display().to_string(), Some(Tokenizer::load(path)?)));
+    }
+    if recipe.net.vocabulary == 0 {
+        bail!(
+            "[bootstrap] path: there is no {}, and [net] does not tell the net's shape: it has no `vocabulary`",
+            file.display()
+        );
+    }
+    let config = recipe.net.model_config(&characters).context("[net]")?;
+    Ok((config, format!("[net], for {} is not there", file.display()), None))
+}
+
+fn shape(config: &ModelConfig, from: String) -> Result<NetShape> {
+    Ok(NetShape {
+        from,
+        family: config.model_type.clone(),
+        layers: config.num_hidden_layers,
+        width: config.hidden_size,
+        vocabulary: config.vocab_size,
+        longest: config.max_position_embeddings,
+        dtype: config.dtype()?.name(),
+        parameters: Parameters::count_of(config),
+    })
+}
+
+fn memory(config: &ModelConfig, recipe: &Recipe) -> Result<Memory> {
+    let device = recipe.compute.device;
+    let dtype = config.dtype()?;
+    let cached = recipe.policy.local().kv_cache_dtype;
+    let cached = cached.unwrap_or(if device == Device::Cpu { Dtype::Float32 } else { dtype });
+    let of_token =
+        2 * config.num_hidden_layers * config.key_value_heads() * config.head_dim() * cached.size();
+    let kv_cache = recipe.compute.kv_cache_megabytes << 20;
+    let parameters = Parameters::count_of(config);
+    let lora = recipe.training.lora.as_ref();
+    let trained = lora.map_or(parameters, |lora| Parameters::adapter_count_of(config, lora));
+    let added = if lora.is_some() { trained } else { 0 };
+    Ok(Memory {
+        device,
+        weights: parameters * dtype.size(),
+        kv_cache,
+        kv_cache_tokens: kv_cache / of_token.max(1),
+        trained_parameters: trained,
+        training_weights: 4 * (parameters + added),
+        gradients: 4 * trained,
+        optimizer: 8 * trained,
+    })
+}
+
+/// The first round's problems, and the shortest and the longest of their first batch's contexts.
+fn contexts<E: Domain>(
+    environment: &E,
+    recipe: &Recipe,
+    tokenizer: Option<&Tokenizer>,
+) -> Result<(FirstProblems, Option<[usize; 2]>)> {
+    let count = recipe.rounds.problems;
+    let drawn = problems::draw(environment, &recipe.problems, Split::Train, 0, count, recipe.seed);
+    let drawn = match drawn {
+        Ok(problems) => problems,
+        Err(error) => {
+            let missing = Some(format!("{error:#}"));
+            return Ok((FirstProblems { found: None, missing }, None));
+        }
+    };
+    let environment = environment.for_net_of_round(0);
+    let mut lengths: Option<[usize; 2]> = None;
+    for problem in drawn.iter().take(recipe.compute.concurrent_problems) {
+        let root = environment.root(problem)?;
+        let context = environment.context(&root);
+        let length = match tokenizer {
+            Some(tokenizer) => tokenizer.encode(context)?.len(),
+            None => context.chars().count(),
+        };
+        let [least, most] = lengths.unwrap_or([length; 2]);
+        lengths = Some([least.min(length), most.max(length)]);
+    }
+    Ok((FirstProblems { found: Some(drawn.len()), missing: None }, lengths))
+}
+
+impl fmt::Display for DryRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "recipe     {}: all settings are in range", self.recipe)?;
+        match (&self.net, &self.memory) {
+            (Some(net), Some(memory)) => {
+                let NetShape {
+                    from,
+                    family,
+                    layers,
+                    width,
+                    vocabulary,
+                    longest,
+                    dtype,
+                    parameters,
+                } = net;
+                writeln!(
+                    f,
+                    "net        {family}, {parameters} numbers of {dtype}: {layers} layers of width {width}, {vocabulary} tokens, \
+                     reads {longest} ({from})"
+                )?;
+                writeln!(
+                    f,
+                    "searching  on {}: weights {}, keys and values {} ({} tokens)",
+                    memory.device,
+                    size(memory.weights),
+                    size(memory.kv_cache),
+                    memory.kv_cache_tokens
+                )?;
+                writeln!(
+                    f,
+                    "training   {} numbers: weights {}, gradients {}, AdamW {}; activations on top",
+                    memory.trained_parameters,
+                    size(memory.training_weights),
+                    size(memory.gradients),
+                    size(memory.optimizer)
+                )?;
+            }
+            _ => writeln!(f, "net        none: the policy is served")?,
+        }
+        match (&self.problems.found, &self.problems.missing) {
+            (Some(found), _) => writeln!(f, "problems   {found} for the first round")?,
+            (None, missing) => {
+                writeln!(f, "problems   not here: {}", missing.as_deref().unwrap_or_default())?;
+            }
+        }
+        let FirstSearch { contexts, samples, slots, max_step_tokens, context, unit } = &self.search;
+        write!(f, "search     {contexts} contexts")?;
+        if let Some([least, most]) = context {
+            write!(f, " of {least} to {most} {unit}")?;
+        }
+        write!(f, ", {samples} steps each")?;
+        if let Some(tokens) = max_step_tokens {
+            write!(f, " of up to {tokens} tokens")?;
+        }
+        writeln!(f, ", {slots} at once")?;
+        write!(f, "training   {} tokens a step", self.training.tokens)?;
+        match self.training.longest {
+            Some([rows, columns]) => write!(f, ": {rows} x {columns} of the longest"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn size(bytes: usize) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
