@@ -46,7 +46,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if rows.is_empty() {
         bail!("{} holds no texts", arguments.file.display());
     }
-    let config = recipe.policy.local().inference(&recipe.compute, &[]);
+    let config = recipe.policy.local().inference(&recipe.compute, Vec::new());
     let net = LocalEvaluator::load(&arguments.checkpoint, config)
         .with_context(|| format!("cannot load {}", arguments.checkpoint.display()))?;
     let (mut sum, mut tokens) = (0.0, 0);

@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use crate::cli::arguments::{PolicyArguments, RecipeArguments, UsageError, with_environment};
+use crate::environment::program::Program;
 use crate::policy::Policy;
 use crate::recipe::Recipe;
 use crate::verifier::Template;
@@ -37,7 +38,9 @@ impl VerifierArguments {
 
     /// Loads the net.
     pub fn load(&self, recipe: &Recipe) -> Result<Policy> {
-        with_environment!(recipe, environment => self.policy.load(environment, recipe))
+        with_environment!(recipe, Program::without_executor, environment => {
+            self.policy.load(environment, recipe)
+        })
     }
 }
 
