@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::arguments::{RecipeArguments, UsageError, check_device, print_line, with_environment};
+use super::arguments::{RecipeArguments, UsageError, check_training, print_line, with_environment};
 use crate::pipeline;
 use crate::run_dir::RunDir;
 
@@ -29,7 +29,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if !recipe.policy.is_local() {
         return Err(UsageError(anyhow!(pipeline::SERVED_POLICY)).into());
     }
-    check_device(&recipe)?;
+    check_training(&recipe)?;
     let path = arguments
         .run_dir
         .clone()

@@ -12,7 +12,7 @@ pub use evaluate::{Accuracy, Decoded, Plan as EvaluationPlan, evaluate};
 pub use harvest::{Summary as HarvestSummary, harvest};
 pub use measure::{LabelQuality, label_auc, value_auc};
 pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
-pub use train::{Summary as TrainSummary, pretrain, random_examples, train};
+pub use train::{Summary as TrainSummary, pretrain, train};
 
 use std::path::PathBuf;
 
@@ -205,7 +205,7 @@ impl<E: Measurable> Rounds<'_, E> {
             &solutions,
             &self.recipe.training,
             self.stream("train", round),
-            self.recipe.compute.resolved_threads(),
+            self.recipe.compute.training(),
             &self.checkpoint(round),
         )?;
         Ok(serde_json::to_value(summary)?)

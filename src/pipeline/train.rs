@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use espalier_search::{LabelledSolution, Problem, Terminal};
 use espalier_training::{
-    Checkpoint, Example, ExampleStep, PolicyTargets, StepMetrics, Tokenizer, TrainConfig,
+    Checkpoint, Compute, Example, ExampleStep, PolicyTargets, StepMetrics, Tokenizer, TrainConfig,
     TrainReport,
 };
 use rand_chacha::ChaCha8Rng;
@@ -47,7 +47,7 @@ pub fn train(
     solutions: &[LabelledSolution],
     config: &TrainConfig,
     seed: u64,
-    threads: usize,
+    compute: Compute,
     out: &Path,
 ) -> Result<Summary> {
     let base = Checkpoint::load(base)?;
@@ -79,7 +79,7 @@ pub fn train(
             examples.len()
         );
     }
-    let (report, curve) = fit("train", &base, &examples, config, seed, threads, out)?;
+    let (report, curve) = fit("train", &base, &examples, config, seed, compute, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
         policy_solutions: right,
@@ -110,15 +110,8 @@ pub fn pretrain<E: Domain>(
     let config =
         TrainConfig { epochs: recipe.bootstrap.epochs, max_steps: None, ..recipe.training.clone() };
     let stream = seed::derive(recipe.seed, &["pretrain"]);
-    let (report, curve) = fit(
-        "pretrain",
-        &fresh,
-        &examples,
-        &config,
-        stream,
-        recipe.compute.resolved_threads(),
-        out,
-    )?;
+    let (report, curve) =
+        fit("pretrain", &fresh, &examples, &config, stream, recipe.compute.training(), out)?;
     Ok(Summary {
         schema: "espalier.training/1",
         policy_solutions: examples.len(),
@@ -130,10 +123,7 @@ pub fn pretrain<E: Domain>(
 
 /// Random legal lines of the problems, in turn, without those that solve their problem: `count` examples with policy
 /// targets alone.
-///
-/// # Errors
-/// When a problem cannot be posed or the tokenizer cannot encode it.
-pub fn random_examples<E: Domain>(
+fn random_examples<E: Domain>(
     environment: &E,
     tokenizer: &Tokenizer,
     problems: &[Problem],
@@ -207,7 +197,7 @@ fn fit(
     examples: &[Example],
     config: &TrainConfig,
     seed: u64,
-    threads: usize,
+    compute: Compute,
     out: &Path,
 ) -> Result<(TrainReport, Vec<StepMetrics>)> {
     let mut progress = None;
@@ -221,7 +211,7 @@ fn fit(
         }
         ControlFlow::Continue(())
     };
-    let report = espalier_training::train(base, examples, config, seed, threads, out, &mut watch)?;
+    let report = espalier_training::train(base, examples, config, seed, compute, out, &mut watch)?;
     if report.dropped_too_long > 0 {
         tracing::warn!(
             "{} of {} solutions are longer than the net reads and were left out",

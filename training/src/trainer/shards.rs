@@ -1,23 +1,24 @@
-//! The gradient of a batch, computed in shards side by side.
+//! The gradient of a batch, computed in shares side by side.
 //!
-//! libtorch's own threads meet at the end of every operation, which costs a small net more than it gains. Here each
-//! thread runs a whole forward and backward pass over its share of the batch, and the shares meet once a step. The
-//! number of shards is a setting and not the number of cores, so that the same run gives the same bits on any machine.
+//! libtorch's own threads meet at the end of every operation, which costs more than it gains. Here each thread runs whole
+//! forward and backward passes over its share of the batch, and the shares meet once a step. The number of shares is a
+//! setting and not the number of cores, so that the same run gives the same bits on any machine.
+
+use std::time::Instant;
 
 use tch::Tensor;
 
+use super::loader::Batch;
+use crate::net::{Gradients, add};
 use crate::objective::{Counts, Loss, Objective, TensorBatch};
-use crate::random::stream;
-use crate::{Example, PolicyValueNet};
+use crate::{PolicyValueNet, Result};
 
-/// Distinguishes this use of the seed from others.
-const PURPOSE: u64 = u64::from_le_bytes(*b"dropout\0");
-
-/// A net and its replicas: the same numbers, gradients of their own.
+/// A net, and what it shares with other threads: the same leaves.
 #[derive(Debug)]
 pub(super) struct Shards {
     nets: Vec<PolicyValueNet>,
-    threads: usize,
+    /// Whether the shares run side by side.
+    parallel: bool,
 }
 
 /// The loss of a whole batch in numbers.
@@ -28,84 +29,119 @@ pub(super) struct BatchLoss {
     pub value: Option<f64>,
 }
 
+/// What came of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub loss: BatchLoss,
+    /// The gradients of each share.
+    pub gradients: Vec<Gradients>,
+    /// Seconds in forward passes, in all shares together.
+    pub forward: f64,
+    /// Seconds in forward and backward passes, in all shares together.
+    pub passes: f64,
+}
+
 impl Shards {
     pub fn new(net: PolicyValueNet, count: usize, threads: usize) -> Self {
-        // One thread an operation: the shards are the parallelism.
+        let parallel = threads > 1 && net.device() == tch::Device::Cpu;
+        // One thread an operation: the shares are the parallelism.
         tch::set_num_threads(1);
-        let mut nets: Vec<PolicyValueNet> = (1..count).map(|_| net.replica()).collect();
+        let mut nets: Vec<PolicyValueNet> = (1..count).map(|_| net.share()).collect();
         nets.insert(0, net);
-        Self { nets, threads }
+        Self { nets, parallel }
     }
 
-    /// The net that the others share their numbers with.
     pub fn net(&self) -> &PolicyValueNet {
         &self.nets[0]
     }
 
-    /// Loss and gradient of a batch; the gradients in the order of [`PolicyValueNet::trainable`], `None` where the loss
-    /// does not depend on the tensor. All randomness comes from `seed` and `step`.
+    /// Loss and gradients of a batch.
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
     pub fn gradients(
         &mut self,
         objective: &(dyn Objective + Sync),
-        examples: &[&Example],
-        seed: u64,
-        step: usize,
-    ) -> (BatchLoss, Vec<Option<Tensor>>) {
-        let whole = Counts::of(examples.iter().copied());
-        let size = examples.len().div_ceil(self.nets.len()).max(1);
-        let work = |net: &mut PolicyValueNet, index: usize, share: &[&Example]| {
-            let mut rng = stream(seed, [PURPOSE.wrapping_add(index as u64), step as u64]);
-            net.clear_gradients();
-            let batch = TensorBatch::new(share.iter().copied());
-            let Loss { total, policy, value } = objective.loss(net, &batch, whole, &mut rng);
-            total.backward();
-            BatchLoss { total: total.double_value(&[]), policy, value }
+        batch: Batch,
+    ) -> Result<Outcome> {
+        let Batch { shares, whole } = batch;
+        let mut outcomes: Vec<Result<Outcome>> =
+            shares.iter().map(|_| Ok(Outcome::default())).collect();
+        let mut tasks = self.nets.iter_mut().zip(shares).zip(&mut outcomes);
+        let run = |((net, passes), outcome): ((&mut PolicyValueNet, _), &mut _)| {
+            *outcome = share(net, objective, passes, whole);
         };
-        let shares = examples.chunks(size);
-        let mut losses = Vec::with_capacity(self.nets.len());
-        let used = shares.len();
-        let tasks = self.nets.iter_mut().zip(shares).enumerate();
-        if self.threads > 1 {
-            losses.resize(used, BatchLoss::default());
+        if self.parallel {
             std::thread::scope(|scope| {
-                for ((index, (net, share)), loss) in tasks.zip(&mut losses) {
-                    scope.spawn(move || *loss = work(net, index, share));
+                let own = tasks.next();
+                for task in tasks {
+                    scope.spawn(move || run(task));
                 }
+                own.map(run);
             });
         } else {
-            losses.extend(tasks.map(|(index, (net, share))| work(net, index, share)));
+            tasks.for_each(run);
         }
-        (losses.iter().fold(BatchLoss::default(), BatchLoss::plus), self.sum(used))
+        let mut sum = Outcome::default();
+        for outcome in outcomes {
+            sum.add(outcome?);
+        }
+        Ok(sum)
     }
+}
 
-    /// Adds up the first `used` nets' gradients, in their order.
-    fn sum(&self, used: usize) -> Vec<Option<Tensor>> {
-        let mut sums: Vec<Option<Tensor>> = self.nets[0].trainable().map(|_| None).collect();
-        for net in &self.nets[..used] {
-            for (sum, (_, tensor)) in sums.iter_mut().zip(net.trainable()) {
-                let gradient = tensor.grad();
-                if gradient.defined() {
-                    *sum = Some(match sum.take() {
-                        Some(sum) => sum + gradient,
-                        None => gradient.copy(),
-                    });
-                }
-            }
+/// The passes of a share, one after the other.
+fn share(
+    net: &PolicyValueNet,
+    objective: &(dyn Objective + Sync),
+    passes: Vec<TensorBatch>,
+    whole: Counts,
+) -> Result<Outcome> {
+    let start = Instant::now();
+    let mut forward = 0.0;
+    let mut sum: Gradients = net.trainable().map(|_| None).collect();
+    let mut losses = Vec::with_capacity(passes.len());
+    for batch in passes {
+        let begin = Instant::now();
+        let (loss, gradients) = net.gradients(&batch.tokens, |hidden| {
+            let Loss { total, policy, value } = objective.loss(net, hidden, &batch, whole)?;
+            forward += begin.elapsed().as_secs_f64();
+            let parts = [Some(&total), policy.as_ref(), value.as_ref()];
+            let parts = parts.map(|part| part.map(Tensor::detach));
+            Ok((total, parts))
+        })?;
+        for (sum, gradient) in sum.iter_mut().zip(gradients) {
+            add(sum, gradient)?;
         }
-        sums
+        losses.push(loss);
+    }
+    let mut loss = BatchLoss::default();
+    // Read when all has been asked for: until then a GPU need not be waited for.
+    for [total, policy, value] in losses {
+        let number = |part: Option<Tensor>| part.map(|part| f64::try_from(&part)).transpose();
+        let total = number(total)?.unwrap_or_default();
+        loss.add(&BatchLoss { total, policy: number(policy)?, value: number(value)? });
+    }
+    Ok(Outcome { loss, gradients: vec![sum], forward, passes: start.elapsed().as_secs_f64() })
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.loss.add(&other.loss);
+        self.gradients.extend(other.gradients);
+        self.forward += other.forward;
+        self.passes += other.passes;
     }
 }
 
 impl BatchLoss {
-    fn plus(self, other: &Self) -> Self {
+    fn add(&mut self, other: &Self) {
         let add = |a: Option<f64>, b: Option<f64>| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
         };
-        Self {
-            total: self.total + other.total,
-            policy: add(self.policy, other.policy),
-            value: add(self.value, other.value),
-        }
+        self.total += other.total;
+        self.policy = add(self.policy, other.policy);
+        self.value = add(self.value, other.value);
     }
 }
