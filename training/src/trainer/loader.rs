@@ -40,7 +40,7 @@ pub(super) fn start<'scope>(
 }
 
 /// Loads the batch of a step.
-fn load(plan: &Plan<'_>, seed: u64, device: Device, step: usize) -> Result<Batch> {
+pub(super) fn load(plan: &Plan<'_>, seed: u64, device: Device, step: usize) -> Result<Batch> {
     let mut step_ends = 0;
     let mut members = Vec::new();
     for &index in &plan.steps[step].members {

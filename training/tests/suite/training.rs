@@ -5,7 +5,7 @@ use std::path::Path;
 
 use espalier_search::{Evaluator, Request};
 use espalier_training::{
-    Checkpoint, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
+    Checkpoint, Dtype, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
     PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
 };
 
@@ -208,6 +208,8 @@ fn bad_input_is_refused_before_anything_is_written() {
     for (field, bad) in [
         ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..config() }),
         ("batch_tokens", TrainConfig { batch_tokens: 0, ..config() }),
+        ("micro_batch_tokens", TrainConfig { micro_batch_tokens: Some(0), ..config() }),
+        ("precision", TrainConfig { precision: Dtype::Float16, ..config() }),
         ("warmup_fraction", TrainConfig { warmup_fraction: 1.0, ..config() }),
         ("value_dropout", TrainConfig { value_dropout: 1.0, ..config() }),
         ("beta", TrainConfig { beta: -0.1, ..config() }),
@@ -274,4 +276,31 @@ fn a_sixteen_bit_net_is_trained_and_resumed_in_thirty_two() {
     assert_eq!(content(&out), content(&whole));
     let size = |dir: &Path| fs::metadata(dir.join("model.safetensors")).unwrap().len();
     assert_eq!(size(&out), size(&base_dir), "the trained net is saved in 16 bits");
+}
+
+#[test]
+fn small_passes_and_checkpointing_train_the_same_net() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&tiny(), 1);
+    let run = |name: &str, config: TrainConfig| {
+        let out = dir.path().join(name);
+        let report = train(&base, &examples(), &config, 7, CPU, &out, &mut go_on).unwrap();
+        (report, Checkpoint::load(&out).unwrap().parameters)
+    };
+    // An epsilon that gradients do not vanish beside: AdamW makes steps of one size of the smallest differences.
+    let config = TrainConfig { adam_epsilon: 1e-2, batch_tokens: 256, ..config() };
+    let (report, expected) = run("whole", TrainConfig { shards: 1, ..config.clone() });
+    for (name, config) in [
+        ("passes", TrainConfig { micro_batch_tokens: Some(30), ..config.clone() }),
+        ("checkpointing", TrainConfig { activation_checkpointing: true, ..config }),
+    ] {
+        let (found, parameters) = run(name, config);
+        assert_eq!((found.steps, found.tokens), (report.steps, report.tokens));
+        assert!(found.padding <= 0.05 && report.padding <= 0.05, "{found:?}");
+        for ((name, one), (_, other)) in parameters.iter().zip(expected.iter()) {
+            for (one, other) in one.values.iter().zip(&other.values) {
+                assert!((one - other).abs() < 1e-5, "{name}: {one} {other}");
+            }
+        }
+    }
 }
