@@ -89,7 +89,8 @@ fn oversubscribed(threads: usize) -> bool {
 }
 
 /// 1, and all that there are.
-fn counts(threads: usize) -> Vec<usize> {
+#[must_use]
+pub fn counts(threads: usize) -> Vec<usize> {
     if threads > 1 { vec![1, threads] } else { vec![1] }
 }
 

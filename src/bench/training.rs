@@ -9,7 +9,7 @@ use espalier_training::{
 };
 use serde::Serialize;
 
-use super::{counts, oversubscribed, spread};
+use super::{oversubscribed, spread};
 use crate::seed;
 
 /// Steps before the ones that count: memory is fetched and buffers are made.
@@ -95,21 +95,18 @@ pub fn training(
     mut take: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
     let longest = (options.example_tokens as usize).min(net.config.max_position_embeddings);
-    for threads in counts(compute.threads).into_iter().rev() {
-        for case in [TrainingCase::Equal, TrainingCase::Mixed] {
-            let steps = usize::from(options.steps) + WARM_UP;
-            let config = TrainConfig { max_steps: Some(steps), ..config.clone() };
-            // An epoch of as many steps at least: its length is nobody's business here.
-            let count = steps * config.batch_tokens.div_ceil(longest);
-            let vocabulary = net.tokenizer.vocab_size();
-            let examples: Vec<Example> = (0..count as u64)
-                .map(|index| example(vocabulary, case.length(longest, index), index))
-                .collect();
-            let compute = Compute { threads, ..compute };
-            let times = time_steps(net, &examples, &config, 1, compute)?;
-            let measured = times.get(WARM_UP..).context("no step was timed")?;
-            take(row(case, &config, compute, longest, measured))?;
-        }
+    for case in [TrainingCase::Equal, TrainingCase::Mixed] {
+        let steps = usize::from(options.steps) + WARM_UP;
+        let config = TrainConfig { max_steps: Some(steps), ..config.clone() };
+        // An epoch of as many steps at least: its length is nobody's business here.
+        let count = steps * config.batch_tokens.div_ceil(longest);
+        let vocabulary = net.tokenizer.vocab_size();
+        let examples: Vec<Example> = (0..count as u64)
+            .map(|index| example(vocabulary, case.length(longest, index), index))
+            .collect();
+        let times = time_steps(net, &examples, &config, 1, compute)?;
+        let measured = times.get(WARM_UP..).context("no step was timed")?;
+        take(row(case, &config, compute, longest, measured))?;
     }
     Ok(())
 }

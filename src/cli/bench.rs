@@ -2,14 +2,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use espalier_training::Checkpoint;
+use espalier_training::{Checkpoint, Compute};
 
 use super::arguments::{RecipeArguments, check_device, check_training, print_json, print_line};
 use crate::bench::inference::InferenceOptions;
 use crate::bench::training::TrainingOptions;
 use crate::bench::tree::Row;
 use crate::bench::{self, Case};
-use crate::recipe::Recipe;
+use crate::recipe::{ComputeRecipe, Recipe};
 use crate::report::Table;
 
 /// Time the engine on this machine: the tree search alone, inference alone, training alone, code steps alone.
@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Simulations of each synthetic tree.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     simulations: u64,
+    /// In `inference` and `training`, only as many threads as the recipe says, not one as well.
+    #[arg(long)]
+    all_threads: bool,
     #[command(flatten)]
     inference: InferenceOptions,
     #[command(flatten)]
@@ -53,6 +56,22 @@ enum What {
     Training,
     /// Code steps in both interpreters: steps a second.
     Execution,
+}
+
+impl Arguments {
+    pub fn times_training_alone(&self) -> bool {
+        self.what == [What::Training]
+    }
+
+    /// The numbers of threads to time with, most first.
+    fn threads(&self, recipe: &Recipe) -> Vec<usize> {
+        let mut threads = bench::counts(recipe.compute.resolved_threads());
+        threads.reverse();
+        if self.all_threads {
+            threads.truncate(1);
+        }
+        threads
+    }
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
@@ -91,30 +110,35 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 }
 
 fn inference(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<()> {
-    let base = recipe.policy.local().inference(&recipe.compute, &[]);
     let repetitions = usize::from(arguments.repetitions);
     let mut rows = Vec::new();
-    bench::inference::inference(net, &base, &arguments.inference, repetitions, |row| {
-        if arguments.json {
-            print_json(&row)?;
-        }
-        rows.push(row);
-        Ok(())
-    })?;
+    for threads in arguments.threads(recipe) {
+        let compute = ComputeRecipe { threads, ..recipe.compute.clone() };
+        let base = recipe.policy.local().inference(&compute, &[]);
+        bench::inference::inference(net, &base, &arguments.inference, repetitions, |row| {
+            if arguments.json {
+                print_json(&row)?;
+            }
+            rows.push(row);
+            Ok(())
+        })?;
+    }
     if arguments.json { Ok(()) } else { print_line(&inference_table(&rows).text()) }
 }
 
 fn training(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<()> {
     check_training(recipe)?;
     let mut rows = Vec::new();
-    let compute = recipe.compute.training();
-    bench::training::training(net, &recipe.training, compute, &arguments.training, |row| {
-        if arguments.json {
-            print_json(&row)?;
-        }
-        rows.push(row);
-        Ok(())
-    })?;
+    for threads in arguments.threads(recipe) {
+        let compute = Compute { threads, ..recipe.compute.training() };
+        bench::training::training(net, &recipe.training, compute, &arguments.training, |row| {
+            if arguments.json {
+                print_json(&row)?;
+            }
+            rows.push(row);
+            Ok(())
+        })?;
+    }
     if arguments.json { Ok(()) } else { print_line(&training_table(&rows).text()) }
 }
 

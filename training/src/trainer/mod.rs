@@ -20,7 +20,7 @@ use std::time::Instant;
 use crate::objective::AlphaMath;
 use crate::optimizer::{AdamW, AdamWConfig, sum_and_norm};
 use crate::schedule::Schedule;
-use crate::{Adapter, Checkpoint, Error, Example, PolicyValueNet, Result, checkpoint};
+use crate::{Adapter, Checkpoint, Device, Error, Example, PolicyValueNet, Result, checkpoint};
 
 pub use config::{Compute, TrainConfig};
 use loader::Batch;
@@ -181,7 +181,7 @@ impl Run {
             objective,
             schedule,
             clip_norm: config.clip_norm,
-            threads: compute.threads,
+            threads: if compute.device == Device::Cpu { compute.threads } else { 1 },
             step,
             first,
             time: StepTime::default(),

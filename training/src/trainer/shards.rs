@@ -169,7 +169,7 @@ mod tests {
         Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap()
     }
 
-    /// Forty examples of 6 to 44 tokens; every third teaches no policy, every fourth no value.
+    /// Forty examples of 6 to 44 tokens; every third teaches no policy, every fourth no value, and four nothing at all.
     fn examples() -> Vec<Example> {
         (0..40)
             .map(|index| {
@@ -235,7 +235,7 @@ mod tests {
             let found = step(&config, PolicyValueNet::new(&checkpoint()));
             assert_same(&found, &expected);
             assert!(found.2 > expected.2, "{shards} shards, {micro_batch_tokens:?}: {}", found.2);
-            assert!(micro_batch_tokens != Some(1) || found.2 == 40);
+            assert!(micro_batch_tokens != Some(1) || found.2 == 36);
         }
     }
 
