@@ -67,6 +67,14 @@ fn the_stages_chain_by_files_and_print_what_scripts_read() {
     let summary =
         with(&[&train[..], &["--out", text(&trained), "--set", "training.epochs=1"]].concat());
     assert_eq!(rows(&summary)[0]["value_solutions"], solutions.len());
+    let report = &rows(&summary)[0]["report"];
+    assert!(report["padding"].as_f64().unwrap() <= 0.05, "{report}");
+    let small = ["training.micro_batch_tokens=64", "training.activation_checkpointing=true"];
+    let small = small.iter().flat_map(|setting| ["--set", *setting]).collect::<Vec<_>>();
+    let (again, epochs) = (path("small passes"), ["--set", "training.epochs=1"]);
+    let again = [&train[..], &["--out", text(&again)], &epochs, &small].concat();
+    let again = &rows(&with(&again))[0]["report"];
+    assert_eq!((&again["steps"], &again["tokens"]), (&report["steps"], &report["tokens"]));
 
     let evaluate = [
         "evaluate",
@@ -241,6 +249,19 @@ fn bench_prints_a_versioned_object_a_case() {
             assert_eq!(case["prefix_tokens_recomputed"], 0);
         }
     }
+    let training = ["bench", "training", "--config", TINY, "--steps", "3", "--json"];
+    let cases = rows(&run(&[&training[..], &["--example-tokens", "40"]].concat()));
+    assert!(["equal", "mixed"].iter().all(|name| cases.iter().any(|case| case["case"] == **name)));
+    for case in &cases {
+        assert_eq!(case["schema"], "espalier.bench.training/1");
+        assert_eq!((&case["example_tokens"], &case["batch_tokens"]), (&40.into(), &512.into()));
+        let share = |key: &str| case[key].as_f64().unwrap();
+        assert!(share("tokens_per_second") >= share("tokens_per_second_min"), "{case}");
+        let shares = ["forward_share", "backward_share", "optimizer_share"].map(share);
+        assert!(shares.iter().all(|&share| share > 0.0), "{case}");
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{case}");
+        assert!(share("padding") <= 0.05 && (case["case"] == "mixed" || share("padding") == 0.0));
+    }
 }
 
 #[test]
@@ -254,6 +275,8 @@ fn bad_input_is_named_and_nothing_panics() {
     assert!(fail(&["run", "--config", text(&absent)], 2).contains("cannot read recipe"));
     assert!(fail(&["run", "--set", "search.c_pcut=1"], 2).contains("did you mean `c_puct`?"));
     assert!(fail(&["run", "--set", "training.learning_rate=-1"], 2).contains("learning_rate"));
+    let half = ["run", "--set", "training.precision=float16"];
+    assert!(fail(&half, 2).contains("loss scaled"));
     assert!(fail(&["run", "--set", "net.heads=3"], 2).contains("heads"));
     assert!(fail(&["run", "--set", "evaluation.decode.samples=0"], 2).contains("samples"));
     assert!(fail(&["evaluate", "--decoding", "beam:3"], 2).contains("sbs:B1xB2"));

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::lockstep::Lockstep;
 use super::text::TextSteps;
-use super::{counts, oversubscribed, spread};
+use super::{oversubscribed, spread};
 use crate::seed;
 
 /// Tokens of a context and of a step, as far as the model's positions allow.
@@ -54,9 +54,6 @@ pub struct InferenceOptions {
     /// Trees that are grown at once in `search` and `lockstep`.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub problems: u16,
-    /// Only as many threads as the recipe says, not one as well.
-    #[arg(long)]
-    pub all_threads: bool,
 }
 
 /// MiB for keys and values: nothing is dropped.
@@ -119,22 +116,16 @@ pub fn inference(
     repetitions: usize,
     mut take: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
-    let mut threads = counts(resolve_threads(base.threads));
-    if options.all_threads {
-        threads.drain(..threads.len() - 1);
-    }
-    for threads in threads.into_iter().rev() {
-        let timing = Timing { net, base, options, threads, repetitions };
-        for case in &options.cases {
-            match case {
-                InferenceCase::Prefill => take(timing.prefill(8)?)?,
-                InferenceCase::Decode => {
-                    let batches = options.batches.iter().map(|&batch| usize::from(batch));
-                    batches.map(|batch| timing.decode(batch)).try_for_each(|row| take(row?))?;
-                }
-                InferenceCase::Search => take(timing.search(false)?)?,
-                InferenceCase::Lockstep => take(timing.search(true)?)?,
+    let timing = Timing { net, base, options, threads: resolve_threads(base.threads), repetitions };
+    for case in &options.cases {
+        match case {
+            InferenceCase::Prefill => take(timing.prefill(8)?)?,
+            InferenceCase::Decode => {
+                let batches = options.batches.iter().map(|&batch| usize::from(batch));
+                batches.map(|batch| timing.decode(batch)).try_for_each(|row| take(row?))?;
             }
+            InferenceCase::Search => take(timing.search(false)?)?,
+            InferenceCase::Lockstep => take(timing.search(true)?)?,
         }
     }
     Ok(())

@@ -4,21 +4,16 @@ pub mod execution;
 pub mod inference;
 mod lockstep;
 mod text;
+pub mod training;
 pub mod tree;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use espalier_training::{
-    Checkpoint, Example, StepMetrics, Tokenizer, TrainConfig, resolve_threads,
-};
+use anyhow::Result;
+use espalier_training::{Checkpoint, Tokenizer, resolve_threads};
 use serde::Serialize;
 
-use crate::environment::{Domain, Split};
-use crate::pipeline::random_examples;
-use crate::problems;
 use crate::recipe::Recipe;
 
 /// One timed case.
@@ -26,7 +21,7 @@ use crate::recipe::Recipe;
 pub struct Case {
     /// Names this form and its version.
     pub schema: &'static str,
-    /// `training` or `execution`.
+    /// `execution`.
     pub bench: &'static str,
     /// What was timed.
     pub case: String,
@@ -94,7 +89,8 @@ fn oversubscribed(threads: usize) -> bool {
 }
 
 /// 1, and all that there are.
-fn counts(threads: usize) -> Vec<usize> {
+#[must_use]
+pub fn counts(threads: usize) -> Vec<usize> {
     if threads > 1 { vec![1, threads] } else { vec![1] }
 }
 
@@ -107,41 +103,4 @@ pub fn net(recipe: &Recipe, checkpoint: Option<&Path>) -> Result<Checkpoint> {
         Some(path) => Ok(Checkpoint::load(path)?),
         None => Ok(Checkpoint::initialise(&recipe.net, Tokenizer::characters()?, recipe.seed)?),
     }
-}
-
-/// The trainer on random lines: a few steps of the recipe's batch size.
-///
-/// # Errors
-/// When training fails.
-pub fn training<E: Domain>(
-    environment: &E,
-    recipe: &Recipe,
-    net: &Checkpoint,
-    repetitions: usize,
-) -> Result<Vec<Case>> {
-    let problems = problems::draw(environment, &recipe.problems, Split::Train, 0, 500, 1)?;
-    let examples: Vec<Example> =
-        random_examples(environment, &net.tokenizer, &problems, 2000, &recipe.training, 1)?;
-    let out = std::env::temp_dir().join(format!("espalier-bench-{}", std::process::id()));
-    let mut cases = Vec::new();
-    for threads in counts(recipe.compute.resolved_threads()) {
-        let config = TrainConfig { epochs: 1, max_steps: Some(8), ..recipe.training.clone() };
-        let case = format!("steps of {} tokens", config.batch_tokens);
-        let timed = time("training", case, threads, "tokens", repetitions, || {
-            let mut tokens = 0;
-            let mut count = |step: &StepMetrics| {
-                tokens += step.tokens as u64;
-                ControlFlow::Continue(())
-            };
-            espalier_training::train(net, &examples, &config, 1, threads, &out, &mut count)?;
-            std::fs::remove_dir_all(&out)
-                .with_context(|| format!("cannot remove {}", out.display()))?;
-            Ok(tokens)
-        })?;
-        if timed.work == 0 {
-            bail!("no token was trained on");
-        }
-        cases.push(timed);
-    }
-    Ok(cases)
 }

@@ -68,6 +68,13 @@ pub fn environment_error(error: Error) -> Error {
     }
 }
 
+/// Refuses a device that is not there, or that does not compute in the precision that training is to have.
+pub fn check_training(recipe: &Recipe) -> Result<()> {
+    check_device(recipe)?;
+    let checked = recipe.training.check_device(recipe.compute.device);
+    checked.map_err(|error| UsageError(anyhow::Error::from(error).context("[training]")).into())
+}
+
 /// The checkpoint of a policy.
 #[derive(Debug, Args)]
 pub struct PolicyArguments {

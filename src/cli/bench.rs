@@ -2,11 +2,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use espalier_training::{Checkpoint, Compute};
 
-use super::arguments::{RecipeArguments, check_device, print_json, print_line, with_environment};
+use super::arguments::{RecipeArguments, check_device, check_training, print_json, print_line};
 use crate::bench::inference::InferenceOptions;
+use crate::bench::training::TrainingOptions;
 use crate::bench::tree::Row;
 use crate::bench::{self, Case};
+use crate::recipe::{ComputeRecipe, Recipe};
 use crate::report::Table;
 
 /// Time the engine on this machine: the tree search alone, inference alone, training alone, code steps alone.
@@ -28,8 +31,13 @@ pub struct Arguments {
     /// Simulations of each synthetic tree.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     simulations: u64,
+    /// In `inference` and `training`, only as many threads as the recipe says, not one as well.
+    #[arg(long)]
+    all_threads: bool,
     #[command(flatten)]
     inference: InferenceOptions,
+    #[command(flatten)]
+    training: TrainingOptions,
     /// Time one repetition of one case of `search` in this process.
     #[arg(long, hide = true)]
     case: Option<usize>,
@@ -44,10 +52,26 @@ enum What {
     Search,
     /// Contexts read, steps written, a search of AlphaMath's shape: tokens a second.
     Inference,
-    /// The trainer: tokens a second.
+    /// Optimiser steps of the trainer: tokens a second.
     Training,
     /// Code steps in both interpreters: steps a second.
     Execution,
+}
+
+impl Arguments {
+    pub fn times_training_alone(&self) -> bool {
+        self.what == [What::Training]
+    }
+
+    /// The numbers of threads to time with, most first.
+    fn threads(&self, recipe: &Recipe) -> Vec<usize> {
+        let mut threads = bench::counts(recipe.compute.resolved_threads());
+        threads.reverse();
+        if self.all_threads {
+            threads.truncate(1);
+        }
+        threads
+    }
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
@@ -71,31 +95,51 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let threads = recipe.compute.resolved_threads();
         cases.extend(bench::execution::execution(threads, repetitions)?);
     }
-    if !wanted(What::Inference) && !wanted(What::Training) {
-        return print_cases(&cases, arguments.json);
-    }
-    check_device(&recipe)?;
-    with_environment!(recipe, environment => {
+    print_cases(&cases, arguments.json)?;
+    if wanted(What::Inference) || wanted(What::Training) {
+        check_device(&recipe)?;
         let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
         if wanted(What::Inference) {
-            let base = recipe.policy.local().inference(&recipe.compute, Vec::new());
-            let mut rows = Vec::new();
-            bench::inference::inference(&net, &base, &arguments.inference, repetitions, |row| {
-                if arguments.json {
-                    print_json(&row)?;
-                }
-                rows.push(row);
-                Ok(())
-            })?;
-            if !arguments.json {
-                print_line(&inference_table(&rows).text())?;
-            }
+            inference(arguments, &recipe, &net)?;
         }
         if wanted(What::Training) {
-            cases.extend(bench::training(environment, &recipe, &net, repetitions)?);
+            training(arguments, &recipe, &net)?;
         }
-    });
-    print_cases(&cases, arguments.json)
+    }
+    Ok(())
+}
+
+fn inference(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<()> {
+    let repetitions = usize::from(arguments.repetitions);
+    let mut rows = Vec::new();
+    for threads in arguments.threads(recipe) {
+        let compute = ComputeRecipe { threads, ..recipe.compute.clone() };
+        let base = recipe.policy.local().inference(&compute, Vec::new());
+        bench::inference::inference(net, &base, &arguments.inference, repetitions, |row| {
+            if arguments.json {
+                print_json(&row)?;
+            }
+            rows.push(row);
+            Ok(())
+        })?;
+    }
+    if arguments.json { Ok(()) } else { print_line(&inference_table(&rows).text()) }
+}
+
+fn training(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<()> {
+    check_training(recipe)?;
+    let mut rows = Vec::new();
+    for threads in arguments.threads(recipe) {
+        let compute = Compute { threads, ..recipe.compute.training() };
+        bench::training::training(net, &recipe.training, compute, &arguments.training, |row| {
+            if arguments.json {
+                print_json(&row)?;
+            }
+            rows.push(row);
+            Ok(())
+        })?;
+    }
+    if arguments.json { Ok(()) } else { print_line(&training_table(&rows).text()) }
 }
 
 fn print_cases(cases: &[Case], json: bool) -> Result<()> {
@@ -145,6 +189,41 @@ fn inference_table(rows: &[bench::inference::Row]) -> Table {
             row.occupancy.map_or("–".to_owned(), |occupancy| format!("{occupancy:.3}")),
             format!("{:.2}", row.forward_share),
             format!("{:.2}", row.gemm_share),
+        ]);
+    }
+    table
+}
+
+fn training_table(rows: &[bench::training::Row]) -> Table {
+    let header = [
+        "case",
+        "device",
+        "precision",
+        "batch",
+        "threads",
+        "tokens/s",
+        "min",
+        "max",
+        "padding",
+        "forward",
+        "backward",
+        "optimizer",
+    ];
+    let mut table = Table::new(header);
+    for row in rows {
+        table.push([
+            row.case.to_string(),
+            row.device.to_string(),
+            row.precision.name().to_owned(),
+            row.batch_tokens.to_string(),
+            row.threads.to_string(),
+            format!("{:.0}", row.tokens_per_second),
+            format!("{:.0}", row.tokens_per_second_min),
+            format!("{:.0}", row.tokens_per_second_max),
+            format!("{:.3}", row.padding),
+            format!("{:.2}", row.forward_share),
+            format!("{:.2}", row.backward_share),
+            format!("{:.2}", row.optimizer_share),
         ]);
     }
     table

@@ -12,6 +12,7 @@ mod grade;
 mod harvest;
 mod import;
 mod inspect;
+mod memory;
 mod pretrain;
 mod replay;
 mod report;
@@ -74,6 +75,16 @@ enum Command {
     Grade(grade::Arguments),
 }
 
+impl Command {
+    fn trains(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Pretrain(_) | Self::Train(_) => true,
+            Self::Bench(arguments) => arguments.times_training_alone(),
+            _ => false,
+        }
+    }
+}
+
 /// Parses the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -90,6 +101,9 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+    if cli.command.trains() {
+        memory::keep_freed_memory();
+    }
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

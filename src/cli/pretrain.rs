@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
+use super::arguments::{RecipeArguments, check_training, print_json, print_line, with_environment};
 use crate::pipeline::{self, Bootstrap};
 use crate::recipe::BootstrapKind;
 
@@ -26,6 +26,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
+    check_training(&recipe)?;
     let summary = with_environment!(recipe, environment => pipeline::pretrain(
         environment,
         &recipe,

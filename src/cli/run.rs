@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::arguments::{
-    RecipeArguments, UsageError, check_device, print_json, print_line, with_environment,
+    RecipeArguments, UsageError, check_training, print_json, print_line, with_environment,
 };
 use crate::pipeline;
 use crate::run_dir::RunDir;
@@ -42,7 +42,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if !recipe.policy.is_local() {
         return Err(UsageError(anyhow!(pipeline::SERVED_POLICY)).into());
     }
-    check_device(&recipe)?;
+    check_training(&recipe)?;
     let path = arguments
         .run_dir
         .clone()

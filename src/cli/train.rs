@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use espalier_search::LabelledSolution;
 
-use super::arguments::{RecipeArguments, print_json, print_line};
+use super::arguments::{RecipeArguments, check_training, print_json, print_line};
 use crate::{jsonl, pipeline};
 
 /// Train policy and value net on step-labelled solutions.
@@ -31,6 +31,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
+    check_training(&recipe)?;
     let mut solutions: Vec<LabelledSolution> = Vec::new();
     for path in &arguments.labels {
         solutions.extend(jsonl::read(path)?);
@@ -40,7 +41,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         &solutions,
         &recipe.training,
         recipe.seed,
-        recipe.compute.resolved_threads(),
+        recipe.compute.training(),
         &arguments.out,
     )?;
     if arguments.json {

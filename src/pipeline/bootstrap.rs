@@ -138,8 +138,8 @@ fn train_policy(
     let learning_rate = learning_rate.unwrap_or(recipe.training.learning_rate);
     let config = TrainConfig { epochs, max_steps: None, learning_rate, ..recipe.training.clone() };
     let stream = seed::derive(recipe.seed, &[stream]);
-    let threads = recipe.compute.resolved_threads();
-    let (report, curve) = fit("pretrain", net, examples, &config, stream, threads, out)?;
+    let compute = recipe.compute.training();
+    let (report, curve) = fit("pretrain", net, examples, &config, stream, compute, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
         policy_solutions: examples.len(),

@@ -214,7 +214,7 @@ impl<E: Measurable> Rounds<'_, E> {
             &solutions,
             &self.recipe.training,
             self.stream("train", round),
-            self.recipe.compute.resolved_threads(),
+            self.recipe.compute.training(),
             &self.checkpoint(round),
         )?;
         Ok(serde_json::to_value(summary)?)

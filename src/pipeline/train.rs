@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use espalier_search::LabelledSolution;
 use espalier_training::{
-    Checkpoint, Example, ExampleStep, PolicyTargets, StepMetrics, TrainConfig, TrainReport,
+    Checkpoint, Compute, Example, ExampleStep, PolicyTargets, StepMetrics, TrainConfig, TrainReport,
 };
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub fn train(
     solutions: &[LabelledSolution],
     config: &TrainConfig,
     seed: u64,
-    threads: usize,
+    compute: Compute,
     out: &Path,
 ) -> Result<Summary> {
     let base = Checkpoint::load(base)?;
@@ -73,7 +73,7 @@ pub fn train(
             examples.len()
         );
     }
-    let (report, curve) = fit("train", &base, &examples, config, seed, threads, out)?;
+    let (report, curve) = fit("train", &base, &examples, config, seed, compute, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
         policy_solutions: right,
@@ -93,7 +93,7 @@ pub(super) fn fit(
     examples: &[Example],
     config: &TrainConfig,
     seed: u64,
-    threads: usize,
+    compute: Compute,
     out: &Path,
 ) -> Result<(TrainReport, Vec<StepMetrics>)> {
     let mut progress = None;
@@ -107,7 +107,7 @@ pub(super) fn fit(
         }
         ControlFlow::Continue(())
     };
-    let report = espalier_training::train(base, examples, config, seed, threads, out, &mut watch)?;
+    let report = espalier_training::train(base, examples, config, seed, compute, out, &mut watch)?;
     if report.dropped_too_long > 0 {
         tracing::warn!(
             "{} of {} solutions are longer than the net reads and were left out",

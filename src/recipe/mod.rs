@@ -12,7 +12,9 @@ pub use overrides::{set, set_value};
 use std::path::PathBuf;
 
 use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
-use espalier_training::{Device, InferenceConfig, NetConfig, TrainConfig, resolve_threads};
+use espalier_training::{
+    Compute, Device, InferenceConfig, NetConfig, TrainConfig, resolve_threads,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::data::DatasetRecipe;
@@ -275,7 +277,7 @@ impl Default for EvaluationRecipe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComputeRecipe {
-    /// Where the local net proposes and values: `cpu`, `cuda` or `cuda:N`. Devices differ in last digits.
+    /// Where the local net proposes, values and is trained: `cpu`, `cuda` or `cuda:N`. Devices differ in last digits.
     pub device: Device,
     /// Cores for inference and training; 0 takes all.
     pub threads: usize,
@@ -301,6 +303,12 @@ impl Default for ComputeRecipe {
 }
 
 impl ComputeRecipe {
+    /// Where training runs.
+    #[must_use]
+    pub fn training(&self) -> Compute {
+        Compute { device: self.device, threads: self.resolved_threads() }
+    }
+
     /// The number of cores that 0 stands for.
     #[must_use]
     pub fn resolved_threads(&self) -> usize {

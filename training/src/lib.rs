@@ -28,7 +28,6 @@ mod schedule;
 mod tokenizer;
 mod trainer;
 
-pub use batches::{Epoch, plan as plan_batches};
 pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{Family, ModelConfig, NetConfig};
@@ -42,8 +41,8 @@ pub use inference::{
 pub use lora::{Adapter, LoraConfig};
 pub use matmul::matmul_rate;
 pub use net::PolicyValueNet;
-pub use objective::{AlphaMath, Counts, Loss, Objective, TensorBatch};
+pub use objective::{AlphaMath, Counts, Loss, Member, Objective, TensorBatch};
 pub use parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};
 pub use schedule::Schedule;
 pub use tokenizer::Tokenizer;
-pub use trainer::{StepMetrics, TrainConfig, TrainReport, train};
+pub use trainer::{Compute, StepMetrics, StepTime, TrainConfig, TrainReport, time_steps, train};

@@ -2,82 +2,94 @@
 
 use tch::{Kind, Tensor};
 
+use super::arithmetic::Operand;
 use super::{PolicyValueNet, Turns};
+use crate::Result;
 
 impl PolicyValueNet {
-    /// `[B, T, D] -> [B, T, D]`.
-    pub(super) fn block(&self, layer: usize, hidden: &Tensor, turns: &Turns) -> Tensor {
+    /// `[B * T, D] -> [B * T, D]`; T is what `turns` has.
+    pub(super) fn block(&self, layer: usize, hidden: &Tensor, turns: &Turns) -> Result<Tensor> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let norm = |hidden: &Tensor, part: &str| {
             self.rms_norm(hidden, &format!("model.layers.{layer}.{part}.weight"))
         };
-        let normed = norm(hidden, "input_layernorm");
-        let hidden = hidden + self.attention(layer, &normed, turns);
-        let normed = norm(&hidden, "post_attention_layernorm");
-        let gate = self.linear(&normed, &name("mlp.gate_proj")).silu();
-        let up = self.linear(&normed, &name("mlp.up_proj"));
-        hidden + self.linear(&(gate * up), &name("mlp.down_proj"))
+        let normed = norm(hidden, "input_layernorm")?;
+        let hidden = hidden.f_add(&self.attention(layer, &normed, turns)?)?;
+        let normed = self.arithmetic.operand(&norm(&hidden, "post_attention_layernorm")?)?;
+        let gate = self.linear(&normed, &name("mlp.gate_proj"))?.f_silu()?;
+        let up = self.linear(&normed, &name("mlp.up_proj"))?;
+        let inner = self.arithmetic.operand(&gate.f_mul(&up)?)?;
+        Ok(hidden.f_add(&self.linear(&inner, &name("mlp.down_proj"))?)?)
     }
 
     /// A projection, with its bias where the family has one and its adapter where there is one.
-    fn linear(&self, input: &Tensor, module: &str) -> Tensor {
+    fn linear(&self, input: &Operand, module: &str) -> Result<Tensor> {
         let bias = self.tensors.get(&format!("{module}.bias"));
-        let output = input.linear(self.tensor(&format!("{module}.weight")), bias);
+        let output =
+            self.arithmetic.linear(input, self.tensor(&format!("{module}.weight")), bias)?;
         match self.pair(module) {
             Some((a, b, scale)) => {
-                let low = input.linear(a, None::<Tensor>).linear(b, None::<Tensor>);
-                output + low * scale
+                let low =
+                    input.plain().f_linear(&a.f_to_kind(input.plain().kind())?, None::<Tensor>)?;
+                let low = low.f_linear(&b.f_to_kind(input.plain().kind())?, None::<Tensor>)?;
+                Ok(output.f_add(&low.f_mul_scalar(scale)?)?)
             }
-            None => output,
+            None => Ok(output),
         }
     }
 
-    /// RMSNorm over the last dimension.
-    pub(super) fn rms_norm(&self, hidden: &Tensor, name: &str) -> Tensor {
-        let mean_square = hidden.square().mean_dim([-1i64].as_slice(), true, Kind::Float);
-        let scale = (mean_square + self.config.rms_norm_eps).rsqrt();
-        hidden * scale * self.tensor(name)
+    /// RMSNorm over the last dimension, in fp32.
+    pub(super) fn rms_norm(&self, hidden: &Tensor, name: &str) -> Result<Tensor> {
+        let hidden = hidden.f_to_kind(Kind::Float)?;
+        let width = hidden.size().last().copied().unwrap_or(1);
+        // One pass over the row, where a mean of squares would write the squares first.
+        let norm = hidden.f_norm_scalaropt_dim(2, [-1i64].as_slice(), true)?;
+        let mean_square = norm.f_square()?.f_mul_scalar(1.0 / width as f64)?;
+        let scale = mean_square.f_add_scalar(self.config.rms_norm_eps)?.f_rsqrt()?;
+        Ok(hidden.f_mul(&scale)?.f_mul(self.tensor(name))?)
     }
 
-    fn attention(&self, layer: usize, normed: &Tensor, turns: &Turns) -> Tensor {
-        let (batch, length, _) = normed.size3().expect("hidden states have three dimensions");
+    fn attention(&self, layer: usize, normed: &Tensor, turns: &Turns) -> Result<Tensor> {
         let head_dim = self.config.head_dim() as i64;
         let heads = self.config.num_attention_heads as i64;
         let key_value_heads = self.config.key_value_heads() as i64;
         let name = |part: &str| format!("model.layers.{layer}.self_attn.{part}");
-        let project = |part: &str, heads: i64| {
-            self.linear(normed, &name(part)).view([batch, length, heads, head_dim])
+        let normed = self.arithmetic.operand(normed)?;
+        let project = |part: &str, heads: i64| -> Result<Tensor> {
+            let shape = [-1, turns.length(), heads, head_dim];
+            Ok(self.linear(&normed, &name(part))?.f_view(shape)?)
         };
         let norm = |states: Tensor, part: &str| {
             if !self.config.query_key_norm() {
-                return states;
+                return Ok(states);
             }
             self.rms_norm(&states, &format!("{}.weight", name(part)))
         };
-        let query = norm(project("q_proj", heads), "q_norm").transpose(1, 2);
-        let key = norm(project("k_proj", key_value_heads), "k_norm").transpose(1, 2);
-        let value = project("v_proj", key_value_heads).transpose(1, 2);
+        let query = norm(project("q_proj", heads)?, "q_norm")?.f_transpose(1, 2)?;
+        let key = norm(project("k_proj", key_value_heads)?, "k_norm")?.f_transpose(1, 2)?;
+        let value = project("v_proj", key_value_heads)?.f_transpose(1, 2)?;
         let grouped = key_value_heads != heads;
-        let mixed = Tensor::scaled_dot_product_attention(
-            &turns.rotate(&query),
-            &turns.rotate(&key),
+        let mixed = Tensor::f_scaled_dot_product_attention(
+            // Tables are fp32, and so is what they turn.
+            &turns.rotate(&query)?.f_to_kind(value.kind())?,
+            &turns.rotate(&key)?.f_to_kind(value.kind())?,
             &value,
             None::<Tensor>,
             0.0,
             true,
             None,
             grouped,
-        );
-        let mixed = mixed.transpose(1, 2).contiguous().view([batch, length, heads * head_dim]);
-        self.linear(&mixed, &name("o_proj"))
+        )?;
+        let mixed = mixed.f_transpose(1, 2)?.f_reshape([-1, heads * head_dim])?;
+        self.linear(&self.arithmetic.operand(&mixed)?, &name("o_proj"))
     }
 }
 
 impl Turns {
     /// Turns pairs `(i, i + head_dim / 2)` by the position's angles: Hugging Face's `rotate_half` convention.
-    fn rotate(&self, input: &Tensor) -> Tensor {
-        let halves = input.chunk(2, -1);
-        let rotated = Tensor::cat(&[&halves[1].neg(), &halves[0]], -1);
-        input * &self.cosines + rotated * &self.sines
+    fn rotate(&self, input: &Tensor) -> Result<Tensor> {
+        let halves = input.f_chunk(2, -1)?;
+        let rotated = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
+        Ok(input.f_mul(&self.cosines)?.f_add(&rotated.f_mul(&self.sines)?)?)
     }
 }

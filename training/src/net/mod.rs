@@ -1,5 +1,7 @@
 //! The policy-value net over libtorch, for training.
 
+mod arithmetic;
+mod gradients;
 mod layers;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,10 @@ use tch::{Device, Kind, Tensor};
 use crate::lora::{PREFIX, merged, pair_names};
 use crate::parameters::{Parameter, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
 use crate::rotary::Rope;
-use crate::{Adapter, Checkpoint, ModelConfig, Parameters, Result};
+use crate::{Adapter, Checkpoint, Dtype, ModelConfig, Parameters, Result};
+use arithmetic::Arithmetic;
+pub(crate) use arithmetic::check_precision;
+pub(crate) use gradients::{Gradients, add};
 
 /// A decoder-only transformer (Llama's blocks) with a language-model head and a value head (ALPHAMATH §4).
 #[derive(Debug)]
@@ -22,6 +27,9 @@ pub struct PolicyValueNet {
     rope: Rope,
     /// Rotary tables of the lengths that nearly all batches have.
     turns: Turns,
+    arithmetic: Arithmetic,
+    /// Whether a block's inner states are computed again in the backward pass instead of being kept.
+    activation_checkpointing: bool,
 }
 
 /// Cosines and sines of every position's angles, each `[T, head_dim]`.
@@ -49,7 +57,62 @@ impl PolicyValueNet {
         let tensors = tensors.collect();
         let rope = Rope::new(&config).expect("the configuration was checked");
         let turns = Turns::new(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
-        Self { config, tensors, adapter: None, rope, turns }
+        Self {
+            config,
+            tensors,
+            adapter: None,
+            rope,
+            turns,
+            arithmetic: Arithmetic::new(Dtype::Float32, Device::Cpu),
+            activation_checkpointing: false,
+        }
+    }
+
+    /// The net on another device.
+    ///
+    /// # Errors
+    /// When the device is not there, or has no room for the net.
+    pub fn on(mut self, device: crate::Device) -> Result<Self> {
+        let device = device.open()?;
+        if device == Device::Cpu {
+            return Ok(self);
+        }
+        for tensor in self.tensors.values_mut() {
+            let trained = tensor.requires_grad();
+            *tensor = tensor.f_detach()?.f_to_device(device)?.f_set_requires_grad(trained)?;
+        }
+        let Turns { cosines, sines } = &self.turns;
+        self.turns =
+            Turns { cosines: cosines.f_to_device(device)?, sines: sines.f_to_device(device)? };
+        self.arithmetic = Arithmetic::new(Dtype::Float32, device);
+        Ok(self)
+    }
+
+    /// The net with the operands of its matrix products in another precision; weights and gradients stay fp32.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) when the net's device computes it more slowly than fp32.
+    pub fn with_precision(mut self, precision: Dtype) -> Result<Self> {
+        let device = match self.device() {
+            Device::Cuda(index) => crate::Device::Cuda(index),
+            _ => crate::Device::Cpu,
+        };
+        check_precision(precision, device)?;
+        self.arithmetic = Arithmetic::new(precision, self.device());
+        Ok(self)
+    }
+
+    /// The net with activation checkpointing (Chen et al., arXiv 1604.06174): training keeps one state a block and computes
+    /// the others again in the backward pass, which costs a third more time and needs a fraction of the memory.
+    #[must_use]
+    pub fn with_activation_checkpointing(mut self, on: bool) -> Self {
+        self.activation_checkpointing = on;
+        self
+    }
+
+    /// Where the net's tensors are.
+    pub(crate) fn device(&self) -> Device {
+        self.turns.cosines.device()
     }
 
     /// The net of a checkpoint with an adapter beside its weights: adapter and value head have gradients, and nothing
@@ -74,25 +137,18 @@ impl PolicyValueNet {
         Ok(net)
     }
 
-    /// A net of the same numbers, in the same memory, with gradients of its own.
-    pub(crate) fn replica(&self) -> Self {
-        let tensors = self.tensors.iter().map(|(name, tensor)| {
-            let own = tensor.detach().set_requires_grad(tensor.requires_grad());
-            (name.clone(), own)
-        });
+    /// The same net, for another thread: the same leaves in the same memory.
+    pub(crate) fn share(&self) -> Self {
+        let tensors =
+            self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
         Self {
             config: self.config.clone(),
             tensors: tensors.collect(),
             adapter: self.adapter.clone(),
             rope: self.rope.clone(),
             turns: self.turns.first(self.turns.length()),
-        }
-    }
-
-    /// Clears the gradients before the next backward pass.
-    pub(crate) fn clear_gradients(&mut self) {
-        for tensor in self.tensors.values_mut() {
-            tensor.zero_grad();
+            arithmetic: self.arithmetic,
+            activation_checkpointing: self.activation_checkpointing,
         }
     }
 
@@ -104,31 +160,59 @@ impl PolicyValueNet {
 
     /// Final hidden states `[B, T, D]` of token ids `[B, T]` (i64, below `vocab_size`, T at most
     /// `max_position_embeddings`). Attention is causal, so padding on the right changes nothing before it.
-    pub fn forward(&self, tokens: &Tensor) -> Tensor {
-        let mut hidden = Tensor::embedding(self.tensor(EMBEDDING), tokens, -1, false, false);
-        let length = tokens.size().last().copied().unwrap_or(0);
-        let turns = if length <= self.turns.length() {
-            self.turns.first(length)
-        } else {
-            Turns::new(&self.rope, length as usize)
-        };
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
+    pub fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        let turns = self.turns(tokens)?;
+        let mut hidden = self.embed(tokens)?;
         for layer in 0..self.config.num_hidden_layers {
-            hidden = self.block(layer, &hidden, &turns);
+            hidden = self.block(layer, &hidden, &turns)?;
         }
-        self.rms_norm(&hidden, "model.norm.weight")
+        let mut shape = tokens.size();
+        shape.push(self.config.hidden_size as i64);
+        Ok(self.final_norm(&hidden)?.f_view(shape.as_slice())?)
     }
 
-    /// Logits `[.., V]`, not normalised, of hidden states `[.., D]`.
-    pub fn logits(&self, hidden: &Tensor) -> Tensor {
+    /// `[B, T] -> [B * T, D]`.
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+        let ids = tokens.f_view([-1])?;
+        Ok(Tensor::f_embedding(self.tensor(EMBEDDING), &ids, -1, false, false)?)
+    }
+
+    fn final_norm(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.rms_norm(hidden, "model.norm.weight")
+    }
+
+    /// The rotary tables of a batch.
+    fn turns(&self, tokens: &Tensor) -> Result<Turns> {
+        let length = tokens.size().last().copied().unwrap_or(0);
+        if length <= self.turns.length() {
+            return Ok(self.turns.first(length));
+        }
+        let Turns { cosines, sines } = Turns::new(&self.rope, length as usize);
+        let device = self.device();
+        Ok(Turns { cosines: cosines.f_to_device(device)?, sines: sines.f_to_device(device)? })
+    }
+
+    /// Logits `[.., V]`, fp32 and not normalised, of hidden states `[.., D]`.
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         let tied = self.config.tie_word_embeddings;
         let weight = self.tensor(if tied { EMBEDDING } else { "lm_head.weight" });
-        hidden.linear(weight, None::<Tensor>)
+        let logits = self.arithmetic.linear(&self.arithmetic.operand(hidden)?, weight, None)?;
+        Ok(logits.f_to_kind(Kind::Float)?)
     }
 
     /// Values `[..]` in [-1, 1] of hidden states `[.., D]` at step ends; +1 is a correct answer.
-    pub fn values(&self, hidden: &Tensor) -> Tensor {
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
+    pub fn values(&self, hidden: &Tensor) -> Result<Tensor> {
         let bias = self.tensor(VALUE_BIAS);
-        hidden.linear(self.tensor(VALUE_WEIGHT), Some(bias)).squeeze_dim(-1).tanh()
+        Ok(hidden.f_linear(self.tensor(VALUE_WEIGHT), Some(bias))?.f_squeeze_dim(-1)?.f_tanh()?)
     }
 
     /// Trainable tensors in the order of their names: all of them, or adapter and value head.

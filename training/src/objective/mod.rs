@@ -2,61 +2,96 @@
 
 mod alphamath;
 
-use rand_chacha::ChaCha8Rng;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::{Example, PolicyValueNet};
+use crate::{Example, PolicyValueNet, Result};
 
 pub use alphamath::AlphaMath;
 
-/// Target of positions that the policy does not learn; cross-entropy skips it.
-const IGNORED: i64 = -100;
+/// Distinguishes this use of the seed from others.
+const DROPOUT: u64 = u64::from_le_bytes(*b"dropout\0");
 
-/// Examples of one step as tensors. B examples, T tokens with padding on the right.
+/// An example of a step, and the random numbers that the step gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// The example.
+    pub example: &'a Example,
+    /// Seed of the run, and the step.
+    pub seed: [u64; 2],
+    /// Step ends of the step's examples before this one: each step end has a stream of its own.
+    pub first_step_end: u64,
+}
+
+/// Examples of one forward and backward pass as tensors. B examples, T tokens with padding on the right.
 #[derive(Debug)]
 pub struct TensorBatch {
     /// Token ids, i64 `[B, T]`.
     pub tokens: Tensor,
-    /// The next token where the policy learns it and -100 elsewhere, i64 `[B * T]`.
+    /// Rows of the flattened `[B * T]` after which the policy learns the next token, i64 `[P]`.
+    pub policy_rows: Tensor,
+    /// Those tokens, i64 `[P]`.
     pub policy_targets: Tensor,
-    /// How many positions of `policy_targets` are learned.
-    pub policy_count: usize,
     /// Rows of step ends in the flattened `[B * T]`, i64 `[N]`.
     pub value_rows: Tensor,
     /// Their targets, f32 `[N]`.
     pub value_targets: Tensor,
-    /// N.
-    pub value_count: usize,
+    /// Seed, purpose and step of the random numbers of each step end, N of them.
+    pub streams: Vec<[u64; 3]>,
 }
 
 impl TensorBatch {
     /// Pads examples to the longest.
-    #[must_use]
-    pub fn new<'a>(examples: impl Iterator<Item = &'a Example> + Clone) -> Self {
-        let longest = examples.clone().map(|example| example.tokens.len()).max().unwrap_or(0);
-        let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-        let (mut rows, mut values) = (Vec::new(), Vec::new());
-        for (index, example) in examples.enumerate() {
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new(members: &[Member<'_>], device: Device) -> Result<Self> {
+        let lengths = members.iter().map(|member| member.example.tokens.len());
+        let longest = lengths.max().unwrap_or(0);
+        let mut tokens: Vec<i64> = Vec::with_capacity(members.len() * longest);
+        let (mut policy_rows, mut policy_targets) = (Vec::new(), Vec::new());
+        let (mut value_rows, mut value_targets) = (Vec::new(), Vec::new());
+        let mut streams = Vec::new();
+        for (index, Member { example, seed: [seed, step], first_step_end }) in
+            members.iter().enumerate()
+        {
             let start = index * longest;
             tokens.extend(example.tokens.iter().map(|&token| i64::from(token)));
-            tokens.resize(start + longest, 0);
             // Position t predicts token t + 1.
-            let learned = example.tokens.iter().zip(&example.policy_mask).skip(1);
-            targets.extend(learned.map(|(&id, &on)| if on { i64::from(id) } else { IGNORED }));
-            targets.resize(start + longest, IGNORED);
-            for &(position, value) in &example.value_targets {
-                rows.push((start + position) as i64);
-                values.push(value);
+            let tokens_and_mask = example.tokens.iter().zip(&example.policy_mask);
+            for (position, (&token, &learned)) in tokens_and_mask.enumerate().skip(1) {
+                if learned {
+                    policy_rows.push((start + position - 1) as i64);
+                    policy_targets.push(i64::from(token));
+                }
+            }
+            tokens.resize(start + longest, 0);
+            for (number, &(position, value)) in (*first_step_end..).zip(&example.value_targets) {
+                value_rows.push((start + position) as i64);
+                value_targets.push(value);
+                streams.push([*seed, DROPOUT.wrapping_add(number), *step]);
             }
         }
-        Self {
-            tokens: Tensor::from_slice(&tokens).view([-1, longest.max(1) as i64]),
-            policy_count: targets.iter().filter(|&&target| target != IGNORED).count(),
-            policy_targets: Tensor::from_slice(&targets),
-            value_count: rows.len(),
-            value_rows: Tensor::from_slice(&rows),
-            value_targets: Tensor::from_slice(&values),
-        }
+        let ids = |ids: &[i64]| Tensor::f_from_slice(ids)?.f_to_device(device);
+        Ok(Self {
+            tokens: ids(&tokens)?.f_view([-1, longest.max(1) as i64])?,
+            policy_rows: ids(&policy_rows)?,
+            policy_targets: ids(&policy_targets)?,
+            value_rows: ids(&value_rows)?,
+            value_targets: Tensor::f_from_slice(&value_targets)?.f_to_device(device)?,
+            streams,
+        })
+    }
+
+    /// How many tokens the policy learns, P.
+    #[must_use]
+    pub fn policy_count(&self) -> usize {
+        self.policy_targets.numel()
+    }
+
+    /// How many step ends the value head learns, N.
+    #[must_use]
+    pub fn value_count(&self) -> usize {
+        self.streams.len()
     }
 }
 
@@ -82,26 +117,30 @@ impl Counts {
     }
 }
 
-/// A loss and the parts that it was made of, for the metrics. The losses of a batch's shares add up to the batch's.
+/// A loss and the parts that it was made of, for the metrics; scalars, which are read when the step is over. The losses
+/// of a batch's shares add up to the batch's.
 #[derive(Debug)]
 pub struct Loss {
-    /// What is differentiated, a scalar.
+    /// What is differentiated.
     pub total: Tensor,
     /// Share in the mean negative log-likelihood a target token, in nats; `None` without policy targets.
-    pub policy: Option<f64>,
+    pub policy: Option<Tensor>,
     /// Share in the mean squared error of the values; `None` without value targets.
-    pub value: Option<f64>,
+    pub value: Option<Tensor>,
 }
 
 /// A loss over a batch.
 pub trait Objective {
-    /// The loss of a batch, or of a share of one that has `whole` targets. All randomness comes from `rng`, so that a
-    /// step can be repeated bit for bit.
+    /// The loss of a batch with final hidden states `[B * T, D]`, or of a share of one that has `whole` targets. All
+    /// randomness comes from the batch's streams, so that a step can be repeated bit for bit and cut anywhere.
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
     fn loss(
         &self,
         net: &PolicyValueNet,
+        hidden: &Tensor,
         batch: &TensorBatch,
         whole: Counts,
-        rng: &mut ChaCha8Rng,
-    ) -> Loss;
+    ) -> Result<Loss>;
 }

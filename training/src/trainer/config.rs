@@ -2,7 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, LoraConfig, Result};
+use crate::net::check_precision;
+use crate::{Device, Dtype, Error, LoraConfig, Result};
+
+/// Where a run is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compute {
+    /// The processor.
+    pub device: Device,
+    /// Cores; more than [`TrainConfig::shards`] are of use to the optimiser alone.
+    pub threads: usize,
+}
 
 /// Settings of one training run. Defaults are AlphaMath's (ALPHAMATH §4), which are for a 7B model: a small net from
 /// scratch wants a learning rate near 1e-3.
@@ -14,8 +24,18 @@ pub struct TrainConfig {
     /// Optimiser steps; overrides `epochs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<usize>,
-    /// Tokens a step, padding included.
+    /// Tokens of a step at most, counted as if all its examples were as long as its longest.
     pub batch_tokens: usize,
+    /// Tokens of one forward and backward pass at most, padding included. A step is accumulated over as many passes as that
+    /// takes and stays the same step: fewer tokens a pass need less memory. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch_tokens: Option<usize>,
+    /// Element type of the operands of matrix products: `float32`, or `bfloat16` where the device multiplies it faster.
+    /// Weights, gradients, optimiser and losses are fp32 in both.
+    pub precision: Dtype,
+    /// Whether the inner states of blocks are computed again in the backward pass instead of being kept: a third more time
+    /// and a fraction of the memory.
+    pub activation_checkpointing: bool,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Share of the steps in which the learning rate rises, in [0, 1).
@@ -36,7 +56,7 @@ pub struct TrainConfig {
     pub value_dropout: f64,
     /// Whether the policy also learns to write observations, as the paper's does.
     pub observation_loss: bool,
-    /// Parts of a batch whose gradients are computed side by side. The bits of the result depend on it.
+    /// Parts of a batch whose gradients are computed side by side on the CPU. The last digits of the result depend on it.
     pub shards: usize,
     /// Steps between two saved states from which a killed run resumes.
     pub save_every: usize,
@@ -51,6 +71,9 @@ impl Default for TrainConfig {
             epochs: 10,
             max_steps: None,
             batch_tokens: 8192,
+            micro_batch_tokens: None,
+            precision: Dtype::Float32,
+            activation_checkpointing: false,
             learning_rate: 4e-5,
             warmup_fraction: 0.03,
             min_learning_rate_ratio: 0.0,
@@ -69,6 +92,14 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Checks that a device computes in [`Self::precision`], and no slower than in fp32.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when it does not.
+    pub fn check_device(&self, device: Device) -> Result<()> {
+        check_precision(self.precision, device)
+    }
+
     /// Checks every range.
     ///
     /// # Errors
@@ -83,6 +114,7 @@ impl TrainConfig {
             ("epochs", self.epochs),
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("batch_tokens", self.batch_tokens),
+            ("micro_batch_tokens", self.micro_batch_tokens.unwrap_or(1)),
             ("shards", self.shards),
             ("save_every", self.save_every),
         ] {

@@ -5,48 +5,52 @@
 //! `OUT.partial` every [`TrainConfig::save_every`] steps; the finished checkpoint is renamed into place at `OUT`.
 
 mod config;
+mod loader;
+mod plan;
 mod report;
 mod shards;
 mod state;
+mod timing;
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::objective::AlphaMath;
-use crate::optimizer::{AdamW, AdamWConfig, gradient_norm};
+use crate::optimizer::{AdamW, AdamWConfig, sum_and_norm};
 use crate::schedule::Schedule;
-use crate::{Adapter, Checkpoint, Error, Example, PolicyValueNet, Result, batches, checkpoint};
+use crate::{Adapter, Checkpoint, Device, Error, Example, PolicyValueNet, Result, checkpoint};
 
-pub use config::TrainConfig;
+pub use config::{Compute, TrainConfig};
+use loader::Batch;
+use plan::Plan;
 pub use report::{StepMetrics, TrainReport};
-use shards::{BatchLoss, Shards};
+use shards::{BatchLoss, Outcome, Shards};
 use state::{SavedNet, SavedRun, TrainerState, fingerprint};
+pub use timing::{StepTime, time_steps};
 
 /// Trains a copy of `base` on the examples and writes the checkpoint, with the optimiser's state, to `out_dir`. With
 /// [`TrainConfig::lora`] the checkpoint has the adapter merged in, and the adapter alone is in its folder `adapter`.
 ///
 /// When `out_dir.partial` holds a state of the same run (same base, examples, settings and seed) training goes on from
-/// there; when `out_dir` holds the finished run its report comes back at once. The result depends on the settings and
-/// the seed alone; `threads` (1: the calling thread) only says how many shards run side by side. `progress` sees every step and stops
+/// there; when `out_dir` holds the finished run its report comes back at once. On the CPU the result depends on the settings
+/// and the seed alone: [`Compute::threads`] only says whether shards run side by side. `progress` sees every step and stops
 /// the run by breaking.
 ///
 /// # Errors
 /// When a setting or an example is out of range, nothing can be trained on, the loss is not finite, a file cannot be
-/// written, or `progress` broke ([`Error::Stopped`]).
+/// written, libtorch refuses, or `progress` broke ([`Error::Stopped`]).
 pub fn train(
     base: &Checkpoint,
     examples: &[Example],
     config: &TrainConfig,
     seed: u64,
-    threads: usize,
+    compute: Compute,
     out_dir: &Path,
     progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
 ) -> Result<TrainReport> {
-    config.validate()?;
-    for (index, example) in examples.iter().enumerate() {
-        example.validate(index, base.config.vocab_size)?;
-    }
+    check(base, examples, config, &compute)?;
     let fingerprint = fingerprint(base, examples, config, seed)?;
     let partial = partial_dir(out_dir);
     if let Some(SavedRun { state: TrainerState { report: Some(report), .. }, .. }) =
@@ -55,32 +59,54 @@ pub fn train(
         checkpoint::remove(&partial)?;
         return Ok(report);
     }
-    let plan = Plan::new(base, examples, config, seed)?;
+    let plan = Plan::new(base, examples, config, seed, &compute)?;
     let saved = SavedRun::find(&partial, &fingerprint);
-    let mut run = Run::start(base, config, seed, threads, &plan, saved)?;
-    while run.step < plan.batches.len() {
-        let metrics = run.step(&plan)?;
-        let first = run.first.get_or_insert_with(|| metrics.clone()).clone();
-        let state = TrainerState::new(fingerprint.clone(), run.step, first);
-        let last = run.step == plan.batches.len();
-        if last {
-            let report = Some(plan.report(&state.first, &metrics));
-            let done = TrainerState { report, ..state };
-            done.save(out_dir, base, run.shards.net(), &run.optimizer)?;
-        } else if run.step.is_multiple_of(config.save_every) {
-            state.save(&partial, base, run.shards.net(), &run.optimizer)?;
+    let mut run = Run::start(base, config, seed, &compute, &plan, saved)?;
+    let device = run.shards.net().device();
+    std::thread::scope(|scope| {
+        let batches = loader::start(scope, &plan, seed, device, run.step);
+        while let Ok(batch) = batches.recv() {
+            let metrics = run.step(&plan, batch?)?;
+            let first = run.first.get_or_insert_with(|| metrics.clone()).clone();
+            let state = TrainerState::new(fingerprint.clone(), run.step, first);
+            let last = run.step == plan.steps.len();
+            if last {
+                let report = plan.report(&state.first, &metrics);
+                let done = TrainerState { report: Some(report.clone()), ..state };
+                done.save(out_dir, base, run.shards.net(), &run.optimizer)?;
+                // Whatever it says: the run is over.
+                let _ = progress(&metrics);
+                checkpoint::remove(&partial)?;
+                return Ok(report);
+            }
+            if run.step.is_multiple_of(config.save_every) {
+                state.save(&partial, base, run.shards.net(), &run.optimizer)?;
+            }
+            if progress(&metrics).is_break() {
+                return Err(Error::Stopped { step: run.step });
+            }
         }
-        let stop = progress(&metrics).is_break();
-        if last {
-            checkpoint::remove(&partial)?;
-            return Ok(plan.report(run.first.as_ref().unwrap_or(&metrics), &metrics));
-        }
-        if stop {
-            return Err(Error::Stopped { step: run.step });
-        }
+        // A state saved at the last step is never partial, so a plan with a step always returns above.
+        Err(Error::Setting {
+            field: "examples",
+            message: "there is nothing to train on".to_owned(),
+        })
+    })
+}
+
+/// Checks what a run relies on.
+fn check(
+    base: &Checkpoint,
+    examples: &[Example],
+    config: &TrainConfig,
+    compute: &Compute,
+) -> Result<()> {
+    config.validate()?;
+    config.check_device(compute.device)?;
+    for (index, example) in examples.iter().enumerate() {
+        example.validate(index, base.config.vocab_size)?;
     }
-    // A state saved at the last step is never partial, so a plan with a step always returns above.
-    Err(Error::Setting { field: "examples", message: "there is nothing to train on".to_owned() })
+    Ok(())
 }
 
 /// Where the state of an unfinished run is.
@@ -90,88 +116,6 @@ fn partial_dir(out_dir: &Path) -> PathBuf {
     out_dir.with_file_name(name)
 }
 
-/// All batches of a run, known before it starts, because the schedule needs their number.
-struct Plan<'a> {
-    examples: Vec<&'a Example>,
-    /// Epoch (from 1) and members of each step's batch.
-    batches: Vec<(usize, Vec<usize>)>,
-    dropped_too_long: usize,
-    dropped_without_targets: usize,
-    tokens: usize,
-    padding: usize,
-}
-
-impl<'a> Plan<'a> {
-    fn new(
-        base: &Checkpoint,
-        examples: &'a [Example],
-        config: &TrainConfig,
-        seed: u64,
-    ) -> Result<Self> {
-        let limit = base.config.max_position_embeddings;
-        let (fitting, too_long): (Vec<_>, Vec<_>) =
-            examples.iter().partition(|example| example.tokens.len() <= limit);
-        if !too_long.is_empty() {
-            tracing::warn!(
-                dropped = too_long.len(),
-                limit,
-                "examples longer than the model reads are left out"
-            );
-        }
-        let (used, empty): (Vec<_>, Vec<_>) = fitting.into_iter().partition(|example| {
-            example.policy_mask.contains(&true) || !example.value_targets.is_empty()
-        });
-        if used.is_empty() {
-            let message = format!(
-                "none of {} can be trained on: {} too long, {} without targets",
-                examples.len(),
-                too_long.len(),
-                empty.len()
-            );
-            return Err(Error::Setting { field: "examples", message });
-        }
-        let lengths: Vec<usize> = used.iter().map(|example| example.tokens.len()).collect();
-        let mut plan = Self {
-            examples: used,
-            batches: Vec::new(),
-            dropped_too_long: too_long.len(),
-            dropped_without_targets: empty.len(),
-            tokens: 0,
-            padding: 0,
-        };
-        let limit = config.max_steps.unwrap_or(usize::MAX);
-        for epoch in 0.. {
-            let wanted = config.max_steps.is_some() || epoch < config.epochs;
-            if !wanted || plan.batches.len() >= limit {
-                break;
-            }
-            let batches = batches::plan(&lengths, config.batch_tokens, seed, epoch).batches;
-            let room = limit - plan.batches.len();
-            for batch in batches.into_iter().take(room) {
-                let longest = batch.iter().map(|&index| lengths[index]).max().unwrap_or(0);
-                let tokens: usize = batch.iter().map(|&index| lengths[index]).sum();
-                plan.tokens += tokens;
-                plan.padding += batch.len() * longest - tokens;
-                plan.batches.push((epoch + 1, batch));
-            }
-        }
-        Ok(plan)
-    }
-
-    fn report(&self, first: &StepMetrics, last: &StepMetrics) -> TrainReport {
-        TrainReport {
-            steps: self.batches.len(),
-            examples: self.examples.len(),
-            dropped_too_long: self.dropped_too_long,
-            dropped_without_targets: self.dropped_without_targets,
-            tokens: self.tokens,
-            padding_fraction: self.padding as f64 / (self.tokens + self.padding).max(1) as f64,
-            first: first.clone(),
-            last: last.clone(),
-        }
-    }
-}
-
 /// What changes from step to step.
 struct Run {
     shards: Shards,
@@ -179,10 +123,13 @@ struct Run {
     objective: AlphaMath,
     schedule: Schedule,
     clip_norm: f64,
-    seed: u64,
+    /// Threads of the optimiser.
+    threads: usize,
     /// Steps done.
     step: usize,
     first: Option<StepMetrics>,
+    /// How long the last step took.
+    time: StepTime,
 }
 
 impl Run {
@@ -190,7 +137,7 @@ impl Run {
         base: &Checkpoint,
         config: &TrainConfig,
         seed: u64,
-        threads: usize,
+        compute: &Compute,
         plan: &Plan<'_>,
         saved: Option<SavedRun>,
     ) -> Result<Self> {
@@ -205,6 +152,8 @@ impl Run {
                 None => PolicyValueNet::new(base),
             },
         };
+        let net = net.on(compute.device)?.with_precision(config.precision)?;
+        let net = net.with_activation_checkpointing(config.activation_checkpointing);
         let adam = AdamWConfig {
             betas: config.adam_betas,
             epsilon: config.adam_epsilon,
@@ -218,7 +167,7 @@ impl Run {
             optimizer.restore(saved.moments, step)?;
             tracing::info!(step, "training resumes");
         }
-        let total = plan.batches.len();
+        let total = plan.steps.len();
         let schedule = Schedule {
             peak: config.learning_rate,
             floor: config.learning_rate * config.min_learning_rate_ratio,
@@ -226,46 +175,56 @@ impl Run {
             total,
         };
         let objective = AlphaMath { beta: config.beta, value_dropout: config.value_dropout };
-        let clip_norm = config.clip_norm;
         Ok(Self {
-            shards: Shards::new(net, config.shards, threads),
+            shards: Shards::new(net, plan.shares(), compute.threads),
             optimizer,
             objective,
             schedule,
-            clip_norm,
-            seed,
+            clip_norm: config.clip_norm,
+            threads: if compute.device == Device::Cpu { compute.threads } else { 1 },
             step,
             first,
+            time: StepTime::default(),
         })
     }
 
     /// Does one step and counts it.
-    fn step(&mut self, plan: &Plan<'_>) -> Result<StepMetrics> {
-        let (epoch, members) = &plan.batches[self.step];
-        let examples: Vec<&Example> = members.iter().map(|&index| plan.examples[index]).collect();
-        let (BatchLoss { total: loss, policy, value }, gradients) =
-            self.shards.gradients(&self.objective, &examples, self.seed, self.step);
+    fn step(&mut self, plan: &Plan<'_>, batch: Batch) -> Result<StepMetrics> {
+        let start = Instant::now();
+        let Outcome { loss: BatchLoss { total: loss, policy, value }, gradients, forward, passes } =
+            self.shards.gradients(&self.objective, batch)?;
         if !loss.is_finite() {
             return Err(Error::Diverged { step: self.step + 1, loss });
         }
-        let gradient_norm = gradient_norm(&gradients);
+        let gradients_done = Instant::now();
+        let mut gradients = gradients.into_iter();
+        let mut sum = gradients.next().unwrap_or_default();
+        let gradient_norm = sum_and_norm(&mut sum, gradients.as_slice(), self.threads)?;
         if !gradient_norm.is_finite() {
             return Err(Error::Diverged { step: self.step + 1, loss: gradient_norm });
         }
         let learning_rate = self.schedule.at(self.step);
         let scale = (self.clip_norm / (gradient_norm + 1e-6)).min(1.0);
-        self.optimizer.step(self.shards.net(), &gradients, learning_rate, scale);
+        self.optimizer.step(self.shards.net(), &sum, learning_rate, scale, self.threads)?;
+        let (tokens, computed_tokens) = plan.tokens(self.step);
+        self.time = StepTime {
+            tokens,
+            computed_tokens,
+            seconds: start.elapsed().as_secs_f64(),
+            optimizer_seconds: gradients_done.elapsed().as_secs_f64(),
+            forward_of_passes: forward / passes,
+        };
         self.step += 1;
         Ok(StepMetrics {
             step: self.step,
-            total_steps: plan.batches.len(),
-            epoch: *epoch,
+            total_steps: plan.steps.len(),
+            epoch: plan.steps[self.step - 1].epoch,
             loss,
             policy_loss: policy,
             value_loss: value,
             learning_rate,
             gradient_norm,
-            tokens: examples.iter().map(|example| example.tokens.len()).sum(),
+            tokens,
         })
     }
 }

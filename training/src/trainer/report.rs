@@ -39,7 +39,7 @@ pub struct TrainReport {
     /// Tokens trained on over all epochs, without padding.
     pub tokens: usize,
     /// Share of the computed tokens that was padding, in [0, 1).
-    pub padding_fraction: f64,
+    pub padding: f64,
     /// The first step.
     pub first: StepMetrics,
     /// The last step.

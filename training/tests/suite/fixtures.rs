@@ -46,8 +46,8 @@ pub fn logits(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
     let net = PolicyValueNet::new(checkpoint);
     let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
     tch::no_grad(|| {
-        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0));
-        Vec::try_from(&net.logits(&hidden).view([-1])).unwrap()
+        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0)).unwrap();
+        Vec::try_from(&net.logits(&hidden).unwrap().view([-1])).unwrap()
     })
 }
 

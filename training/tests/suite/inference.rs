@@ -100,9 +100,9 @@ fn threads_do_not_disturb_each_other() {
 fn by_libtorch(net: &PolicyValueNet, context: &[u32], continuation: &[u32]) -> (f64, f64) {
     let ids: Vec<i64> = context.iter().chain(continuation).map(|&id| i64::from(id)).collect();
     tch::no_grad(|| {
-        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0)).squeeze_dim(0);
-        let value = net.values(&hidden).double_value(&[context.len() as i64 - 1]);
-        let log_probs = net.logits(&hidden).log_softmax(-1, Kind::Double);
+        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0)).unwrap().squeeze_dim(0);
+        let value = net.values(&hidden).unwrap().double_value(&[context.len() as i64 - 1]);
+        let log_probs = net.logits(&hidden).unwrap().log_softmax(-1, Kind::Double);
         let terms = continuation.iter().enumerate().map(|(index, &id)| {
             log_probs.double_value(&[(context.len() + index) as i64 - 1, i64::from(id)])
         });

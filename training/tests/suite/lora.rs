@@ -10,7 +10,7 @@ use espalier_training::{
 use tch::Tensor;
 
 use crate::fixtures::{check, folder, largest_difference, logits, reference};
-use crate::nets::{fresh, tiny};
+use crate::nets::{CPU, fresh, tiny};
 use crate::training::{content, examples, go_on};
 
 fn adapter_folder() -> std::path::PathBuf {
@@ -30,8 +30,8 @@ fn a_peft_adapter_computes_what_peft_computes() {
     let net = PolicyValueNet::with_adapter(&checkpoint, &adapter).unwrap();
     let ids: Vec<i64> = reference.ids.iter().map(|&id| i64::from(id)).collect();
     let beside: Vec<f32> = tch::no_grad(|| {
-        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0));
-        Vec::try_from(&net.logits(&hidden).view([-1])).unwrap()
+        let hidden = net.forward(&Tensor::from_slice(&ids).unsqueeze(0)).unwrap();
+        Vec::try_from(&net.logits(&hidden).unwrap().view([-1])).unwrap()
     });
     let off = largest_difference(&beside, &reference.logits);
     println!("adapter beside the weights: {off:.1e}");
@@ -122,7 +122,7 @@ fn training_an_adapter_leaves_the_other_weights_and_resumes_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
     let whole = dir.path().join("whole");
-    let report = train(&base, &examples(), &config(), 7, 2, &whole, &mut go_on).unwrap();
+    let report = train(&base, &examples(), &config(), 7, CPU, &whole, &mut go_on).unwrap();
     assert!(report.last.loss < report.first.loss, "{report:?}");
     let trained = Checkpoint::load(&whole).unwrap();
     for (name, parameter) in trained.parameters.iter() {
@@ -143,13 +143,13 @@ fn training_an_adapter_leaves_the_other_weights_and_resumes_bit_for_bit() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        train(&base, &examples(), &config(), 7, 2, &out, &mut stop).unwrap_err();
+        train(&base, &examples(), &config(), 7, CPU, &out, &mut stop).unwrap_err();
         let partial = dir.path().join(format!("stopped-{stop_after}.partial"));
         if stop_after >= 3 {
             Adapter::load(&partial).unwrap();
             assert!(!partial.join("model.safetensors").exists(), "the base is not saved again");
         }
-        let resumed = train(&base, &examples(), &config(), 7, 2, &out, &mut go_on).unwrap();
+        let resumed = train(&base, &examples(), &config(), 7, CPU, &out, &mut go_on).unwrap();
         assert_eq!(resumed, report);
         assert_eq!(content(&out), expected, "stopped after step {stop_after}");
         assert!(!partial.exists());

@@ -1,6 +1,9 @@
 //! Small nets for the tests.
 
-use espalier_training::{Checkpoint, NetConfig, Parameter, Parameters, Tokenizer};
+use espalier_training::{Checkpoint, Compute, Device, NetConfig, Parameter, Parameters, Tokenizer};
+
+/// Two cores.
+pub const CPU: Compute = Compute { device: Device::Cpu, threads: 2 };
 
 /// A net small enough for a test, with sizes that are no multiples of vector widths.
 pub fn tiny() -> NetConfig {

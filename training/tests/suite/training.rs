@@ -5,11 +5,11 @@ use std::path::Path;
 
 use espalier_search::{Evaluator, Request};
 use espalier_training::{
-    Checkpoint, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
+    Checkpoint, Dtype, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
     PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
 };
 
-use crate::nets::{fresh, tiny};
+use crate::nets::{CPU, fresh, tiny};
 
 fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Example {
     let steps: Vec<_> =
@@ -65,7 +65,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&NetConfig { tie_embeddings: false, ..tiny() }, 1);
     let whole = dir.path().join("whole");
-    let report = train(&base, &examples(), &config(), 7, 2, &whole, &mut go_on).unwrap();
+    let report = train(&base, &examples(), &config(), 7, CPU, &whole, &mut go_on).unwrap();
     assert!(report.steps > 8, "{report:?}");
     let expected = content(&whole);
     assert!(expected.contains_key("optimizer.safetensors"));
@@ -75,7 +75,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        match train(&base, &examples(), &config(), 7, 2, &out, &mut stop) {
+        match train(&base, &examples(), &config(), 7, CPU, &out, &mut stop) {
             Err(Error::Stopped { step }) => assert_eq!(step, stop_after),
             other => panic!("{other:?}"),
         }
@@ -85,7 +85,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
             first_step.get_or_insert(metrics.step);
             ControlFlow::Continue(())
         };
-        let resumed = train(&base, &examples(), &config(), 7, 2, &out, &mut note).unwrap();
+        let resumed = train(&base, &examples(), &config(), 7, CPU, &out, &mut note).unwrap();
         assert_eq!(first_step, Some(stop_after / 3 * 3 + 1), "resumes from the last saved state");
         assert_eq!(resumed, report);
         assert_eq!(content(&out), expected, "stopped after step {stop_after}");
@@ -98,15 +98,15 @@ fn a_finished_run_is_not_done_again_and_another_one_is_not_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
     let out = dir.path().join("out");
-    let report = train(&base, &examples(), &config(), 7, 2, &out, &mut go_on).unwrap();
+    let report = train(&base, &examples(), &config(), 7, CPU, &out, &mut go_on).unwrap();
     let mut never = |_: &StepMetrics| panic!("there is nothing left to do");
-    assert_eq!(train(&base, &examples(), &config(), 7, 2, &out, &mut never).unwrap(), report);
+    assert_eq!(train(&base, &examples(), &config(), 7, CPU, &out, &mut never).unwrap(), report);
     let mut steps = 0;
     let mut count = |_: &StepMetrics| {
         steps += 1;
         ControlFlow::Continue(())
     };
-    train(&base, &examples(), &config(), 8, 2, &out, &mut count).unwrap();
+    train(&base, &examples(), &config(), 8, CPU, &out, &mut count).unwrap();
     assert_eq!(steps, report.steps, "another seed is another run");
 }
 
@@ -115,18 +115,18 @@ fn a_damaged_state_begins_again() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
     let whole = dir.path().join("whole");
-    train(&base, &examples(), &config(), 7, 2, &whole, &mut go_on).unwrap();
+    train(&base, &examples(), &config(), 7, CPU, &whole, &mut go_on).unwrap();
     let out = dir.path().join("out");
     let mut stop = |metrics: &StepMetrics| match metrics.step == 5 {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    train(&base, &examples(), &config(), 7, 2, &out, &mut stop).unwrap_err();
+    train(&base, &examples(), &config(), 7, CPU, &out, &mut stop).unwrap_err();
     let file = dir.path().join("out.partial/optimizer.safetensors");
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, bytes).unwrap();
-    train(&base, &examples(), &config(), 7, 2, &out, &mut go_on).unwrap();
+    train(&base, &examples(), &config(), 7, CPU, &out, &mut go_on).unwrap();
     assert_eq!(content(&out), content(&whole));
 }
 
@@ -146,7 +146,7 @@ fn overfits_a_few_examples_and_says_so_at_inference() {
     let mut examples = examples();
     // Two first steps of one prompt cannot both be certain.
     examples.remove(5);
-    let report = train(&base, &examples, &config, 1, 2, &out, &mut go_on).unwrap();
+    let report = train(&base, &examples, &config, 1, CPU, &out, &mut go_on).unwrap();
     assert_eq!(report.steps, 300);
     assert!(report.last.loss < report.first.loss / 10.0, "{report:?}");
 
@@ -169,7 +169,7 @@ fn incorrect_solutions_do_not_teach_the_policy() {
     let wrong = vec![example("4 5 -> 20\n", &[("4+5=9", Some(-1.0))], false)];
     let config = TrainConfig { max_steps: Some(1), ..config() };
     let out = dir.path().join("out");
-    let report = train(&fresh(&tiny(), 1), &wrong, &config, 1, 2, &out, &mut go_on).unwrap();
+    let report = train(&fresh(&tiny(), 1), &wrong, &config, 1, CPU, &out, &mut go_on).unwrap();
     assert_eq!(report.first.policy_loss, None);
     // A fresh head says 0, so the error is 1 and its weight 0.1.
     assert_eq!(report.first.value_loss, Some(1.0));
@@ -185,14 +185,14 @@ fn nothing_is_left_out_in_silence() {
     let out = dir.path().join("out");
     let base = fresh(&tiny(), 1);
     let config = TrainConfig { max_steps: Some(2), ..config() };
-    let report = train(&base, &examples, &config, 1, 2, &out, &mut go_on).unwrap();
+    let report = train(&base, &examples, &config, 1, CPU, &out, &mut go_on).unwrap();
     assert_eq!(
         (report.examples, report.dropped_too_long, report.dropped_without_targets),
         (6, 1, 1)
     );
-    assert!((0.0..1.0).contains(&report.padding_fraction));
+    assert!((0.0..1.0).contains(&report.padding));
 
-    let none = train(&base, &examples[6..], &config, 1, 2, &dir.path().join("none"), &mut go_on);
+    let none = train(&base, &examples[6..], &config, 1, CPU, &dir.path().join("none"), &mut go_on);
     let message = none.unwrap_err().to_string();
     assert!(message.contains("1 too long") && message.contains("1 without targets"), "{message}");
 }
@@ -203,11 +203,13 @@ fn bad_input_is_refused_before_anything_is_written() {
     let out = dir.path().join("out");
     let base = fresh(&tiny(), 1);
     let attempt = |examples: &[Example], config: &TrainConfig| {
-        train(&base, examples, config, 1, 2, &out, &mut go_on).unwrap_err().to_string()
+        train(&base, examples, config, 1, CPU, &out, &mut go_on).unwrap_err().to_string()
     };
     for (field, bad) in [
         ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..config() }),
         ("batch_tokens", TrainConfig { batch_tokens: 0, ..config() }),
+        ("micro_batch_tokens", TrainConfig { micro_batch_tokens: Some(0), ..config() }),
+        ("precision", TrainConfig { precision: Dtype::Float16, ..config() }),
         ("warmup_fraction", TrainConfig { warmup_fraction: 1.0, ..config() }),
         ("value_dropout", TrainConfig { value_dropout: 1.0, ..config() }),
         ("beta", TrainConfig { beta: -0.1, ..config() }),
@@ -236,7 +238,7 @@ fn a_loss_that_explodes_stops_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let config = TrainConfig { learning_rate: 1e30, epochs: 50, ..config() };
     let out = dir.path().join("out");
-    let result = train(&fresh(&tiny(), 1), &examples(), &config, 1, 2, &out, &mut go_on);
+    let result = train(&fresh(&tiny(), 1), &examples(), &config, 1, CPU, &out, &mut go_on);
     assert!(matches!(result, Err(Error::Diverged { .. })), "{result:?}");
     assert!(!out.exists());
 }
@@ -246,9 +248,9 @@ fn the_trained_checkpoint_is_a_checkpoint_like_any_other() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
     let config = TrainConfig { max_steps: Some(2), ..config() };
-    train(&fresh(&tiny(), 1), &examples(), &config, 1, 2, &first, &mut go_on).unwrap();
+    train(&fresh(&tiny(), 1), &examples(), &config, 1, CPU, &first, &mut go_on).unwrap();
     let trained = Checkpoint::load(&first).unwrap();
-    train(&trained, &examples(), &config, 1, 2, &second, &mut go_on).unwrap();
+    train(&trained, &examples(), &config, 1, CPU, &second, &mut go_on).unwrap();
     assert_ne!(Checkpoint::load(&second).unwrap().parameters, trained.parameters);
 }
 
@@ -263,15 +265,42 @@ fn a_sixteen_bit_net_is_trained_and_resumed_in_thirty_two() {
     let whole = dir.path().join("whole");
     // So small that most steps would be lost between two neighbouring 16-bit numbers.
     let config = TrainConfig { learning_rate: 1e-4, ..config() };
-    train(&base, &examples(), &config, 7, 2, &whole, &mut go_on).unwrap();
+    train(&base, &examples(), &config, 7, CPU, &whole, &mut go_on).unwrap();
     let out = dir.path().join("out");
     let mut stop = |metrics: &StepMetrics| match metrics.step == 7 {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    train(&base, &examples(), &config, 7, 2, &out, &mut stop).unwrap_err();
-    train(&base, &examples(), &config, 7, 2, &out, &mut go_on).unwrap();
+    train(&base, &examples(), &config, 7, CPU, &out, &mut stop).unwrap_err();
+    train(&base, &examples(), &config, 7, CPU, &out, &mut go_on).unwrap();
     assert_eq!(content(&out), content(&whole));
     let size = |dir: &Path| fs::metadata(dir.join("model.safetensors")).unwrap().len();
     assert_eq!(size(&out), size(&base_dir), "the trained net is saved in 16 bits");
+}
+
+#[test]
+fn small_passes_and_checkpointing_train_the_same_net() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&tiny(), 1);
+    let run = |name: &str, config: TrainConfig| {
+        let out = dir.path().join(name);
+        let report = train(&base, &examples(), &config, 7, CPU, &out, &mut go_on).unwrap();
+        (report, Checkpoint::load(&out).unwrap().parameters)
+    };
+    // An epsilon that gradients do not vanish beside: AdamW makes steps of one size of the smallest differences.
+    let config = TrainConfig { adam_epsilon: 1e-2, batch_tokens: 256, ..config() };
+    let (report, expected) = run("whole", TrainConfig { shards: 1, ..config.clone() });
+    for (name, config) in [
+        ("passes", TrainConfig { micro_batch_tokens: Some(30), ..config.clone() }),
+        ("checkpointing", TrainConfig { activation_checkpointing: true, ..config }),
+    ] {
+        let (found, parameters) = run(name, config);
+        assert_eq!((found.steps, found.tokens), (report.steps, report.tokens));
+        assert!(found.padding <= 0.05 && report.padding <= 0.05, "{found:?}");
+        for ((name, one), (_, other)) in parameters.iter().zip(expected.iter()) {
+            for (one, other) in one.values.iter().zip(&other.values) {
+                assert!((one - other).abs() < 1e-5, "{name}: {one} {other}");
+            }
+        }
+    }
 }

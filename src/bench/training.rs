@@ -1,0 +1,172 @@
+//! Training timed: optimiser steps on made-up examples of one length, and of many.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use espalier_training::{
+    Checkpoint, Compute, Device, Dtype, Example, StepTime, TrainConfig, time_steps,
+};
+use serde::Serialize;
+
+use super::{oversubscribed, spread};
+use crate::seed;
+
+/// Steps before the ones that count: memory is fetched and buffers are made.
+const WARM_UP: usize = 2;
+/// Steps of a solution, at whose ends values are learned.
+const STEPS: usize = 4;
+
+/// How much.
+#[derive(Debug, Clone, Args)]
+pub struct TrainingOptions {
+    /// Optimiser steps of each case of `training`, after two that do not count.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    pub steps: u16,
+    /// Tokens of an example of `training`, as far as the model's positions allow.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..))]
+    pub example_tokens: u32,
+}
+
+/// Which examples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainingCase {
+    /// All of one length.
+    Equal,
+    /// From a quarter of that length to the whole.
+    Mixed,
+}
+
+impl fmt::Display for TrainingCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// One timed case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Names this form and its version.
+    pub schema: &'static str,
+    /// Which program.
+    pub engine: &'static str,
+    /// Which examples.
+    pub case: TrainingCase,
+    /// Where the net is computed.
+    pub device: Device,
+    /// Element type of the operands of matrix products.
+    pub precision: Dtype,
+    /// Tokens a step at most.
+    pub batch_tokens: usize,
+    /// Tokens of the longest example.
+    pub example_tokens: usize,
+    /// Cores.
+    pub threads: usize,
+    /// Threads beyond the machine's cores say nothing about scaling.
+    pub oversubscribed: bool,
+    /// Tokens of examples, without padding, a second in the median step.
+    pub tokens_per_second: f64,
+    /// Slowest step.
+    pub tokens_per_second_min: f64,
+    /// Fastest step.
+    pub tokens_per_second_max: f64,
+    /// Share of padding in what was computed.
+    pub padding: f64,
+    /// Share of a step's time in forward passes and losses; the mean of all steps.
+    pub forward_share: f64,
+    /// In backward passes.
+    pub backward_share: f64,
+    /// In adding up gradients, their norm and the update.
+    pub optimizer_share: f64,
+    /// Where the program comes from.
+    pub git_revision: &'static str,
+}
+
+/// Times optimiser steps with the recipe's settings and hands over each row as soon as it is there.
+///
+/// # Errors
+/// When a step fails, and those of `take`.
+pub fn training(
+    net: &Checkpoint,
+    config: &TrainConfig,
+    compute: Compute,
+    options: &TrainingOptions,
+    mut take: impl FnMut(Row) -> Result<()>,
+) -> Result<()> {
+    let longest = (options.example_tokens as usize).min(net.config.max_position_embeddings);
+    for case in [TrainingCase::Equal, TrainingCase::Mixed] {
+        let steps = usize::from(options.steps) + WARM_UP;
+        let config = TrainConfig { max_steps: Some(steps), ..config.clone() };
+        // An epoch of as many steps at least: its length is nobody's business here.
+        let count = steps * config.batch_tokens.div_ceil(longest);
+        let vocabulary = net.tokenizer.vocab_size();
+        let examples: Vec<Example> = (0..count as u64)
+            .map(|index| example(vocabulary, case.length(longest, index), index))
+            .collect();
+        let times = time_steps(net, &examples, &config, 1, compute)?;
+        let measured = times.get(WARM_UP..).context("no step was timed")?;
+        take(row(case, &config, compute, longest, measured))?;
+    }
+    Ok(())
+}
+
+fn row(
+    case: TrainingCase,
+    config: &TrainConfig,
+    Compute { device, threads }: Compute,
+    example_tokens: usize,
+    times: &[StepTime],
+) -> Row {
+    let rates = times.iter().map(|time| time.tokens as f64 / time.seconds).collect();
+    let [slowest, median, fastest] = spread(rates);
+    let sum = |part: &dyn Fn(&StepTime) -> f64| times.iter().map(part).sum::<f64>();
+    let seconds = sum(&|time| time.seconds);
+    let passes = |time: &StepTime| time.seconds - time.optimizer_seconds;
+    let forward_share = sum(&|time| passes(time) * time.forward_of_passes) / seconds;
+    let optimizer_share = sum(&|time| time.optimizer_seconds) / seconds;
+    Row {
+        schema: "espalier.bench.training/1",
+        engine: "espalier",
+        case,
+        device,
+        precision: config.precision,
+        batch_tokens: config.batch_tokens,
+        example_tokens,
+        threads,
+        oversubscribed: oversubscribed(threads),
+        tokens_per_second: median,
+        tokens_per_second_min: slowest,
+        tokens_per_second_max: fastest,
+        padding: 1.0 - sum(&|time| time.tokens as f64) / sum(&|time| time.computed_tokens as f64),
+        forward_share,
+        backward_share: 1.0 - forward_share - optimizer_share,
+        optimizer_share,
+        git_revision: env!("ESPALIER_GIT_REVISION"),
+    }
+}
+
+impl TrainingCase {
+    fn length(self, longest: usize, index: u64) -> usize {
+        match self {
+            Self::Equal => longest,
+            Self::Mixed => {
+                let shortest = longest / 4;
+                shortest + (seed::derive(index, &["length"]) as usize) % (longest - shortest + 1)
+            }
+        }
+    }
+}
+
+/// A prompt of a quarter of the tokens, and steps of like lengths.
+fn example(vocabulary: usize, length: usize, index: u64) -> Example {
+    let prompt = length / 4;
+    let token =
+        |at: usize| (seed::derive(index, &["token", &at.to_string()]) as usize) % vocabulary;
+    let end = |step: usize| prompt + (length - prompt) * step / STEPS - 1;
+    Example {
+        tokens: (0..length).map(|at| token(at) as u32).collect(),
+        policy_mask: (0..length).map(|at| at >= prompt).collect(),
+        value_targets: (1..=STEPS).map(|step| (end(step), 0.5)).collect(),
+    }
+}
