@@ -23,6 +23,8 @@ const fn program(
     Program { name, code, cpython, embedded }
 }
 
+/// What fills its memory may meet either limit first, where the machine is busy.
+///
 /// `OUTSIDE` stands for a folder that holds `secret`, `PORT` for a port that listens.
 pub const PROGRAMS: &[Program] = &[
     program("endless loop", "while True: pass", &[Timeout], &[Timeout]),
@@ -62,10 +64,15 @@ pub const PROGRAMS: &[Program] = &[
     program(
         "a growing list",
         "x = []\nwhile True: x.append('a' * 10**6)",
-        &[Memory],
+        &[Memory, Timeout],
         &[Memory, Timeout],
     ),
-    program("a doubling text", "s = 'a'\nwhile True: s += s", &[Memory], &[Memory]),
+    program(
+        "a doubling text",
+        "s = 'a'\nwhile True: s += s",
+        &[Memory, Timeout],
+        &[Memory, Timeout],
+    ),
     program(
         "memory that is caught",
         "x = []\nwhile True:\n try: x.append('a' * 10**7)\n except MemoryError: pass",
