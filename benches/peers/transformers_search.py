@@ -126,7 +126,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     policy = Policy(arguments.checkpoint)
-    length = min(CONTEXT, policy.positions // 2)
+    length, step = min(CONTEXT, policy.positions // 2), min(STEP, policy.positions // 4)
     roots = [Node(context(policy.tokenizer, index, length), 0, 1.0, None) for index in range(arguments.problems)]
     policy.expand([roots[0].text])
     tokens = expanded = 0
@@ -135,7 +135,7 @@ def main():
         leaves = [leaf for leaf in map(select, roots) if leaf]
         if not leaves:
             break
-        fits = [leaf for leaf in leaves if len(policy.tokenizer(leaf.text)["input_ids"]) + STEP <= policy.positions]
+        fits = [leaf for leaf in leaves if len(policy.tokenizer(leaf.text)["input_ids"]) + step <= policy.positions]
         for leaf in leaves:
             if leaf not in fits:
                 leaf.closed = True
