@@ -15,6 +15,14 @@ pub struct Request {
     pub seed: u64,
 }
 
+impl Request {
+    /// A request for the value of a state alone.
+    #[must_use]
+    pub fn value(context: Arc<str>) -> Self {
+        Self { context, samples: 0, temperature: 0.0, seed: 0 }
+    }
+}
+
 /// One sampled step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{Problem, Terminal};
-use espalier_training::{Checkpoint, Example, ExampleStep, Tokenizer, TrainConfig};
+use espalier_training::{Checkpoint, Example, ExampleStep, PolicyTargets, Tokenizer, TrainConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
@@ -95,11 +95,7 @@ fn solutions<E: Domain>(environment: &E, recipe: &Recipe, out: &Path) -> Result<
             .worked_solution(problem)
             .with_context(|| format!("problem {}", problem.id))?;
         let Some(WorkedSolution { prompt, steps }) = solution else { continue };
-        let steps: Vec<ExampleStep<'_>> = steps
-            .iter()
-            .map(|(action, observation)| ExampleStep { action, observation, q: None })
-            .collect();
-        examples.push(Example::from_solution(&net.tokenizer, &prompt, &steps, targets)?);
+        examples.push(policy_example(&net.tokenizer, &prompt, &steps, targets)?);
     }
     if examples.is_empty() {
         bail!(
@@ -149,12 +145,26 @@ fn train_policy(
     })
 }
 
+/// Steps `(action, observation)` to be learnt by the policy alone.
+fn policy_example(
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    steps: &[(String, String)],
+    targets: PolicyTargets,
+) -> Result<Example> {
+    let steps: Vec<ExampleStep<'_>> = steps
+        .iter()
+        .map(|(action, observation)| ExampleStep { action, observation, q: None })
+        .collect();
+    Ok(Example::from_solution(tokenizer, prompt, &steps, targets)?)
+}
+
 /// Random legal lines of the problems, in turn, without those that solve their problem: `count` examples with policy
 /// targets alone.
 ///
 /// # Errors
 /// When a problem cannot be posed or the tokenizer cannot encode it.
-pub fn random_examples<E: Domain>(
+fn random_examples<E: Domain>(
     environment: &E,
     tokenizer: &Tokenizer,
     problems: &[Problem],
@@ -183,13 +193,8 @@ pub fn random_examples<E: Domain>(
             }
             continue;
         }
-        let steps: Vec<ExampleStep<'_>> = line
-            .steps
-            .iter()
-            .map(|(action, observation)| ExampleStep { action, observation, q: None })
-            .collect();
         let targets = policy_targets(config);
-        examples.push(Example::from_solution(tokenizer, &line.prompt, &steps, targets)?);
+        examples.push(policy_example(tokenizer, &line.prompt, &line.steps, targets)?);
     }
     Ok(examples)
 }

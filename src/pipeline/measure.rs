@@ -88,8 +88,7 @@ pub fn value_auc<E: Measurable>(
                 state = transition.state;
                 let context = environment.context(&state);
                 if seen.insert(context.to_owned()) {
-                    let context = context.into();
-                    requests.push(Request { context, samples: 0, temperature: 0.0, seed: 0 });
+                    requests.push(Request::value(context.into()));
                     solvable.push(truth.solvable(&state));
                 }
             }

@@ -10,7 +10,7 @@ mod search;
 mod train;
 
 pub use ablate::{Ablation, Measured, ablate};
-pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain, random_examples};
+pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Accuracy, Decoded, Plan as EvaluationPlan, evaluate};
 pub use harvest::{Summary as HarvestSummary, harvest};

@@ -38,14 +38,10 @@ impl ValueSource {
         match self {
             Self::Zero => Ok(0.0),
             Self::Reward(model) => model.value(context),
-            Self::Net(net) => {
-                let request =
-                    Request { context: context.into(), samples: 0, temperature: 0.0, seed: 0 };
-                match net.evaluate(&[request]).pop() {
-                    Some(answer) => Ok(answer?.value),
-                    None => Err(EvaluatorError::Failed("the value net did not answer".to_owned())),
-                }
-            }
+            Self::Net(net) => match net.evaluate(&[Request::value(context.into())]).pop() {
+                Some(answer) => Ok(answer?.value),
+                None => Err(EvaluatorError::Failed("the value net did not answer".to_owned())),
+            },
         }
     }
 }

@@ -38,13 +38,7 @@ pub fn read_values(
     let progress = Progress::new(what, groups.len(), 0);
     let mut read = Values::default();
     for batch in groups.chunks(GROUPS) {
-        let request = |context: &Arc<str>| Request {
-            context: context.clone(),
-            samples: 0,
-            temperature: 0.0,
-            seed: 0,
-        };
-        let requests: Vec<Request> = batch.iter().flatten().map(request).collect();
+        let requests: Vec<Request> = batch.iter().flatten().cloned().map(Request::value).collect();
         let mut answers = evaluator.evaluate(&requests).into_iter();
         for group in batch {
             let mut values = Vec::with_capacity(group.len());

@@ -82,11 +82,8 @@ impl<E: Environment> Search<'_, E> {
 
     /// Asks for the values that the draft lacks, in one batch.
     pub(super) fn score(&self, draft: &Draft<E::State>) -> Result<(), SearchError> {
-        let request = |index: &usize| Request {
-            context: self.environment.context(&draft.children[*index].state).into(),
-            samples: 0,
-            temperature: self.config.temperature,
-            seed: 0,
+        let request = |index: &usize| {
+            Request::value(self.environment.context(&draft.children[*index].state).into())
         };
         let requests: Vec<Request> = draft.unscored.iter().map(request).collect();
         for (index, answer) in draft.unscored.iter().zip(self.evaluator.ask(&requests)?) {

@@ -229,11 +229,8 @@ impl WithSimd for Apply<'_> {
                 let panel = first + index * TOGETHER;
                 let next = panel + out.len() / (rows * PANEL);
                 let weights = linear.weights.lanes(panel * inputs..next * inputs, scratch);
-                let mut panels = [weights; TOGETHER];
-                for (panel, weights) in panels.iter_mut().zip(weights.chunks_exact(inputs)) {
-                    *panel = weights;
-                }
-                let panels = &panels[..next - panel];
+                let (one, other) = weights.split_at(inputs);
+                let panels = &[one, other][..next - panel];
                 let start = match &linear.bias {
                     // A bias is added once; the residual stream's own numbers come on top below.
                     Some(bias) => Start::Bias(&bias[panel..next]),

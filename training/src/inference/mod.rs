@@ -195,14 +195,8 @@ impl LocalEvaluator {
     pub fn score(&self, texts: &[(&str, &str)]) -> Vec<Result<Score, EvaluatorError>> {
         let task = |index: usize| {
             let (context, text) = texts[index];
-            let request = |context: String| Request {
-                context: context.into(),
-                samples: 0,
-                temperature: 1.0,
-                seed: 0,
-            };
-            let before = self.tokens(&request(context.to_owned()))?;
-            let whole = request([context, text].concat());
+            let before = self.tokens(&Request::value(context.into()))?;
+            let whole = Request::value([context, text].concat().into());
             let tokens = self.tokens(&whole)?;
             let shared = before.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
             match tokens.len() - shared {

@@ -96,12 +96,6 @@ pub(super) struct Draw {
     pub log_prob: f64,
 }
 
-/// Log-probability of a token at temperature 1; not finite where the logits are not.
-pub(super) fn log_prob(arch: Arch, logits: &[f32], token: u32) -> f64 {
-    let (maximum, sum) = softmax_terms(arch, logits, 1.0, &mut Vec::new());
-    f64::from(logits[token as usize] - maximum) - f64::from(sum).ln()
-}
-
 impl Distribution {
     /// Prepares for drawing; `None` when the logits are not finite.
     pub fn read(
@@ -143,9 +137,14 @@ impl Distribution {
         };
         // Rounding can leave a crumb of `rest` after the last token; the most likely one takes it.
         let token = token.or_else(|| logits.iter().position(|&logit| logit == self.maximum));
-        let token = token.unwrap_or(0);
-        let log_prob = f64::from(logits[token] - self.maximum) - self.log_normaliser;
-        Draw { token: token as u32, log_prob: log_prob.min(0.0) }
+        let token = token.unwrap_or(0) as u32;
+        Draw { token, log_prob: self.log_prob(logits, token) }
+    }
+
+    /// Log-probability of a token at temperature 1. `logits` are those that were read.
+    pub fn log_prob(&self, logits: &[f32], token: u32) -> f64 {
+        let log_prob = f64::from(logits[token as usize] - self.maximum) - self.log_normaliser;
+        log_prob.min(0.0)
     }
 }
 

@@ -16,7 +16,7 @@ use super::metrics::{Counters, add};
 use super::model::Pass;
 use super::pages::{Pool, Table};
 use super::prefix::{Claim, PrefixCache, State};
-use super::sampling::{SamplingConfig, log_prob};
+use super::sampling::{Distribution, SamplingConfig};
 use super::stops::Stops;
 use super::team::Team;
 use crate::{Error, Result, Tokenizer};
@@ -347,6 +347,7 @@ struct Scoring {
 
 /// Answers scorings. The states go through the head a few at a time, since every row has the vocabulary's width.
 fn score(engine: &Engine, team: &Team, work: &mut Work, scorings: Vec<Scoring>) -> Result<()> {
+    let (mut logits, mut distribution) = (Vec::new(), Distribution::default());
     for Scoring { job, value, states } in scorings {
         let mut scores = Vec::with_capacity(states.len());
         let targets = &job.tokens[job.tokens.len() - job.scored..];
@@ -356,13 +357,13 @@ fn score(engine: &Engine, team: &Team, work: &mut Work, scorings: Vec<Scoring>) 
             engine.model.logits(team, work, &states)?;
             add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
             add(&engine.counters.multiply_adds, (states.len() * engine.model.head_cost()) as u64);
-            let mut logits = Vec::new();
-            scores.extend(targets.iter().enumerate().map(|(row, &target)| {
+            for (row, &target) in targets.iter().enumerate() {
                 engine.model.logits_of(work, row, &mut logits);
-                log_prob(engine.model.arch(), &logits, target)
-            }));
+                let read = distribution.read(engine.model.arch(), &logits, 0.0, engine.sampling);
+                scores.extend(read.map(|()| distribution.log_prob(&logits, target)));
+            }
         }
-        let finite = scores.iter().all(|score| score.is_finite());
+        let finite = scores.len() == job.scored;
         let answer = Answer { value, steps: Vec::new(), scores };
         job.answer(if finite { Ok(answer) } else { Err(not_finite()) });
     }
