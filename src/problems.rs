@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::data::{self, DatasetRecipe, Located};
+use crate::data::{self, DatasetRecipe, Located, Paths, Report, SourceRecipe};
 use crate::environment::{Domain, Split, countdown};
 use crate::recipe::ProblemsRecipe;
 use crate::{jsonl, seed};
@@ -66,12 +66,36 @@ pub fn draw<E: Domain>(
     if problems.is_empty() {
         bail!("{origin} has no problem in its {} split", split.name());
     }
-    let stream = seed::derive(seed, &["problem order", split.name()]);
-    problems.shuffle(&mut ChaCha8Rng::seed_from_u64(stream));
+    shuffle(&mut problems, split, seed);
     let available = problems.len();
     Ok((0..count.min(available))
         .map(|index| problems[(offset + index) % available].clone())
         .collect())
+}
+
+/// At most `count` problems of a source that is for testing as a whole.
+///
+/// # Errors
+/// When it cannot be read or has none.
+pub fn draw_test<E: Domain>(
+    environment: &E,
+    source: &SourceRecipe,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<Problem>> {
+    let read = data::read_source(source, false)?;
+    let mut problems = posed(environment, read, &source.path)?;
+    if problems.is_empty() {
+        bail!("{} has no problem", source.path);
+    }
+    shuffle(&mut problems, Split::Test, seed);
+    problems.truncate(count);
+    Ok(problems)
+}
+
+fn shuffle(problems: &mut [Problem], split: Split, seed: u64) {
+    let stream = seed::derive(seed, &["problem order", split.name()]);
+    problems.shuffle(&mut ChaCha8Rng::seed_from_u64(stream));
 }
 
 /// The problems whose own split is one of those wanted.
@@ -96,10 +120,25 @@ fn of_dataset<E: Domain>(
     split: Split,
 ) -> Result<(Vec<Problem>, String)> {
     let own = dataset.test.as_ref().filter(|_| split == Split::Test);
-    let ((located, report), origin) = match own {
+    let (read, origin) = match own {
         Some(test) => (data::read_source(test, dataset.skip_bad_rows)?, &test.path),
         None => (data::read(dataset)?, &dataset.path),
     };
+    let mut problems = posed(environment, read, origin)?;
+    if own.is_none() {
+        let whole = dataset.test.is_some();
+        let wanted = |own| own == split || whole && split == Split::Train && own == Split::Test;
+        problems = of_split(environment, problems, wanted)?;
+    }
+    Ok((problems, origin.to_string()))
+}
+
+/// What was read of a source, each problem checked that it can be posed.
+fn posed<E: Domain>(
+    environment: &E,
+    (located, report): (Vec<Located>, Report),
+    origin: &Paths,
+) -> Result<Vec<Problem>> {
     tracing::info!("{origin}: {}", report.one_line());
     for bad in &report.bad_rows {
         tracing::warn!("{}: {}; skipped", bad.place, bad.cause);
@@ -109,12 +148,7 @@ fn of_dataset<E: Domain>(
         environment.root(&problem).with_context(|| place.to_string())?;
         problems.push(problem);
     }
-    if own.is_none() {
-        let whole = dataset.test.is_some();
-        let wanted = |own| own == split || whole && split == Split::Train && own == Split::Test;
-        problems = of_split(environment, problems, wanted)?;
-    }
-    Ok((problems, origin.to_string()))
+    Ok(problems)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! rounds/N/labels.jsonl  one step-labelled solution a line
 //! rounds/N/stepwise.jsonl the same in TRL's stepwise form
 //! rounds/N/checkpoint/   the net after the round
-//! rounds/N/evaluation.jsonl  one decoded problem a line
+//! rounds/N/evaluation.jsonl  one decoded problem a line; of another source in evaluation-NAME.jsonl
 //! rounds/N/STAGE.json    the summary of a finished stage: its presence says that the stage is done
 //! metrics.jsonl          all summaries, one a line
 //! table.txt, table.md, table.csv  accuracy by round and decoding

@@ -119,8 +119,11 @@ impl DatasetRecipe {
 }
 
 impl SourceRecipe {
-    /// `prefix` stands before the keys' names.
-    fn validate(&self, prefix: &str) -> Result<(), String> {
+    /// Checks every field; `prefix` stands before the keys' names.
+    ///
+    /// # Errors
+    /// Names the first key that is wrong.
+    pub fn validate(&self, prefix: &str) -> Result<(), String> {
         if self.path.iter().next().is_none()
             || self.path.iter().any(|path| path.as_os_str().is_empty())
         {

@@ -18,12 +18,14 @@ pub use measure::{LabelQuality, label_auc, value_auc};
 pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, train};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use espalier_search::{LabelledSolution, MctsConfig, Problem};
 use serde_json::{Value, json};
 
+use crate::data::SourceRecipe;
 use crate::environment::Split;
 use crate::policy::{self, Policy};
 use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
@@ -88,34 +90,44 @@ impl<E: Measurable> Rounds<'_, E> {
         self.run.write_metrics(summaries)
     }
 
-    /// The problems of a split, written down once so that the run does not depend on a file that may change.
+    /// Problems, written down once so that the run does not depend on a file that may change.
     fn problems(
         &self,
         name: &str,
-        split: Split,
-        offset: usize,
-        count: usize,
-        seed: u64,
+        draw: impl FnOnce() -> Result<Vec<Problem>>,
     ) -> Result<Vec<Problem>> {
         let path = self.run.problems(name);
         if path.exists() {
             return problems::read(self.environment, &path);
         }
-        let drawn =
-            problems::draw(self.environment, &self.recipe.problems, split, offset, count, seed)?;
+        let drawn = draw()?;
         jsonl::write(&path, &drawn)?;
         Ok(drawn)
     }
 
     fn training_problems(&self, round: usize) -> Result<Vec<Problem>> {
-        let count = self.recipe.rounds.problems;
-        let name = format!("round-{round}");
-        self.problems(&name, Split::Train, (round - 1) * count, count, self.recipe.seed)
+        let Recipe { problems, rounds, seed, .. } = self.recipe;
+        let count = rounds.problems;
+        self.problems(&format!("round-{round}"), || {
+            let offset = (round - 1) * count;
+            problems::draw(self.environment, problems, Split::Train, offset, count, *seed)
+        })
     }
 
     fn held_out_problems(&self) -> Result<Vec<Problem>> {
+        let Recipe { problems, evaluation, .. } = self.recipe;
+        self.problems("test", || {
+            let (count, seed) = (evaluation.problems, evaluation.seed);
+            problems::draw(self.environment, problems, Split::Test, 0, count, seed)
+        })
+    }
+
+    fn other_problems(&self, name: &str, source: &SourceRecipe) -> Result<Vec<Problem>> {
         let recipe = &self.recipe.evaluation;
-        self.problems("test", Split::Test, 0, recipe.problems, recipe.seed)
+        self.problems(&format!("test-{name}"), || {
+            problems::draw_test(self.environment, source, recipe.problems, recipe.seed)
+                .with_context(|| format!("[evaluation.others.{name}]"))
+        })
     }
 
     fn checkpoint(&self, round: usize) -> PathBuf {
@@ -221,32 +233,58 @@ impl<E: Measurable> Rounds<'_, E> {
     }
 
     fn evaluate(&self, round: usize) -> Result<Value> {
-        let problems = self.held_out_problems()?;
-        let policy = self.policy(round)?;
+        let recipe = &self.recipe.evaluation;
+        let (problems, policy) = (self.held_out_problems()?, self.policy(round)?);
+        let results = self.measure(round, None, &problems, &policy)?;
+        let mut others = BTreeMap::new();
+        for (name, source) in &recipe.others {
+            let problems = self.other_problems(name, source)?;
+            others.insert(name, self.measure(round, Some(name), &problems, &policy)?);
+        }
+        let stream = seed::derive(recipe.seed, &["value auc"]);
+        let environment = self.environment(round);
+        let value = value_auc(&environment, policy.evaluator(), &problems, stream)?;
+        let mut summary = json!({ "results": results, "value_auc": value });
+        if !others.is_empty() {
+            summary["others"] = serde_json::to_value(others)?;
+        }
+        Ok(summary)
+    }
+
+    /// Every decoding over the held-out problems, or over those of the other source of this name.
+    fn measure(
+        &self,
+        round: usize,
+        other: Option<&str>,
+        problems: &[Problem],
+        policy: &Policy,
+    ) -> Result<Vec<Accuracy>> {
         let recipe = &self.recipe.evaluation;
         let plan = EvaluationPlan {
-            problems: &problems,
+            problems,
             decodings: &recipe.decodings,
             config: &recipe.decode,
             seeds: 1,
             seed: self.stream("evaluate", round),
             net: policy.fingerprint(),
         };
-        let out = self.run.round(round).join("evaluation.jsonl");
-        let (evaluator, compute) = (policy.evaluator(), &self.recipe.compute);
-        let environment = self.environment(round);
-        let results = evaluate(&environment, evaluator, &plan, compute, Some(&out))?;
+        let file = match other {
+            Some(name) => format!("evaluation-{name}.jsonl"),
+            None => "evaluation.jsonl".to_owned(),
+        };
+        let out = self.run.round(round).join(file);
+        let (environment, compute) = (self.environment(round), &self.recipe.compute);
+        let results = evaluate(&environment, policy.evaluator(), &plan, compute, Some(&out))?;
         for result in &results {
             tracing::info!(
-                "round {round}: {} {:.1} % [{:.1}, {:.1}]",
+                "round {round}: {}{} {:.1} % [{:.1}, {:.1}]",
+                other.map(|name| format!("{name}, ")).unwrap_or_default(),
                 result.decoding,
                 100.0 * result.accuracy,
                 100.0 * result.low,
                 100.0 * result.high
             );
         }
-        let stream = seed::derive(recipe.seed, &["value auc"]);
-        let value = value_auc(&environment, evaluator, &problems, stream)?;
-        Ok(json!({ "results": results, "value_auc": value }))
+        Ok(results)
     }
 }

@@ -142,6 +142,15 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.decode.validate().context("[evaluation.decode]")?;
+    for (name, source) in &recipe.evaluation.others {
+        let section = || format!("[evaluation.others.{name}]");
+        // Files of the run directory are called after it.
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
+            bail!("{}: a name is made of letters, digits, `-`, `_` and `.`", section());
+        }
+        source.validate("").map_err(anyhow::Error::msg).with_context(section)?;
+    }
     if recipe
         .rounds
         .first_temperature
@@ -237,6 +246,11 @@ mod tests {
             ("rounds", "key=value"),
             ("rounds.count.deep=1", "rounds.count"),
             ("problems.numbers=[3, 99]", "numbers"),
+            ("evaluation.others.svamp={format = 'svamp', path = ''}", "[evaluation.others.svamp]"),
+            (
+                "evaluation.others={'a/b' = {format = 'svamp', path = 'x'}}",
+                "[evaluation.others.a/b]",
+            ),
         ] {
             let error = format!("{:#}", load(None, &[assignment.into()]).unwrap_err());
             assert!(error.contains(part), "{assignment}: {error}");

@@ -9,6 +9,7 @@ mod overrides;
 pub use load::{load, parse};
 pub use overrides::{set, set_value};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
@@ -17,7 +18,7 @@ use espalier_training::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::data::DatasetRecipe;
+use crate::data::{DatasetRecipe, SourceRecipe};
 use crate::environment::countdown::{Countdown, GeneratorRecipe};
 use crate::environment::program::ProgramRecipe;
 use crate::policy::PolicyRecipe;
@@ -254,6 +255,9 @@ pub struct EvaluationRecipe {
     pub decodings: Vec<Decoding>,
     /// What the decodings share.
     pub decode: DecodeConfig,
+    /// Problems of other sources, under the names that tables give them: as many of each are measured beside the held-out ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, SourceRecipe>,
 }
 
 impl Default for EvaluationRecipe {
@@ -269,6 +273,7 @@ impl Default for EvaluationRecipe {
                 Decoding::Mcts { simulations: 40 },
             ],
             decode: DecodeConfig::default(),
+            others: BTreeMap::new(),
         }
     }
 }

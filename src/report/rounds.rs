@@ -1,10 +1,11 @@
 //! The table of a run, or of several runs of one recipe: accuracy by round and decoding, label quality by round.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::{Auc, Table, proportion};
@@ -19,30 +20,45 @@ pub fn rounds_table(runs: &[PathBuf]) -> Result<Table> {
     let runs: Vec<Run> = runs.iter().map(|path| Run::read(path)).collect::<Result<_>>()?;
     let first = runs.first().context("no run directory was given")?;
     let rounds = runs.iter().map(|run| run.rounds.len()).min().unwrap_or(0);
-    let names = first.rounds[0].decodings();
-
     let mut header = vec!["decoding".to_owned()];
     header.extend((0..rounds).map(|round| format!("round {round}, % right")));
     header.push("tokens a problem".into());
     let mut table = Table::new(header);
-    for name in names {
-        let mut row = vec![name.clone()];
-        let mut tokens = 0.0;
-        for round in 0..rounds {
-            let cells: Vec<Vec<f64>> = runs
-                .iter()
-                .map(|run| run.rounds[round].correct(&name, &first.problems))
-                .collect::<Result<_>>()?;
-            let share = proportion(&cells);
-            row.push(percent(share.mean, share.low, share.high));
-            let spent: Result<Vec<f64>> =
-                runs.iter().map(|run| run.rounds[round].tokens(&name)).collect();
-            let spent = spent?;
-            tokens = spent.iter().sum::<f64>() / spent.len() as f64;
+    for (source, measured) in &first.rounds[0].sources {
+        let problems = measured.problems();
+        for name in measured.decodings() {
+            let mut row = vec![match source {
+                Some(source) => format!("{source}: {name}"),
+                None => name.clone(),
+            }];
+            let mut tokens = 0.0;
+            for round in 0..rounds {
+                let all: Vec<&Decodings> = runs
+                    .iter()
+                    .map(|run| run.rounds[round].source(source))
+                    .collect::<Result<_>>()?;
+                let cells: Vec<Vec<f64>> = all
+                    .iter()
+                    .map(|measured| measured.correct(&name, &problems))
+                    .collect::<Result<_>>()?;
+                let share = proportion(&cells);
+                row.push(percent(share.mean, share.low, share.high));
+                let spent: Vec<f64> =
+                    all.iter().map(|measured| measured.tokens(&name)).collect::<Result<_>>()?;
+                tokens = spent.iter().sum::<f64>() / spent.len() as f64;
+            }
+            row.push(format!("{tokens:.1}"));
+            table.push(row);
         }
-        row.push(format!("{tokens:.1}"));
-        table.push(row);
     }
+    let mut row = vec!["training problems solved, %".to_owned()];
+    for round in 0..rounds {
+        let shares: Vec<f64> = runs.iter().filter_map(|run| run.rounds[round].solved).collect();
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        row.push(if shares.is_empty() { "–".into() } else { format!("{:.1}", 100.0 * mean) });
+    }
+    row.push(String::new());
+    table.push(row);
     for (label, pick) in [
         ("AUC of Q (labels)", (|round: &Round| round.q_auc) as fn(&Round) -> Option<Auc>),
         ("AUC of the value net", |round: &Round| round.value_auc),
@@ -75,16 +91,22 @@ fn mean_auc(found: &[Auc]) -> String {
 }
 
 struct Run {
-    /// Ids of the held-out problems, in file order.
-    problems: Vec<String>,
     rounds: Vec<Round>,
 }
 
 struct Round {
-    path: PathBuf,
-    rows: Vec<Decoded>,
+    /// Of the held-out problems (no name) and of each other source.
+    sources: BTreeMap<Option<String>, Decodings>,
+    /// Share of the training problems that a tree solved.
+    solved: Option<f64>,
     q_auc: Option<Auc>,
     value_auc: Option<Auc>,
+}
+
+/// A file of decoded problems.
+struct Decodings {
+    path: PathBuf,
+    rows: Vec<Decoded>,
 }
 
 impl Run {
@@ -95,29 +117,54 @@ impl Run {
             .map(|folder| Round::read(&folder))
             .collect::<Result<_>>()?;
         ensure!(!rounds.is_empty(), "{} holds no evaluated round", path.display());
-        let first = &rounds[0].rows[0].decoding;
-        let problems = rounds[0]
-            .rows
-            .iter()
-            .filter(|row| row.decoding == *first)
-            .map(|row| row.problem.clone());
-        let mut problems: Vec<String> = problems.collect();
-        problems.sort();
-        Ok(Self { problems, rounds })
+        Ok(Self { rounds })
     }
 }
 
 impl Round {
     fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("evaluation.jsonl");
-        let rows: Vec<Decoded> = jsonl::read(&path)?;
-        ensure!(!rows.is_empty(), "{} is empty", path.display());
+        let others: Option<BTreeMap<String, IgnoredAny>> = summary(folder, "evaluate", "others")?;
+        let mut sources = BTreeMap::new();
+        sources.insert(None, Decodings::read(folder.join("evaluation.jsonl"))?);
+        for name in others.unwrap_or_default().into_keys() {
+            let path = folder.join(format!("evaluation-{name}.jsonl"));
+            sources.insert(Some(name), Decodings::read(path)?);
+        }
+        let count = |key| summary::<f64>(folder, "search", key);
+        let solved = count("solved")?.zip(count("problems")?);
         Ok(Self {
-            path,
-            rows,
+            sources,
+            solved: solved.map(|(solved, problems)| solved / problems),
             q_auc: summary(folder, "harvest", "q_auc")?,
             value_auc: summary(folder, "evaluate", "value_auc")?,
         })
+    }
+
+    fn source(&self, name: &Option<String>) -> Result<&Decodings> {
+        self.sources.get(name).with_context(|| {
+            let held_out = &self.sources[&None].path;
+            let name = name.as_deref().unwrap_or_default();
+            format!(
+                "nothing of {name} beside {}; the runs are not of one recipe",
+                held_out.display()
+            )
+        })
+    }
+}
+
+impl Decodings {
+    fn read(path: PathBuf) -> Result<Self> {
+        let rows: Vec<Decoded> = jsonl::read(&path)?;
+        ensure!(!rows.is_empty(), "{} is empty", path.display());
+        Ok(Self { path, rows })
+    }
+
+    /// Ids of the problems.
+    fn problems(&self) -> Vec<String> {
+        let first = &self.rows[0].decoding;
+        let mut problems: Vec<String> = self.of(first).map(|row| row.problem.clone()).collect();
+        problems.sort();
+        problems
     }
 
     /// In the order in which they were measured.
@@ -166,13 +213,13 @@ impl Round {
     }
 }
 
-fn summary(folder: &Path, stage: &str, key: &str) -> Result<Option<Auc>> {
+fn summary<T: DeserializeOwned>(folder: &Path, stage: &str, key: &str) -> Result<Option<T>> {
     let path = folder.join(format!("{stage}.json"));
     if !path.exists() {
         return Ok(None);
     }
     let text = fs::read_to_string(&path)?;
-    let read = || -> serde_json::Result<Option<Auc>> {
+    let read = || -> serde_json::Result<Option<T>> {
         let mut value: Value = serde_json::from_str(&text)?;
         serde_json::from_value(value[key].take())
     };

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{World, lines};
-use crate::program::{run, text};
+use crate::program::{fail, run, text};
 
 const SHOT: &str = "[[environment.shots]]\nquestion = \"Gil has 1 and 2. How many?\"\nsolution = \"1+2=3\\n#### 3\"\n";
 
@@ -41,6 +41,49 @@ fn a_run_on_worked_solutions_searches_and_trains_without_examples() {
     }
     assert!(labels.iter().any(|label| label["correct"] == true));
     assert_eq!(run(&arguments), table);
+}
+
+#[test]
+fn problems_of_other_sources_are_measured_beside_the_held_out_ones() {
+    let world = World::new("shots_until_round = 0", "kind = \"solutions\"\nepochs = 30");
+    let rows = ["Nan", "Una"].map(|name| {
+        format!("{{\"Body\": \"{name} has 2 and 2.\", \"Question\": \"How many?\", \"Answer\": 4.0, \"ID\": \"{name}\"}}\n")
+    });
+    let path = world.path("svamp.jsonl");
+    fs::write(&path, rows.concat()).unwrap();
+    let other = format!("evaluation.others.svamp={{ format = \"svamp\", path = {path:?} }}");
+    let (recipe, run_dir) = (world.recipe(), world.path("run"));
+    let fewer =
+        ["--set", "evaluation.decodings=[\"greedy\", \"maj@3\"]", "--config", text(&recipe)];
+    let arguments = [&["run", "--run-dir", text(&run_dir), "--set", &other][..], &fewer].concat();
+    let table = run(&arguments);
+    for part in ["svamp: greedy", "svamp: maj@3", "training problems solved, %"] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    for round in ["0", "1"] {
+        let folder = run_dir.join("rounds").join(round);
+        let decoded = lines(&folder.join("evaluation-svamp.jsonl"));
+        let ids: Vec<&str> = decoded.iter().filter_map(|row| row["problem"].as_str()).collect();
+        assert_eq!(ids.len(), 4, "{ids:?}");
+        assert!(ids.iter().all(|id| ["Nan", "Una"].contains(id)), "{ids:?}");
+        let summary = fs::read(folder.join("evaluate.json")).unwrap();
+        let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+        assert_eq!(summary["others"]["svamp"][1]["decoding"], "maj@3");
+        assert_eq!(summary["others"]["svamp"][1]["n"], 2);
+    }
+    // What was drawn is in the run: the file is not needed again.
+    fs::remove_file(&path).unwrap();
+    fs::remove_file(run_dir.join("rounds/1/evaluate.json")).unwrap();
+    assert_eq!(run(&arguments), table);
+    let without = world.path("without");
+    run(&[&["run", "--run-dir", text(&without), "--set", "rounds.count=0"][..], &fewer].concat());
+    let error = fail(&["report", text(&run_dir), text(&without)], 1);
+    assert!(error.contains("nothing of svamp"), "{error}");
+    let error = fail(&[&arguments[..2], &[text(&world.path("new"))], &arguments[3..]].concat(), 1);
+    assert!(
+        error.contains("[evaluation.others.svamp]") && error.contains("svamp.jsonl"),
+        "{error}"
+    );
 }
 
 #[test]
