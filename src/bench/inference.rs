@@ -30,7 +30,7 @@ pub enum InferenceCase {
     Prefill,
     /// Steps of 64 tokens written, each after a context of its own that was read before.
     Decode,
-    /// Trees of 40 simulations with five samples a leaf.
+    /// Trees of AlphaMath's shape, five samples a leaf.
     Search,
     /// The same trees in lock-step, and nothing kept from one request to the next.
     Lockstep,
@@ -54,6 +54,9 @@ pub struct InferenceOptions {
     /// Trees that are grown at once in `search` and `lockstep`.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub problems: u16,
+    /// Simulations of each tree in `search` and `lockstep`.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
+    pub simulations: u16,
 }
 
 /// MiB for keys and values: nothing is dropped.
@@ -202,7 +205,7 @@ impl Timing<'_> {
         })
     }
 
-    /// Five samples a leaf and forty simulations a tree, over texts in which every line is a step; each tree at its own pace,
+    /// Five samples a leaf and AlphaMath's forty simulations a tree, if not told otherwise, over texts in which every line is a step; each tree at its own pace,
     /// or all in lock-step and without a memory of what was read.
     fn search(&self, lockstep: bool) -> Result<Row> {
         let (case, kept) = match lockstep {
@@ -210,7 +213,8 @@ impl Timing<'_> {
             true => (InferenceCase::Lockstep, 0),
         };
         let count = usize::from(self.options.problems);
-        let config = MctsConfig { samples: 5, simulations: 40, ..MctsConfig::default() };
+        let simulations = u64::from(self.options.simulations);
+        let config = MctsConfig { samples: 5, simulations, ..MctsConfig::default() };
         let environment = TextSteps { depth: 8 };
         let slots = InferenceConfig::default().slots;
         let problem = |index: usize| {

@@ -58,14 +58,16 @@ impl SamplingConfig {
             terms.iter_mut().filter(|term| **term < kth).for_each(|term| *term = 0.0);
         }
         if top_p < 1.0 {
+            let all = sum(terms);
+            // All terms up to here together are no more than what may be left out: sorting them would be most of the work.
+            let tail = ((1.0 - f64::from(top_p)) * all / terms.len() as f64) as f32;
             order.clear();
-            order.extend(terms.iter().copied().filter(|&term| term > 0.0));
+            order.extend(terms.iter().copied().filter(|&term| term > tail));
             order.sort_unstable_by(|a, b| b.total_cmp(a));
-            let all: f64 = order.iter().copied().map(f64::from).sum();
-            let mut sum = 0.0;
+            let mut reached = 0.0;
             let last = order.iter().find(|&&term| {
-                sum += f64::from(term);
-                sum >= f64::from(top_p) * all
+                reached += f64::from(term);
+                reached >= f64::from(top_p) * all
             });
             least = least.max(last.copied().unwrap_or(0.0));
         }
@@ -88,6 +90,16 @@ pub(super) struct Distribution {
     order: Vec<f32>,
 }
 
+/// In lanes, which a sum in order could not be.
+fn sum(terms: &[f32]) -> f64 {
+    let (chunks, rest) = terms.as_chunks::<16>();
+    let mut lanes = [0.0; 16];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, term)| *lane += f64::from(*term));
+    }
+    lanes.iter().sum::<f64>() + rest.iter().copied().map(f64::from).sum::<f64>()
+}
+
 /// One drawn token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Draw {
@@ -105,12 +117,12 @@ impl Distribution {
         temperature: f32,
         sampling: SamplingConfig,
     ) -> Option<()> {
-        let (maximum, sum) = softmax_terms(arch, logits, 1.0, &mut self.terms);
-        if !(maximum.is_finite() && sum.is_finite()) {
+        let (maximum, normaliser) = softmax_terms(arch, logits, 1.0, &mut self.terms);
+        if !(maximum.is_finite() && normaliser.is_finite()) {
             return None;
         }
         self.maximum = maximum;
-        self.log_normaliser = f64::from(sum).ln();
+        self.log_normaliser = f64::from(normaliser).ln();
         self.greedy = temperature == 0.0;
         if !self.greedy && temperature != 1.0 {
             softmax_terms(arch, logits, 1.0 / temperature, &mut self.terms);
@@ -118,7 +130,7 @@ impl Distribution {
         if !self.greedy {
             sampling.filter(&mut self.terms, &mut self.order);
         }
-        self.sum = self.terms.iter().map(|&term| f64::from(term)).sum();
+        self.sum = sum(&self.terms);
         Some(())
     }
 
@@ -217,6 +229,30 @@ mod tests {
         assert_eq!(frequencies(&logits, 0.5, sampling)[..2], [0.0, 0.0]);
         assert!(SamplingConfig { top_p: 0.0, ..ALL }.validate().is_err());
         assert!(SamplingConfig { min_p: f32::NAN, ..ALL }.validate().is_err());
+    }
+
+    /// Sorting everything is the plain way to find the nucleus.
+    #[test]
+    fn the_nucleus_of_a_large_vocabulary_is_that_of_its_sorted_terms() {
+        for (seed, top_p) in [(1, 0.5), (2, 0.9), (3, 0.95), (4, 0.999)] {
+            let mut rng = stream(seed, [0, 0]);
+            let logits: Vec<f32> =
+                (0..5000).map(|_| (rng.next_u64() >> 40) as f32 / (1 << 20) as f32).collect();
+            let mut distribution = Distribution::default();
+            let sampling = SamplingConfig { top_p, ..ALL };
+            distribution.read(Arch::new(), &logits, 0.7, sampling).unwrap();
+            let exact = |logit: f32| ((f64::from(logit) - 16.0) / 0.7).exp();
+            let mut sorted = logits.clone();
+            sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+            let all: f64 = sorted.iter().copied().map(exact).sum();
+            let mut reached = 0.0;
+            let nucleus = sorted.iter().position(|&logit| {
+                reached += exact(logit);
+                reached >= f64::from(top_p) * all
+            });
+            let kept = distribution.terms.iter().filter(|&&term| term > 0.0).count();
+            assert_eq!(kept, nucleus.unwrap() + 1, "{top_p}");
+        }
     }
 
     #[test]
