@@ -60,19 +60,21 @@ impl<'a> CheckedEvaluator<'a> {
             let shape = format!("{} answers to {} requests", answers.len(), requests.len());
             return Err(EvaluatorError::Failed(shape).into());
         }
-        let mut checked = Vec::with_capacity(answers.len());
         let mut tokens = 0;
-        for (request, answer) in requests.iter().zip(answers) {
-            checked.push(match answer {
+        let mut check =
+            |(answer, request): (Result<Evaluation, EvaluatorError>, &Request)| match answer {
                 Ok(evaluation) => {
                     check(request, &evaluation).map_err(EvaluatorError::Failed)?;
                     tokens += evaluation.proposals.iter().map(|p| p.tokens as u64).sum::<u64>();
-                    Some(evaluation)
+                    Ok(Some(evaluation))
                 }
-                Err(EvaluatorError::ContextTooLong { .. }) => None,
-                Err(error @ EvaluatorError::Failed(_)) => return Err(error.into()),
-            });
-        }
+                Err(EvaluatorError::ContextTooLong { .. }) => Ok(None),
+                Err(error @ EvaluatorError::Failed(_)) => Err(error),
+            };
+        // In the memory of the answers.
+        let checked: Result<Vec<_>, EvaluatorError> =
+            answers.into_iter().zip(requests).map(&mut check).collect();
+        let checked = checked?;
         self.count(tokens, requests.len() as u64);
         Ok(checked)
     }
