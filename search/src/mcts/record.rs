@@ -46,7 +46,7 @@ impl<E: Environment> Search<'_, E> {
             parents: vec![None; count],
             edges: Vec::new(),
         };
-        for mut root in cold.take(0) {
+        for root in &mut cold.take(0) {
             root.step = Some(StepText::prompt(environment.context(&root.state)));
             recorder.add(cold, Tag::const_new(TreeRecord::ROOT), tree.root(), root);
         }
@@ -55,8 +55,8 @@ impl<E: Environment> Search<'_, E> {
         for first in 1..count {
             let Some((parent, position)) = recorder.parents[first] else { continue };
             let tag = recorder.tag(position);
-            let children = parent.children(tree).zip(cold.take(first as u32));
-            for (index, (child, data)) in children.enumerate() {
+            let mut family = cold.take(first as u32);
+            for (index, (child, data)) in parent.children(tree).zip(&mut family).enumerate() {
                 recorder.add(cold, TreeRecord::extend_tag(tag.clone(), index), child, data);
             }
         }
@@ -79,8 +79,8 @@ impl<'t> Recorder<'t> {
         self.nodes.get_index(position).map(|(tag, _)| tag.clone()).unwrap_or_default()
     }
 
-    /// Adds a node behind those that are there.
-    fn add<S>(&mut self, cold: &StepTable<S>, tag: Tag, node: Node<'t>, data: StepData<S>) {
+    /// Adds a node behind those that are there; takes its texts and its ending.
+    fn add<S>(&mut self, cold: &StepTable<S>, tag: Tag, node: Node<'t>, data: &mut StepData<S>) {
         let position = self.nodes.len();
         let state = data.shared.map(|shared| self.tree.shared(shared));
         let state = state.map(|state| (state, cold.get(state)));
@@ -96,9 +96,9 @@ impl<'t> Recorder<'t> {
         }
         let stats = node.stats(self.tree);
         let value = data.value.get().or_else(|| state?.1.value.get()).copied();
-        let ending = data.terminal.into_inner();
+        let ending = data.terminal.take();
         let record = NodeRecord {
-            step: data.step.unwrap_or_else(|| StepText::prompt("")),
+            step: data.step.take().unwrap_or_else(|| StepText::prompt("")),
             value,
             q_value: stats.q(),
             prior: data.prior,
