@@ -33,8 +33,8 @@ pub enum Terminal {
 #[derive(Debug, Clone)]
 pub struct Transition<S> {
     /// What the environment appended to the action: the observation with the delimiter that ends the step.
-    /// `action + observation` is the step as it stands in the context of every later step. A text of the program need not
-    /// be copied for it.
+    /// `action + observation` is the step as it stands in the context of every later step. One that is always the same,
+    /// as a delimiter is, need not be copied.
     pub observation: Cow<'static, str>,
     /// The state after the step; its context ends with the step, also when the path has ended.
     pub state: S,

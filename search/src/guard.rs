@@ -61,20 +61,17 @@ impl<'a> CheckedEvaluator<'a> {
             return Err(EvaluatorError::Failed(shape).into());
         }
         let mut tokens = 0;
-        let mut check =
-            |(answer, request): (Result<Evaluation, EvaluatorError>, &Request)| match answer {
-                Ok(evaluation) => {
-                    check(request, &evaluation).map_err(EvaluatorError::Failed)?;
-                    tokens += evaluation.proposals.iter().map(|p| p.tokens as u64).sum::<u64>();
-                    Ok(Some(evaluation))
-                }
-                Err(EvaluatorError::ContextTooLong { .. }) => Ok(None),
-                Err(error @ EvaluatorError::Failed(_)) => Err(error),
-            };
-        // In the memory of the answers.
-        let checked: Result<Vec<_>, EvaluatorError> =
-            answers.into_iter().zip(requests).map(&mut check).collect();
-        let checked = checked?;
+        // Collected in the memory of the answers.
+        let checked = answers.into_iter().zip(requests).map(|(answer, request)| match answer {
+            Ok(evaluation) => {
+                check(request, &evaluation).map_err(EvaluatorError::Failed)?;
+                tokens += evaluation.proposals.iter().map(|p| p.tokens as u64).sum::<u64>();
+                Ok(Some(evaluation))
+            }
+            Err(EvaluatorError::ContextTooLong { .. }) => Ok(None),
+            Err(error @ EvaluatorError::Failed(_)) => Err(error),
+        });
+        let checked = checked.collect::<Result<Vec<_>, EvaluatorError>>()?;
         self.count(tokens, requests.len() as u64);
         Ok(checked)
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The texts of a node. Those of siblings share one allocation, and a clone is one more reference to it: texts are most
 /// of what a small tree beside a cheap evaluator costs.
 #[derive(Clone)]

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn items_do_not_move_while_others_are_added() {
-        let table: Chunked<AtomicU32> = Chunked::new();
+        let mut table: Chunked<AtomicU32> = Chunked::new();
+        assert!(table.get_mut(0).is_none());
         table.reserve(0);
         let first: *const AtomicU32 = table.get(0);
         for index in 0..10_000 {
