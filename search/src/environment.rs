@@ -1,5 +1,6 @@
 //! What the search walks over: problems, states and the rules by which a step leads from one to the next.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -32,8 +33,9 @@ pub enum Terminal {
 #[derive(Debug, Clone)]
 pub struct Transition<S> {
     /// What the environment appended to the action: the observation with the delimiter that ends the step.
-    /// `action + observation` is the step as it stands in the context of every later step.
-    pub observation: String,
+    /// `action + observation` is the step as it stands in the context of every later step. One that is always the same,
+    /// as a delimiter is, need not be copied.
+    pub observation: Cow<'static, str>,
     /// The state after the step; its context ends with the step, also when the path has ended.
     pub state: S,
     /// Set when the path ends here.

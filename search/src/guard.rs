@@ -60,19 +60,18 @@ impl<'a> CheckedEvaluator<'a> {
             let shape = format!("{} answers to {} requests", answers.len(), requests.len());
             return Err(EvaluatorError::Failed(shape).into());
         }
-        let mut checked = Vec::with_capacity(answers.len());
         let mut tokens = 0;
-        for (request, answer) in requests.iter().zip(answers) {
-            checked.push(match answer {
-                Ok(evaluation) => {
-                    check(request, &evaluation).map_err(EvaluatorError::Failed)?;
-                    tokens += evaluation.proposals.iter().map(|p| p.tokens as u64).sum::<u64>();
-                    Some(evaluation)
-                }
-                Err(EvaluatorError::ContextTooLong { .. }) => None,
-                Err(error @ EvaluatorError::Failed(_)) => return Err(error.into()),
-            });
-        }
+        // Collected in the memory of the answers.
+        let checked = answers.into_iter().zip(requests).map(|(answer, request)| match answer {
+            Ok(evaluation) => {
+                check(request, &evaluation).map_err(EvaluatorError::Failed)?;
+                tokens += evaluation.proposals.iter().map(|p| p.tokens as u64).sum::<u64>();
+                Ok(Some(evaluation))
+            }
+            Err(EvaluatorError::ContextTooLong { .. }) => Ok(None),
+            Err(error @ EvaluatorError::Failed(_)) => Err(error),
+        });
+        let checked = checked.collect::<Result<Vec<_>, EvaluatorError>>()?;
         self.count(tokens, requests.len() as u64);
         Ok(checked)
     }

@@ -10,7 +10,8 @@
 //! **What is shared.** A [`tree::Tree`] is an append-only arena of 16-byte slots made of atomics, in
 //! chunks that never move: a header and its siblings lie side by side (19.2 bytes a child for five, 18
 //! for eight). Nothing is freed before the tree is, and so there is no reclamation to get wrong; the one
-//! `unsafe` call advises the system to back large chunks with huge pages. Text, states and other cold data lie in a second table by node id, each cell written once.
+//! `unsafe` call advises the system to back large chunks with huge pages. Text, states and other cold data lie in a
+//! second table, a cell for each run of siblings, written once.
 //!
 //! **What a simulation does.**
 //! 1. *Descend.* At each level one `fetch_add` counts the simulation in flight and returns the

@@ -137,9 +137,14 @@ impl TreeRecord {
     #[inline]
     #[must_use]
     pub fn child_tag(parent: &str, index: usize) -> Tag {
+        Self::extend_tag(Tag::new(parent), index)
+    }
+
+    /// Makes a node's tag that of its child.
+    #[inline]
+    pub(crate) fn extend_tag(mut tag: Tag, index: usize) -> Tag {
         /// How the tags of the first children end.
         const ENDS: [&str; 10] = [".0", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9"];
-        let mut tag = Tag::new(parent);
         match ENDS.get(index) {
             Some(end) => tag.push_str(end),
             None => tag.push_str(&format!(".{index}")),

@@ -5,9 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use smallvec::SmallVec;
-
-use crate::Proposal;
 
 /// The texts of a node. Those of siblings share one allocation, and a clone is one more reference to it: texts are most
 /// of what a small tree beside a cheap evaluator costs.
@@ -114,19 +111,18 @@ impl<'de> Deserialize<'de> for StepText {
     }
 }
 
-/// Texts of siblings on their way into one piece of memory.
+/// Texts of siblings on their way into one piece of memory. Its own memory serves one family after the other.
+#[derive(Default)]
 pub(crate) struct SiblingTexts {
     family: String,
-    steps: SmallVec<[Place; 8]>,
+    steps: Vec<Place>,
 }
 
 impl SiblingTexts {
-    /// With room for the steps that may come of these proposals.
-    pub(crate) fn for_proposals(proposals: &[Proposal]) -> Self {
-        /// Bytes of an observation that need no more room: longer ones come with steps that cost more.
-        const OBSERVATION: usize = 16;
-        let bytes = proposals.iter().map(|proposal| proposal.action.len() + OBSERVATION).sum();
-        Self { family: String::with_capacity(bytes), steps: SmallVec::new() }
+    /// Forgets what was not shared.
+    pub(crate) fn clear(&mut self) {
+        self.family.clear();
+        self.steps.clear();
     }
 
     /// Appends a step.
@@ -146,9 +142,9 @@ impl SiblingTexts {
     }
 
     /// The texts, in order.
-    pub(crate) fn share(self) -> impl Iterator<Item = StepText> {
-        let family: Arc<str> = self.family.into();
-        self.steps.into_iter().map(move |step| StepText { family: family.clone(), step })
+    pub(crate) fn share(&self) -> impl Iterator<Item = StepText> {
+        let family: Arc<str> = self.family.as_str().into();
+        self.steps.iter().map(move |step| StepText { family: family.clone(), step: *step })
     }
 }
 
@@ -166,7 +162,7 @@ mod tests {
 
     #[test]
     fn siblings_keep_their_own_texts() {
-        let mut texts = SiblingTexts::for_proposals(&[]);
+        let mut texts = SiblingTexts::default();
         for (action, observation) in [("7*3", "=21|5 21\n"), ("", "\n"), ("é", "")] {
             texts.push(action, observation);
         }
@@ -182,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_a_foreign_text_is_refused() {
-        let mut texts = SiblingTexts::for_proposals(&[]);
+        let mut texts = SiblingTexts::default();
         texts.push("a", "b\n");
         texts.push("c", "");
         for step in texts.share().chain([StepText::prompt("p\n"), StepText::prompt("")]) {

@@ -80,8 +80,17 @@ pub struct LetterGame {
 /// A word in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LetterState {
+    /// The question's line, then a line a step.
     context: String,
-    word: String,
+    /// How much of the context the question is.
+    question: usize,
+}
+
+impl LetterState {
+    /// The letters so far.
+    fn word(&self) -> impl Iterator<Item = char> {
+        self.context[self.question..].chars().filter(char::is_ascii_lowercase)
+    }
 }
 
 impl LetterGame {
@@ -105,7 +114,8 @@ impl Environment for LetterGame {
             let message = "the question is empty".to_owned();
             return Err(ProblemError { id: problem.id.clone(), message });
         }
-        Ok(LetterState { context: format!("{}\n", problem.question), word: String::new() })
+        let context = format!("{}\n", problem.question);
+        Ok(LetterState { question: context.len(), context })
     }
 
     fn context<'a>(&self, state: &'a LetterState) -> &'a str {
@@ -113,20 +123,17 @@ impl Environment for LetterGame {
     }
 
     fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
-        let mut word = String::with_capacity(state.word.len() + action.len());
-        word.push_str(&state.word);
+        let context = [state.context.as_str(), action, "\n"].concat();
+        let state = LetterState { context, question: state.question };
         let terminal = match action.trim() {
-            "=" => Some(Terminal::Answer(word.clone())),
+            "=" => Some(Terminal::Answer(state.word().collect())),
             letter if letter.len() == 1 && letter.bytes().all(|b| b.is_ascii_lowercase()) => {
-                word.push_str(letter);
-                let full = self.length.is_some_and(|length| word.len() >= length);
-                full.then(|| Terminal::Answer(word.clone()))
+                let full = self.length.is_some_and(|length| state.word().count() >= length);
+                full.then(|| Terminal::Answer(state.word().collect()))
             }
             other => Some(Terminal::Invalid(format!("{other:?} is not a letter"))),
         };
-        let context = [state.context.as_str(), action, "\n"].concat();
-        let observation = "\n".to_owned();
-        Transition { observation, state: LetterState { context, word }, terminal }
+        Transition { observation: "\n".into(), state, terminal }
     }
 
     fn grade(&self, problem: &Problem, answer: &str) -> bool {

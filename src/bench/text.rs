@@ -30,7 +30,7 @@ impl Environment for TextSteps {
         let steps = state.steps + 1;
         let terminal = (steps == self.depth).then(|| Terminal::Answer(action.to_owned()));
         let text = format!("{}{action}\n", state.text);
-        Transition { observation: "\n".to_owned(), state: Text { text, steps }, terminal }
+        Transition { observation: "\n".into(), state: Text { text, steps }, terminal }
     }
 
     fn grade(&self, problem: &Problem, answer: &str) -> bool {

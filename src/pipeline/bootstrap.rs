@@ -215,7 +215,7 @@ fn random_line<E: Domain>(
     let mut line = Line { prompt, steps: Vec::new(), solved: false };
     while let Some(action) = environment.random_action(&state, rng) {
         let transition = environment.step(&state, &action);
-        line.steps.push((action, transition.observation));
+        line.steps.push((action, transition.observation.into_owned()));
         if let Some(terminal) = transition.terminal {
             line.solved =
                 matches!(terminal, Terminal::Answer(answer) if environment.grade(problem, &answer));

@@ -190,7 +190,7 @@ impl Environment for Steps {
         let Some(Outcome { observation, answer }) = self.outcome(&state.context, action).cloned()
         else {
             let terminal = Some(Terminal::Invalid("a step that the trace does not hold".into()));
-            return Transition { state: state.clone(), observation: String::new(), terminal };
+            return Transition { state: state.clone(), observation: "".into(), terminal };
         };
         let errors = if observation.contains("Error") { state.errors + 1 } else { 0 };
         let too_many = || Terminal::Invalid(TOO_MANY_ERRORS.to_owned());
@@ -198,7 +198,7 @@ impl Environment for Steps {
             .map(Terminal::Answer)
             .or_else(|| (errors > self.errors_threshold).then(too_many));
         let context = format!("{}{action}{observation}", state.context);
-        Transition { state: State { context, errors }, observation, terminal }
+        Transition { state: State { context, errors }, observation: observation.into(), terminal }
     }
 
     fn grade(&self, problem: &Problem, answer: &str) -> bool {

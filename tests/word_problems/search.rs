@@ -124,7 +124,7 @@ fn many_threads_may_step_at_once() {
             let child = environment.step(&parent, &format!("<code>\ntotal += {index}"));
             let grandchild = environment.step(&child.state, "<code>\ntotal");
             let expected = format!("<output>\n{}\n</output>", 10 + index);
-            let found = grandchild.observation;
+            let found = grandchild.observation.into_owned();
             if found.contains(&expected) { Ok(()) } else { Err(found) }
         };
         for_each_index(24, 8, check).unwrap();

@@ -29,7 +29,7 @@ impl<S: Clone> Path<S> {
         steps.push(SolutionStep {
             prior: proposal.prior().min(1.0),
             action: proposal.action,
-            observation: transition.observation,
+            observation: transition.observation.into_owned(),
             value: None,
             q: None,
             visits: None,

@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::search::Search;
+use super::search::{Search, SharedStates};
 use super::step_data::StepData;
 use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
@@ -20,6 +20,13 @@ pub(crate) const CONTEXT_TOO_LONG: &str = "context too long";
 /// Children a node for whose short lists no allocation is made.
 const FEW: usize = 8;
 
+/// Memory of a worker that serves one simulation after the other.
+#[derive(Default)]
+pub(super) struct Scratch {
+    texts: SiblingTexts,
+    requests: Vec<Request>,
+}
+
 /// Children that nobody sees yet.
 pub(super) struct Draft<S> {
     pub(super) children: Vec<StepData<S>>,
@@ -31,21 +38,39 @@ pub(super) struct Draft<S> {
 
 impl<E: Environment> Search<'_, E> {
     /// What the evaluator is asked about a leaf.
-    pub(super) fn request(&self, leaf: NodeId) -> Request {
+    fn request(&self, leaf: Node<'_>) -> Request {
         Request {
             context: self.environment.context(&self.data(leaf).state).into(),
             samples: self.config.samples,
             temperature: self.config.temperature,
-            seed: derive_seed(self.seed, u64::from(leaf.index())),
+            seed: derive_seed(self.seed, u64::from(leaf.id().index())),
         }
     }
 
+    /// Asks about the paths' claimed leaves in one batch.
+    pub(super) fn ask(
+        &self,
+        paths: &[Path<'_>],
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Option<Evaluation>>, SearchError> {
+        scratch.requests.clear();
+        scratch.requests.extend(paths.iter().map(|path| self.request(self.leaf(path))));
+        self.evaluator.ask(&scratch.requests)
+    }
+
     /// Takes each proposed step in the environment. Changes nothing in the tree.
-    pub(super) fn draft(&self, leaf: NodeId, evaluation: Evaluation) -> Draft<E::State> {
+    pub(super) fn draft(
+        &self,
+        leaf: Node<'_>,
+        evaluation: Evaluation,
+        scratch: &mut Scratch,
+    ) -> Draft<E::State> {
         let StepData { state, depth, .. } = self.data(leaf);
         let depth = depth + 1;
         let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
-        let mut texts = SiblingTexts::for_proposals(&evaluation.proposals);
+        let mut unscored = Vec::new();
+        let texts = &mut scratch.texts;
+        texts.clear();
         for proposal in evaluation.proposals {
             let same = |action: &str| action.trim() == proposal.action.trim();
             if self.config.remove_duplicate && texts.actions().any(same) {
@@ -54,8 +79,14 @@ impl<E: Environment> Search<'_, E> {
             let prior = proposal.prior().min(1.0);
             let transition = self.environment.step(state, &proposal.action);
             let terminal = limit_depth(transition.terminal, depth, self.config.max_depth);
+            let correct = self.grade(terminal.as_ref());
+            let reward = terminal.as_ref().and_then(|terminal| self.reward(terminal, correct));
+            if reward.is_none() && (terminal.is_some() || self.config.update_leaf_value) {
+                unscored.push(children.len());
+            }
             children.push(StepData {
-                correct: self.grade(terminal.as_ref()),
+                correct,
+                value: reward.map_or_else(OnceLock::new, OnceLock::from),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 prior,
                 tokens: proposal.tokens,
@@ -67,21 +98,14 @@ impl<E: Environment> Search<'_, E> {
         if self.config.normalise_prior {
             normalise(&mut children);
         }
-        let mut unscored = Vec::new();
-        for (index, child) in children.iter().enumerate() {
-            match self.reward(child) {
-                Some(reward) => _ = child.value.set(reward),
-                None if child.terminal.get().is_some() || self.config.update_leaf_value => {
-                    unscored.push(index);
-                }
-                None => {}
-            }
-        }
         Draft { children, value: evaluation.value, unscored }
     }
 
     /// Asks for the values that the draft lacks, in one batch.
     pub(super) fn score(&self, draft: &Draft<E::State>) -> Result<(), SearchError> {
+        if draft.unscored.is_empty() {
+            return Ok(());
+        }
         let request = |index: &usize| {
             Request::value(self.environment.context(&draft.children[*index].state).into())
         };
@@ -103,11 +127,14 @@ impl<E: Environment> Search<'_, E> {
     /// Publishes the children and backs up: each child that already has a value, then the expanded
     /// node's.
     pub(super) fn commit(&self, path: &Path<'_>, mut draft: Draft<E::State>) {
-        let leaf = leaf_of(path);
-        draft.children.iter_mut().for_each(|child| self.share(child));
+        let leaf = self.leaf(path);
+        if let Some(states) = &self.states {
+            draft.children.iter_mut().for_each(|child| self.share(states, child));
+        }
         let mut new: SmallVec<[NewChild; FEW]> =
             draft.children.iter().map(|child| self.new_child(child)).collect();
-        if let Some(noise) = self.config.selection.root_noise.filter(|_| leaf == NodeId::ROOT) {
+        if let Some(noise) = self.config.selection.root_noise.filter(|_| leaf.id() == NodeId::ROOT)
+        {
             let mut priors: Vec<f32> = new.iter().map(|child| child.prior).collect();
             mix_noise(&noise, &mut priors, derive_seed(self.seed, stream::NOISE));
             new.iter_mut().zip(priors).for_each(|(child, prior)| child.prior = prior);
@@ -125,7 +152,7 @@ impl<E: Environment> Search<'_, E> {
         for (id, child) in run.ids().zip(&draft.children) {
             if let Some(shared) = child.shared {
                 // The first edge stays the first.
-                _ = self.data(shared.id()).first_edge.set(id);
+                _ = self.data(self.tree.shared(shared)).first_edge.set(id);
             }
         }
         self.insert(run.first(), draft.children);
@@ -133,10 +160,9 @@ impl<E: Environment> Search<'_, E> {
         self.tree.backup(path, self.tree.layout().visits(&values));
     }
 
-    /// Finds or makes the node of the state that a new child leads to, where states share nodes.
-    fn share(&self, child: &mut StepData<E::State>) {
-        let open = child.terminal.get().is_none();
-        if let Some(states) = self.states.as_ref().filter(|_| open)
+    /// Finds or makes the node of the state that a new child leads to.
+    fn share(&self, states: &SharedStates, child: &mut StepData<E::State>) {
+        if child.terminal.get().is_none()
             && let Some(key) = self.environment.state_key(&child.state)
         {
             let make = || {
@@ -170,25 +196,28 @@ impl<E: Environment> Search<'_, E> {
 
     /// Remembers that an answer, or a right one, was found.
     fn note_answers(&self, path: &Path<'_>, children: &[StepData<E::State>]) {
-        let is_answer =
-            |child: &&StepData<_>| matches!(child.terminal.get(), Some(Terminal::Answer(_)));
-        for child in children.iter().filter(is_answer) {
+        let mut any = false;
+        for child in children {
+            if !matches!(child.terminal.get(), Some(Terminal::Answer(_))) {
+                continue;
+            }
+            any = true;
             // Relaxed, here and below: flags that announce nothing but themselves.
             child.answered.store(true, Ordering::Relaxed);
             if child.correct == Some(true) {
                 self.solved.store(true, Ordering::Relaxed);
             }
         }
-        if children.iter().any(|child| is_answer(&child)) {
+        if any {
             for node in path.nodes() {
-                self.data(node.id()).answered.store(true, Ordering::Relaxed);
+                self.data(*node).answered.store(true, Ordering::Relaxed);
             }
         }
     }
 
     /// Ends a path whose context the model cannot read.
     pub(super) fn end_unreadable(&self, path: &Path<'_>) {
-        let data = self.data(leaf_of(path));
+        let data = self.data(self.leaf(path));
         // The claim makes this thread the only one to set either; a value from `update_leaf_value`
         // may stand.
         _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
@@ -208,18 +237,13 @@ impl<E: Environment> Search<'_, E> {
     }
 
     /// What an end is worth without asking the value net.
-    fn reward(&self, child: &StepData<E::State>) -> Option<f64> {
-        match (child.terminal.get()?, child.correct) {
+    fn reward(&self, terminal: &Terminal, correct: Option<bool>) -> Option<f64> {
+        match (terminal, correct) {
             (Terminal::Answer(_), None) => None,
             (Terminal::Answer(_), Some(true)) => Some(self.config.positive_reward),
             (Terminal::Answer(_) | Terminal::Invalid(_), _) => Some(self.config.negative_reward),
         }
     }
-}
-
-/// The id of a path's leaf.
-pub(super) fn leaf_of(path: &Path<'_>) -> NodeId {
-    path.leaf().map_or(NodeId::ROOT, Node::id)
 }
 
 /// Ends a path at `depth` steps when that is more than `max_depth` and it has not ended by itself.

@@ -1,19 +1,11 @@
 //! A finished search as plain data.
 
 use super::search::Search;
+use super::step_data::StepData;
+use super::step_table::StepTable;
 use crate::snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
-use crate::tree::{Node, NodeId};
+use crate::tree::{Node, NodeId, Tree};
 use crate::{Environment, StepText};
-
-/// A node that is to stand in the record.
-#[derive(Clone, Copy)]
-struct Recorded<'t> {
-    node: Node<'t>,
-    /// Where its parent stands; none at the root.
-    parent: Option<usize>,
-    /// Its index among its siblings.
-    index: usize,
-}
 
 /// An edge to a shared node.
 struct Edge {
@@ -47,68 +39,92 @@ impl<E: Environment> Search<'_, E> {
     /// small tree costs.
     fn nodes(&mut self) -> Nodes {
         let Self { tree, cold, environment, .. } = self;
-        let count = tree.len();
-        let mut react = Nodes::with_capacity_and_hasher(count, Default::default());
-        // By id: children have higher ones than the node under which they stand.
-        let mut recorded: Vec<Option<Recorded<'_>>> = vec![None; count];
-        recorded[0] = Some(Recorded { node: tree.root(), parent: None, index: 0 });
-        let mut edges: Vec<Edge> = Vec::new();
-        for first in 0..count {
-            // A shared node stands in the record as what the edges to it lead to.
-            if recorded[first].is_none() {
-                continue;
-            }
-            for (id, data) in (first..).zip(cold.take(first as u32).into_iter().flatten()) {
-                let Some(Recorded { node, parent, index }) = recorded[id] else { continue };
-                let position = react.len();
-                let state = data.shared.map(|shared| (tree.shared(shared), cold.get(shared.id())));
-                let first_edge = state.and_then(|(_, state)| state.first_edge.get().copied());
-                if data.shared.is_none() || first_edge == Some(node.id()) {
-                    let children = state.map_or(node, |(state, _)| state).children(tree);
-                    for (index, node) in children.enumerate() {
-                        recorded[node.id().index() as usize] =
-                            Some(Recorded { node, parent: Some(position), index });
-                    }
-                }
-                if let Some(first) = first_edge {
-                    edges.push(Edge { id: node.id(), position, first });
-                }
-                let stats = node.stats(tree);
-                let prompt = || StepText::prompt(environment.context(&data.state));
-                let value = data.value.get().or_else(|| state?.1.value.get()).copied();
-                let ending = data.terminal.into_inner();
-                let record = NodeRecord {
-                    step: data.step.unwrap_or_else(prompt),
-                    value,
-                    q_value: stats.q(),
-                    prior: data.prior,
-                    visit_count: stats.visits,
-                    tokens: data.tokens,
-                    terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
-                    correct: data.correct,
-                    state: state.map(|(state, _)| {
-                        let (tag, stats) = (Tag::default(), state.stats(tree));
-                        let (visit_count, q_value) = (stats.visits, stats.q());
-                        Box::new(StateRecord { tag, visit_count, q_value })
-                    }),
-                };
-                let parent = parent.and_then(|parent| react.get_index(parent));
-                let tag = match parent {
-                    Some((parent, _)) => TreeRecord::child_tag(parent, index),
-                    None => Tag::const_new(TreeRecord::ROOT),
-                };
-                react.insert(tag, record);
+        let (tree, count) = (&*tree, tree.len());
+        let mut recorder = Recorder {
+            tree,
+            nodes: Nodes::with_capacity_and_hasher(count, Default::default()),
+            parents: vec![None; count],
+            edges: Vec::new(),
+        };
+        for root in &mut cold.take(0) {
+            root.step = Some(StepText::prompt(environment.context(&root.state)));
+            recorder.add(cold, Tag::const_new(TreeRecord::ROOT), tree.root(), root);
+        }
+        // Children have higher ids than the node under which they stand. A shared node stands in the record as what the
+        // edges to it lead to.
+        for first in 1..count {
+            let Some((parent, position)) = recorder.parents[first] else { continue };
+            let tag = recorder.tag(position);
+            let mut family = cold.take(first as u32);
+            for (index, (child, data)) in parent.children(tree).zip(&mut family).enumerate() {
+                recorder.add(cold, TreeRecord::extend_tag(tag.clone(), index), child, data);
             }
         }
+        recorder.finish()
+    }
+}
+
+/// A record in the making.
+struct Recorder<'t> {
+    tree: &'t Tree,
+    nodes: Nodes,
+    /// By the id of the first child: the node whose children are to stand in the record, and where its edge stands.
+    parents: Vec<Option<(Node<'t>, usize)>>,
+    edges: Vec<Edge>,
+}
+
+impl<'t> Recorder<'t> {
+    /// The tag of the node at a position.
+    fn tag(&self, position: usize) -> Tag {
+        self.nodes.get_index(position).map(|(tag, _)| tag.clone()).unwrap_or_default()
+    }
+
+    /// Adds a node behind those that are there; takes its texts and its ending.
+    fn add<S>(&mut self, cold: &StepTable<S>, tag: Tag, node: Node<'t>, data: &mut StepData<S>) {
+        let position = self.nodes.len();
+        let state = data.shared.map(|shared| self.tree.shared(shared));
+        let state = state.map(|state| (state, cold.get(state)));
+        let first_edge = state.and_then(|(_, state)| state.first_edge.get().copied());
+        if first_edge.is_none_or(|first| first == node.id()) {
+            let parent = state.map_or(node, |(state, _)| state);
+            if let Some(child) = parent.children(self.tree).next() {
+                self.parents[child.id().index() as usize] = Some((parent, position));
+            }
+        }
+        if let Some(first) = first_edge {
+            self.edges.push(Edge { id: node.id(), position, first });
+        }
+        let stats = node.stats(self.tree);
+        let value = data.value.get().or_else(|| state?.1.value.get()).copied();
+        let ending = data.terminal.take();
+        let record = NodeRecord {
+            step: data.step.take().unwrap_or_else(|| StepText::prompt("")),
+            value,
+            q_value: stats.q(),
+            prior: data.prior,
+            visit_count: stats.visits,
+            tokens: data.tokens,
+            terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
+            correct: data.correct,
+            state: state.map(|(state, _)| {
+                let (tag, stats) = (Tag::default(), state.stats(self.tree));
+                let (visit_count, q_value) = (stats.visits, stats.q());
+                Box::new(StateRecord { tag, visit_count, q_value })
+            }),
+        };
+        self.nodes.insert(tag, record);
+    }
+
+    /// All nodes, with what only the last of them made known.
+    fn finish(mut self) -> Nodes {
         // Only now: an edge that came first may have the higher id.
-        for edge in &edges {
-            let first = edges.binary_search_by_key(&edge.first, |edge| edge.id);
-            let tag = first.ok().and_then(|first| react.get_index(edges[first].position));
-            let tag = tag.map(|(tag, _)| tag.clone()).unwrap_or_default();
-            if let Some(state) = &mut react[edge.position].state {
+        for edge in &self.edges {
+            let first = self.edges.binary_search_by_key(&edge.first, |edge| edge.id);
+            let tag = first.map(|first| self.tag(self.edges[first].position)).unwrap_or_default();
+            if let Some(state) = &mut self.nodes[edge.position].state {
                 state.tag = tag;
             }
         }
-        react
+        self.nodes
     }
 }

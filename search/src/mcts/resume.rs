@@ -4,11 +4,11 @@
 //! up again along its path. Sums are then those that one longer search would have, whatever fixed-point layout either
 //! has, and a record that does not come from these settings shows in its visits.
 
-use super::expand::{CONTEXT_TOO_LONG, Draft, leaf_of};
+use super::expand::{CONTEXT_TOO_LONG, Draft};
 use super::search::Search;
 use super::step_data::StepData;
 use crate::sync::{OnceLock, Ordering};
-use crate::tree::{Node, NodeId, NodeState, Path};
+use crate::tree::{Node, NodeState, Path};
 use crate::{Environment, NodeRecord, SearchError, Terminal, TreeRecord};
 
 impl<E: Environment> Search<'_, E> {
@@ -21,7 +21,7 @@ impl<E: Environment> Search<'_, E> {
         let expanded = record.react.keys().filter_map(|tag| tag.strip_suffix(".0"));
         for tag in expanded {
             let path = self.claimed_path(tag)?;
-            let draft = self.recorded_draft(record, tag, leaf_of(&path))?;
+            let draft = self.recorded_draft(record, tag, self.leaf(&path))?;
             self.commit(&path, draft);
             regrown += 1;
         }
@@ -58,7 +58,7 @@ impl<E: Environment> Search<'_, E> {
             return Err(broken(TreeRecord::ROOT, message));
         }
         let root = record.root().ok_or_else(|| broken(TreeRecord::ROOT, "missing".to_owned()))?;
-        if root.text() != self.environment.context(&self.data(NodeId::ROOT).state) {
+        if root.text() != self.environment.context(&self.data(self.tree.root()).state) {
             return Err(broken(TreeRecord::ROOT, "the environment puts another prompt".to_owned()));
         }
         if record.simulations > self.config.simulations {
@@ -94,7 +94,7 @@ impl<E: Environment> Search<'_, E> {
             node = node.and_then(|node| self.steps_below(node).nth(index));
             let Some(node) = node else { break };
             self.tree.enter(node, &mut path);
-            if let Some(shared) = self.data(node.id()).shared {
+            if let Some(shared) = self.data(node).shared {
                 self.tree.enter(self.tree.shared(shared), &mut path);
             }
         }
@@ -118,7 +118,7 @@ impl<E: Environment> Search<'_, E> {
         &self,
         record: &TreeRecord,
         tag: &str,
-        leaf: NodeId,
+        leaf: Node<'_>,
     ) -> Result<Draft<E::State>, SearchError> {
         let StepData { state, depth, .. } = self.data(leaf);
         let missing = || broken(tag, "it has children and no value".to_owned());

@@ -6,7 +6,7 @@ use dashmap::DashMap;
 
 use super::config::{Compatibility, MAX_DESCENTS, MctsConfig};
 use super::descend::{Descent, descend};
-use super::expand::leaf_of;
+use super::expand::Scratch;
 use super::progress::Progress;
 use super::step_data::StepData;
 use super::step_table::StepTable;
@@ -19,6 +19,9 @@ use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, OnceLock, Ordering};
 use crate::tree::{Node, NodeId, Path, SharedNode, Tree};
 use crate::{ConfigError, Environment, Evaluator, Problem, SearchError};
+
+/// The nodes of states by depth and key.
+pub(super) type SharedStates = DashMap<(usize, String), SharedNode>;
 
 /// What the workers of one tree share.
 pub(super) struct Search<'a, E: Environment> {
@@ -33,8 +36,8 @@ pub(super) struct Search<'a, E: Environment> {
     pub(super) cold: StepTable<E::State>,
     /// Heap bytes of the cold side; counted where they are limited.
     cold_bytes: AtomicU64,
-    /// The nodes of states by depth and key, where states share nodes.
-    pub(super) states: Option<DashMap<(usize, String), SharedNode>>,
+    /// Where states share nodes.
+    pub(super) states: Option<SharedStates>,
     gumbel_root: GumbelRoot,
     progress: Progress,
     begun: Instant,
@@ -123,8 +126,13 @@ impl<'a, E: Environment> Search<'a, E> {
     }
 
     /// The cold side of a node that this thread claimed, created, or read of in a published word.
-    pub(super) fn data(&self, id: NodeId) -> &StepData<E::State> {
-        self.cold.get(id)
+    pub(super) fn data(&self, node: Node<'_>) -> &StepData<E::State> {
+        self.cold.get(node)
+    }
+
+    /// The leaf of a path.
+    pub(super) fn leaf<'t>(&'t self, path: &Path<'t>) -> Node<'t> {
+        path.leaf().unwrap_or_else(|| self.tree.root())
     }
 
     /// The nodes of the steps below a node, in order: through the shared node where the node is an edge to
@@ -133,19 +141,20 @@ impl<'a, E: Environment> Search<'a, E> {
         &'t self,
         node: Node<'t>,
     ) -> impl ExactSizeIterator<Item = Node<'t>> + Clone {
-        let shared = self.data(node.id()).shared;
+        let shared = self.data(node).shared;
         shared.map_or(node, |shared| self.tree.shared(shared)).children(&self.tree)
     }
 
     /// What is known of the state that a node leads to: its own data, or the shared node's.
     pub(super) fn state_data<'s>(&'s self, data: &'s StepData<E::State>) -> &'s StepData<E::State> {
-        data.shared.map_or(data, |shared| self.data(shared.id()))
+        data.shared.map_or(data, |shared| self.data(self.tree.shared(shared)))
     }
 
     /// Whether the nodes below an edge to a shared node stand under this edge; true of every other node.
     pub(super) fn owns_steps(&self, node: Node<'_>) -> bool {
-        let first = |shared: SharedNode| self.data(shared.id()).first_edge.get().copied();
-        self.data(node.id()).shared.is_none_or(|shared| first(shared) == Some(node.id()))
+        let first =
+            |shared: SharedNode| self.data(self.tree.shared(shared)).first_edge.get().copied();
+        self.data(node).shared.is_none_or(|shared| first(shared) == Some(node.id()))
     }
 
     /// Writes the cold sides of siblings that are not published yet; their ids go on from `first`.
@@ -188,6 +197,7 @@ impl<'a, E: Environment> Search<'a, E> {
         let batch = self.config.leaf_batch;
         let mut paths: Vec<Path<'_>> = Vec::new();
         paths.resize_with(MAX_DESCENTS as usize - 1 + batch, Path::new);
+        let mut scratch = Scratch::default();
         loop {
             let taken = self.take(batch as u64);
             if taken == 0 {
@@ -206,7 +216,7 @@ impl<'a, E: Environment> Search<'a, E> {
             let mut done = 0;
             // The evaluator's panics are caught where it is called; what is left is the
             // environment's.
-            let simulated = catch_panic(|| self.simulate(paths, &mut done));
+            let simulated = catch_panic(|| self.simulate(paths, &mut scratch, &mut done));
             if let Err(error) = simulated.map_err(SearchError::Environment).flatten() {
                 for path in &paths[done..] {
                     path.leaf().into_iter().for_each(|leaf| self.tree.release(leaf));
@@ -300,13 +310,17 @@ impl<'a, E: Environment> Search<'a, E> {
 
     /// Evaluates the paths' claimed leaves in one batch, expands them and backs up; `done` counts those that
     /// are finished. On an error the tree is as if the others had not been begun.
-    fn simulate(&self, paths: &[Path<'_>], done: &mut usize) -> Result<(), SearchError> {
-        let requests: Vec<_> = paths.iter().map(|path| self.request(leaf_of(path))).collect();
-        let answers = self.evaluator.ask(&requests)?;
+    fn simulate(
+        &self,
+        paths: &[Path<'_>],
+        scratch: &mut Scratch,
+        done: &mut usize,
+    ) -> Result<(), SearchError> {
+        let answers = self.ask(paths, scratch)?;
         for (path, answer) in paths.iter().zip(answers) {
             match answer {
                 Some(evaluation) => {
-                    let draft = self.draft(leaf_of(path), evaluation);
+                    let draft = self.draft(self.leaf(path), evaluation, scratch);
                     self.score(&draft)?;
                     self.commit(path, draft);
                 }

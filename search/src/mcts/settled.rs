@@ -23,7 +23,7 @@ impl<E: Environment> Search<'_, E> {
         let visits = left.saturating_mul(values) as f64;
         let mut node = self.tree.root();
         loop {
-            if self.data(node.id()).terminal.get().is_some() {
+            if self.data(node).terminal.get().is_some() {
                 return node != self.tree.root();
             }
             let Some(winner) = self.unbeatable(node, visits) else {
@@ -39,7 +39,7 @@ impl<E: Environment> Search<'_, E> {
             self.steps_below(node).map(|child| (child, self.score_of(child, visits))).collect();
         // Relaxed: a flag that announces nothing but itself.
         let leads = |child: Node<'_>| {
-            self.data(child.id()).answered.load(Ordering::Relaxed) && self.owns_steps(child)
+            self.data(child).answered.load(Ordering::Relaxed) && self.owns_steps(child)
         };
         let now =
             |(child, score): &(Node<'t>, Score)| if leads(*child) { score.now } else { f64::NAN };
@@ -62,7 +62,7 @@ impl<E: Environment> Search<'_, E> {
         match self.config.answer_rule {
             AnswerRule::Visits => Score { low: visits, now: visits, high: visits + more },
             AnswerRule::Value => {
-                let data = self.data(child.id());
+                let data = self.data(child);
                 match self.state_data(data).value.get().or(data.value.get()) {
                     Some(value) => Score { low: *value, now: *value, high: *value },
                     None if child.is_closed() => Score { low: -1.0, now: -1.0, high: -1.0 },

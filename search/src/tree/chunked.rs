@@ -97,15 +97,11 @@ impl<T: Default> Chunked<T> {
         &self.from(Address::of(index))[0]
     }
 
-    /// The item at `index`, for one who has the table alone.
-    ///
-    /// # Panics
-    /// When its chunk was not reserved.
+    /// The item at `index`, for one who has the table alone; `None` when its chunk was not reserved.
     #[must_use]
-    pub fn get_mut(&mut self, index: u32) -> &mut T {
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         let address = Address::of(index);
-        let chunk = self.chunks[address.chunk()].get_mut();
-        &mut chunk.expect("an item is used only after its chunk was reserved")[address.place()]
+        Some(&mut self.chunks[address.chunk()].get_mut()?[address.place()])
     }
 
     /// The items from an address to the end of its chunk.
@@ -176,7 +172,8 @@ mod tests {
 
     #[test]
     fn items_do_not_move_while_others_are_added() {
-        let table: Chunked<AtomicU32> = Chunked::new();
+        let mut table: Chunked<AtomicU32> = Chunked::new();
+        assert!(table.get_mut(0).is_none());
         table.reserve(0);
         let first: *const AtomicU32 = table.get(0);
         for index in 0..10_000 {

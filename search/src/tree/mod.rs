@@ -166,7 +166,7 @@ impl Tree {
     #[inline]
     #[must_use]
     pub fn root(&self) -> Node<'_> {
-        Node { slot: self.slots.get(ROOT_SLOT), id: NodeId::ROOT }
+        Node { slot: self.slots.get(ROOT_SLOT), first: NodeId::ROOT.0, index: 0 }
     }
 
     /// Whether nothing is left to search.
@@ -259,7 +259,7 @@ impl Tree {
     /// A shared node.
     #[must_use]
     pub fn shared(&self, shared: SharedNode) -> Node<'_> {
-        Node { slot: &self.slots.from(shared.address)[1], id: shared.id }
+        Node { slot: &self.slots.from(shared.address)[1], first: shared.id.0, index: 0 }
     }
 
     /// Writes the records of a leaf's children where nobody sees them yet.

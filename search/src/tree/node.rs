@@ -27,7 +27,10 @@ impl NodeId {
 #[derive(Clone, Copy)]
 pub struct Node<'t> {
     pub(super) slot: &'t Slot,
-    pub(super) id: NodeId,
+    /// The first sibling's number.
+    pub(super) first: u32,
+    /// The node's place among its siblings.
+    pub(super) index: u32,
 }
 
 impl<'t> Node<'t> {
@@ -35,7 +38,14 @@ impl<'t> Node<'t> {
     #[inline]
     #[must_use]
     pub fn id(self) -> NodeId {
-        self.id
+        NodeId(self.first + self.index)
+    }
+
+    /// The number of the first of the node and its siblings, and the node's place among them.
+    #[inline]
+    #[must_use]
+    pub fn place(self) -> (NodeId, usize) {
+        (NodeId(self.first), self.index as usize)
     }
 
     #[inline]
@@ -78,10 +88,7 @@ impl<'t> Node<'t> {
         let link = self.link();
         let run = (link.state() == NodeState::Expanded).then(|| tree.run(link));
         let (first, slots) = run.map_or((0, &[][..]), |run| (run.first_id, run.siblings));
-        slots
-            .iter()
-            .enumerate()
-            .map(move |(index, slot)| Node { slot, id: NodeId(first + index as u32) })
+        slots.iter().enumerate().map(move |(index, slot)| Node { slot, first, index: index as u32 })
     }
 
     /// How many of the node's children can still be searched.
@@ -100,6 +107,6 @@ impl PartialEq for Node<'_> {
 
 impl std::fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "node {} ({:?})", self.id.0, self.state())
+        write!(f, "node {} ({:?})", self.id().0, self.state())
     }
 }

@@ -2,7 +2,7 @@
 
 use wide::{f64x2, u64x2};
 
-use super::node::{Node, NodeId};
+use super::node::Node;
 use super::slot::Slot;
 use super::stats::StatsLayout;
 use crate::sync::Ordering;
@@ -200,7 +200,7 @@ impl<'t> Siblings<'t> {
     #[inline]
     #[must_use]
     pub fn node(&self, index: usize) -> Node<'t> {
-        Node { slot: &self.slots[index], id: NodeId(self.first_id + index as u32) }
+        Node { slot: &self.slots[index], first: self.first_id, index: index as u32 }
     }
 }
 

@@ -42,6 +42,8 @@ fn children_are_published_whole() {
     let children: Vec<Node<'_>> = tree.root().children(&tree).collect();
     assert_eq!(children.iter().map(|child| child.id()).collect::<Vec<_>>(), ids);
     assert_eq!(ids.iter().map(|id| id.index()).collect::<Vec<_>>(), [1, 2]);
+    let places: Vec<_> = children.iter().map(|child| child.place()).collect();
+    assert_eq!(places, [(ids[0], 0), (ids[0], 1)]);
     assert!(children[0].prior() == 0.5 && children[1].prior().is_nan());
     let stats = children[1].stats(&tree);
     assert_eq!((stats.visits, stats.q()), (1, -0.5));

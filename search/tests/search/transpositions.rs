@@ -36,7 +36,7 @@ impl Environment for Sums {
         let left: Vec<u32> = state.left.iter().copied().filter(|number| *number != taken).collect();
         let terminal = left.is_empty().then(|| Terminal::Answer(action.to_owned()));
         let context = format!("{}{action}", state.context);
-        Transition { observation: String::new(), state: State { context, left }, terminal }
+        Transition { observation: "".into(), state: State { context, left }, terminal }
     }
 
     fn state_key(&self, state: &State) -> Option<String> {

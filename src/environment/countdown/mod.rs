@@ -21,6 +21,8 @@ pub use generator::{GeneratorRecipe, generate, split_of};
 pub use moves::{Move, Operation, legal_moves};
 pub use prompt::parse_problem;
 
+use std::borrow::Cow;
+
 use espalier_search::{Environment, Problem, ProblemError, Terminal, Transition};
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
@@ -141,13 +143,13 @@ impl Environment for Countdown {
                     [answer] => Some(Terminal::Answer(answer.to_string())),
                     _ => None,
                 };
-                (observation, numbers, terminal)
+                (Cow::Owned(observation), numbers, terminal)
             }
             Err(reason) => {
-                ("\n".to_owned(), state.numbers.clone(), Some(Terminal::Invalid(reason)))
+                (Cow::Borrowed("\n"), state.numbers.clone(), Some(Terminal::Invalid(reason)))
             }
         };
-        let context = [&state.context, action, &observation].concat();
+        let context = [state.context.as_str(), action, &observation].concat();
         Transition {
             observation,
             state: State { context, numbers, target: state.target },
@@ -250,7 +252,7 @@ mod tests {
         let environment = Countdown { arithmetic: Arithmetic::Model, ..Countdown::default() };
         let root = environment.root(&problem()).unwrap();
         let right = environment.step(&root, "7*3=21");
-        assert_eq!((right.observation.as_str(), right.terminal), ("|5 21\n", None));
+        assert_eq!((&*right.observation, right.terminal), ("|5 21\n", None));
         let wrong = environment.step(&root, "7*3=22");
         assert_eq!(wrong.terminal, Some(Terminal::Invalid("7*3 is not 22".into())));
         assert!(matches!(environment.step(&root, "7*3").terminal, Some(Terminal::Invalid(_))));

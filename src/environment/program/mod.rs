@@ -169,7 +169,7 @@ impl Program {
         let context: Arc<str> = [&*state.context, action, &observation].concat().into();
         let state = State { context, code, depth: state.depth + 1, errors };
         let terminal = terminal.or_else(|| self.limit(&state).map(Terminal::Invalid));
-        Ok(Transition { observation, state, terminal })
+        Ok(Transition { observation: observation.into(), state, terminal })
     }
 
     fn run(&self, state: &State, code: &str) -> Result<(Execution, CodeState), ExecutorError> {
@@ -322,7 +322,7 @@ impl Domain for Program {
         let mut steps = Vec::new();
         for action in self.pieces(solution).into_iter().chain([last]) {
             let transition = environment.try_step(&state, &action)?;
-            steps.push((action, transition.observation));
+            steps.push((action, transition.observation.into_owned()));
             match transition.terminal {
                 None => state = transition.state,
                 Some(Terminal::Answer(answer)) if environment.grade(problem, &answer) => {
