@@ -7,7 +7,7 @@ use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::testing::{HashedEvaluator, LetterGame, LetterState};
 use crate::tree::{Node, NodeState};
-use crate::{Cancel, Evaluation, EvaluatorError, ProblemError, Request, Transition};
+use crate::{Cancel, Evaluation, EvaluatorError, ProblemError, Proposal, Request, Transition};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Copy)]
@@ -262,21 +262,28 @@ fn a_search_does_not_wait_for_evaluations_beyond_its_time() {
     }
 }
 
+/// Three steps of two tokens, equally likely, whose states are worth nothing: every worker finds a leaf of its own.
+fn even(requests: &[Request]) -> Answers {
+    let step = |action: &str| Proposal { action: action.to_owned(), log_prob: -1.0, tokens: 2 };
+    let proposals = ["a", "b", "c"].map(step).to_vec();
+    vec![Ok(Evaluation { proposals, value: 0.0 }); requests.len()]
+}
+
 #[test]
 fn what_ends_one_worker_ends_the_others_evaluations() {
-    let inner = letters();
     let (game, problem) = (LetterGame::default(), LetterGame::problem("p", "ab"));
-    let stop = StopConfig { tokens: Some(500), ..StopConfig::default() };
+    // Those of the root's expansion and one more.
+    let stop = StopConfig { tokens: Some(12), ..StopConfig::default() };
     for fails in [false, true] {
         for config in parallel(stop.clone()) {
-            // Two workers are stuck from the beginning, and the third goes on.
+            // Two of the three workers are stuck, and the third goes on.
             let net = calls(|call, requests: &[Request], cancel: &Cancel| match call {
                 1 | 2 => {
                     wait_for(cancel);
                     cancelled(requests)
                 }
-                9 if fails => panic!("out of order"),
-                _ => inner.evaluate(requests, cancel),
+                3 if fails => panic!("out of order"),
+                _ => even(requests),
             });
             let free = Cancel::new();
             let search = Search::new(&game, &net, &problem, &config, 5, true, &free).unwrap();
@@ -286,7 +293,7 @@ fn what_ends_one_worker_ends_the_others_evaluations() {
                 assert!(result.unwrap_err().to_string().contains("out of order"));
             } else {
                 assert_eq!(result, Ok(StopReason::Tokens));
-                assert!(search.evaluator.tokens() >= 500);
+                assert_eq!((search.evaluator.tokens(), search.completed()), (12, 2));
             }
             assert!(!free.is_cancelled());
         }

@@ -410,8 +410,16 @@ mod tests {
 
     /// Eight slots, steps of up to forty tokens, and no memory of what was read.
     fn engine() -> Engine {
-        let net =
-            NetConfig { layers: 1, width: 16, intermediate: 32, heads: 2, ..NetConfig::default() };
+        let (heads, key_value_heads) = (2, 2);
+        let (layers, width, intermediate) = (1, 16, 32);
+        let net = NetConfig {
+            layers,
+            width,
+            intermediate,
+            heads,
+            key_value_heads,
+            ..NetConfig::default()
+        };
         let checkpoint = Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap();
         let config = InferenceConfig {
             max_step_tokens: 40,
