@@ -202,11 +202,11 @@ impl<'a, E: Environment> Search<'a, E> {
             if taken == 0 {
                 return;
             }
-            if self.cancel.is_cancelled() {
-                return self.end(self.cancellation());
-            }
             if let Some(reason) = self.stop_rules.iter().find_map(|rule| rule.reason(self)) {
                 return self.end(reason);
+            }
+            if self.cancel.is_cancelled() {
+                return self.end(self.cancellation());
             }
             let claimed = self.gather(rule, at_root, &mut paths, taken as usize);
             // Relaxed: as in `take`.
