@@ -1,7 +1,7 @@
 //! Batched inference over leaves: five samples each, as a search asks for them.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use espalier_search::{Evaluator, Request};
+use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{Checkpoint, InferenceConfig, LocalEvaluator, NetConfig, Tokenizer};
 
 fn leaves(criterion: &mut Criterion) {
@@ -22,7 +22,7 @@ fn leaves(criterion: &mut Criterion) {
             .collect();
         group.throughput(Throughput::Elements(batch));
         group.bench_with_input(BenchmarkId::new("batch", batch), &requests, |bencher, requests| {
-            bencher.iter(|| evaluator.evaluate(requests));
+            bencher.iter(|| evaluator.evaluate(requests, &Cancel::new()));
         });
     }
     group.finish();

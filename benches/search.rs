@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use espalier_search::testing::{HashedEvaluator, LetterGame};
-use espalier_search::{MctsConfig, search_tree};
+use espalier_search::{Cancel, MctsConfig, search_tree};
 
 const ACTIONS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
@@ -20,7 +20,7 @@ fn small_trees(criterion: &mut Criterion) {
         let mut seed = 0;
         bencher.iter(|| {
             seed += 1;
-            search_tree(&game, &evaluator, &problem, &config, black_box(seed), true)
+            search_tree(&game, &evaluator, &problem, &config, black_box(seed), true, &Cancel::new())
         });
     });
     group.finish();
@@ -38,7 +38,9 @@ fn shared_tree(criterion: &mut Criterion) {
         let config =
             MctsConfig { simulations: 5000, max_depth: 10, workers, ..MctsConfig::default() };
         group.bench_with_input(BenchmarkId::new("workers", workers), &config, |bencher, config| {
-            bencher.iter(|| search_tree(&game, &evaluator, &problem, config, black_box(1), true));
+            bencher.iter(|| {
+                search_tree(&game, &evaluator, &problem, config, black_box(1), true, &Cancel::new())
+            });
         });
     }
     group.finish();

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 
 use espalier::environment::countdown::{Countdown, legal_moves, parse_problem};
 use espalier_search::{
-    Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal, Request, StopReason, Terminal,
-    TreeRecord, search_tree,
+    Cancel, Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal, Request, StopReason,
+    Terminal, TreeRecord, search_tree,
 };
 
 /// Proposes every legal move, all equally likely.
 struct EveryMove;
 
 impl Evaluator for EveryMove {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        _: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         let answer = |request: &Request| {
             let context = request.context.trim_end();
             let numbers = context.rsplit(['|', ':']).next().unwrap();
@@ -48,7 +52,8 @@ fn shared_states_save_evaluations_and_lose_no_answer() {
             transpositions,
             ..MctsConfig::default()
         };
-        search_tree(&Countdown::default(), &EveryMove, &problem, &config, 1, true).unwrap()
+        search_tree(&Countdown::default(), &EveryMove, &problem, &config, 1, true, &Cancel::new())
+            .unwrap()
     };
     let (apart, shared) = (grow(false), grow(true));
     assert_eq!((apart.stop, shared.stop), (StopReason::Exhausted, StopReason::Exhausted));

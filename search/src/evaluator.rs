@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::Cancel;
+
 /// One leaf to be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -66,10 +68,21 @@ pub enum EvaluatorError {
     /// The evaluator failed; the search that asked fails with this cause.
     #[error("the evaluator failed: {0}")]
     Failed(String),
+    /// The caller's [`Cancel`] was cancelled before the answer was there. To the search this is as if it had not asked.
+    #[error("the evaluation was cancelled")]
+    Cancelled,
 }
 
 /// A policy-value net, a remote server, or a table in a test.
 pub trait Evaluator: Send + Sync {
     /// Answers a batch, one result a request in the same order. Called from several threads at once.
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>>;
+    ///
+    /// Once `cancel` is cancelled nobody waits for answers that are not there yet: the evaluator should return soon, with
+    /// [`EvaluatorError::Cancelled`] in their stead, and spend nothing more on them. One that answers all the same, or
+    /// never looks, is right too: the caller then waits as long as it takes.
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        cancel: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>>;
 }

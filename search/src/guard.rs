@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::sync::{AtomicU64, Ordering};
-use crate::{Evaluation, Evaluator, EvaluatorError, Request, SearchError};
+use crate::{Cancel, Evaluation, Evaluator, EvaluatorError, Request, SearchError};
 
 /// Runs `work`, turning a panic into its message.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
@@ -21,13 +21,15 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 /// An evaluator whose answers are checked and counted.
 pub(crate) struct CheckedEvaluator<'a> {
     inner: &'a dyn Evaluator,
+    cancel: Cancel,
     tokens: AtomicU64,
     evaluations: AtomicU64,
 }
 
 impl<'a> CheckedEvaluator<'a> {
-    pub(crate) fn new(inner: &'a dyn Evaluator) -> Self {
-        Self { inner, tokens: AtomicU64::new(0), evaluations: AtomicU64::new(0) }
+    /// Once `cancel` is cancelled nothing is asked any more.
+    pub(crate) fn new(inner: &'a dyn Evaluator, cancel: Cancel) -> Self {
+        Self { inner, cancel, tokens: AtomicU64::new(0), evaluations: AtomicU64::new(0) }
     }
 
     /// Tokens sampled so far.
@@ -49,12 +51,16 @@ impl<'a> CheckedEvaluator<'a> {
         self.evaluations.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// One answer a request in the same order; `None` where the context is too long.
+    /// One answer a request in the same order; `None` where the context is too long. When one of them was cancelled, all
+    /// count as cancelled.
     pub(crate) fn ask(&self, requests: &[Request]) -> Result<Vec<Option<Evaluation>>, SearchError> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = catch_panic(|| self.inner.evaluate(requests))
+        if self.cancel.is_cancelled() {
+            return Err(EvaluatorError::Cancelled.into());
+        }
+        let answers = catch_panic(|| self.inner.evaluate(requests, &self.cancel))
             .map_err(|message| EvaluatorError::Failed(format!("it panicked: {message}")))?;
         if answers.len() != requests.len() {
             let shape = format!("{} answers to {} requests", answers.len(), requests.len());
@@ -69,7 +75,7 @@ impl<'a> CheckedEvaluator<'a> {
                 Ok(Some(evaluation))
             }
             Err(EvaluatorError::ContextTooLong { .. }) => Ok(None),
-            Err(error @ EvaluatorError::Failed(_)) => Err(error),
+            Err(error @ (EvaluatorError::Failed(_) | EvaluatorError::Cancelled)) => Err(error),
         });
         let checked = checked.collect::<Result<Vec<_>, EvaluatorError>>()?;
         self.count(tokens, requests.len() as u64);
@@ -106,14 +112,22 @@ mod tests {
     where
         F: Fn(&[Request]) -> Vec<Result<Evaluation, EvaluatorError>> + Send + Sync,
     {
-        fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            _: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
             (self.0)(requests)
         }
     }
 
+    fn checked(evaluator: &dyn Evaluator) -> CheckedEvaluator<'_> {
+        CheckedEvaluator::new(evaluator, Cancel::new())
+    }
+
     fn cause(evaluation: Evaluation) -> String {
         let evaluator = Answering(move |_: &[Request]| vec![Ok(evaluation.clone())]);
-        CheckedEvaluator::new(&evaluator).ask(&[request()]).unwrap_err().to_string()
+        checked(&evaluator).ask(&[request()]).unwrap_err().to_string()
     }
 
     fn request() -> Request {
@@ -138,10 +152,10 @@ mod tests {
     #[test]
     fn a_panic_and_a_short_answer_are_causes() {
         let panicking = Answering(|_: &[Request]| panic!("out of {}", "memory"));
-        let error = CheckedEvaluator::new(&panicking).ask(&[request()]).unwrap_err();
+        let error = checked(&panicking).ask(&[request()]).unwrap_err();
         assert!(error.to_string().contains("it panicked: out of memory"), "{error}");
         let silent = Answering(|_: &[Request]| Vec::new());
-        let error = CheckedEvaluator::new(&silent).ask(&[request()]).unwrap_err();
+        let error = checked(&silent).ask(&[request()]).unwrap_err();
         assert!(error.to_string().contains("0 answers to 1 requests"), "{error}");
     }
 
@@ -153,10 +167,26 @@ mod tests {
             answers.push(long);
             answers
         });
-        let checked = CheckedEvaluator::new(&evaluator);
+        let checked = checked(&evaluator);
         let answers = checked.ask(&[request(), request(), request()]).unwrap();
         assert!(answers[1].is_some() && answers[2].is_none());
         assert_eq!((checked.tokens(), checked.evaluations()), (4, 3));
         assert!(checked.ask(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_cancelled_is_not_asked_and_one_cancelled_answer_is_enough() {
+        let cancel = Cancel::new();
+        let calls = AtomicU64::new(0);
+        let evaluator = Answering(|_: &[Request]| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            vec![Ok(evaluation(0.5, -1.0)), Err(EvaluatorError::Cancelled)]
+        });
+        let checked = CheckedEvaluator::new(&evaluator, cancel.child(None));
+        let cancelled = Err(SearchError::Evaluator(EvaluatorError::Cancelled));
+        assert_eq!(checked.ask(&[request(), request()]), cancelled);
+        cancel.cancel();
+        assert_eq!(checked.ask(&[request(), request()]), cancelled);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 }

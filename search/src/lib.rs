@@ -57,11 +57,16 @@
 //! as the cause of that search. The leaf is given back and its descent undone, so that a tree never
 //! keeps counts in flight; other searches are not touched.
 //!
+//! **What a cancellation leaves.** A search that must end does not wait for evaluations under way: it
+//! hands its evaluator a [`Cancel`], which a limit, a failure of another worker or the search's own
+//! caller cancels. A cancelled evaluation is taken as if it had not been asked for: the leaf is given
+//! back and its descent undone, as after a failure, and the tree is returned with the reason.
+//!
 //! **What is reproducible.** With one worker a seed gives the same tree bit for bit: seeds of
 //! requests derive from the search's seed and the leaf's id. With several workers the schedule
 //! decides the tree, and what holds is that its sums add up. A time limit is the one setting that a
-//! seed does not cover. Any limit stops a search between simulations, and a stopped or finished tree
-//! can be searched further ([`continue_tree`]).
+//! seed does not cover. A stopped tree holds whole simulations alone, whatever stopped it, and can be
+//! searched further as a finished one can ([`continue_tree`]).
 //!
 //! **How it is checked.** `make check-concurrency`: loom tries every schedule of two threads over
 //! publication, the race for a leaf, backup, growth of the arena, closing and the wait for progress
@@ -72,6 +77,7 @@
 #![warn(clippy::print_stdout)]
 
 mod algorithm;
+mod cancel;
 mod environment;
 mod error;
 mod evaluator;
@@ -91,6 +97,7 @@ pub mod tree;
 pub use algorithm::{
     Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, best_path, decode,
 };
+pub use cancel::{Cancel, CancelOnDrop};
 pub use environment::{Environment, Problem, ProblemError, Terminal, Transition};
 pub use error::{ConfigError, SearchError};
 pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};

@@ -67,6 +67,8 @@ pub enum StopReason {
     Solved,
     /// The answer could not change any more and [`crate::StopConfig::settled`] was set.
     Settled,
+    /// Its caller cancelled it.
+    Cancelled,
 }
 
 /// One node of a finished tree.

@@ -3,8 +3,8 @@
 
 use crate::seed::mix;
 use crate::{
-    Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal, Request,
-    Terminal, Transition,
+    Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal,
+    Request, Terminal, Transition,
 };
 
 /// Steps, priors and values drawn from hashes of the context: the same request has the same answer
@@ -48,7 +48,11 @@ impl HashedEvaluator {
 }
 
 impl Evaluator for HashedEvaluator {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        _: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         requests.iter().map(|request| Ok(self.answer(request))).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Code steps timed: a step after nothing, paths, and trees in which every state has several children.
 
 use anyhow::Result;
-use espalier_search::for_each_index;
+use espalier_search::{Cancel, for_each_index};
 
 use super::{Case, counts, time};
 use crate::execution::{CodeState, Executor, ExecutorConfig, ExecutorKind, start};
@@ -69,12 +69,14 @@ impl Timing<'_> {
 
 /// The same first step again and again.
 fn alone(executor: &dyn Executor, workers: usize, code: &str) -> Result<u64> {
-    for_each_index(NODES, workers, |_| executor.run(&CodeState::default(), code).map(drop))?;
+    for_each_index(NODES, workers, &Cancel::new(), |_| {
+        executor.run(&CodeState::default(), code).map(drop)
+    })?;
     Ok(NODES as u64)
 }
 
 fn paths(executor: &dyn Executor, workers: usize) -> Result<u64> {
-    for_each_index(PATHS, workers, |_| -> Result<()> {
+    for_each_index(PATHS, workers, &Cancel::new(), |_| -> Result<()> {
         let (_, mut state) = executor.run(&CodeState::default(), FIRST)?;
         for _ in 1..DEPTH {
             (_, state) = executor.run(&state, STEP)?;
@@ -86,7 +88,7 @@ fn paths(executor: &dyn Executor, workers: usize) -> Result<u64> {
 
 /// Trees of AlphaMath's shape, of which each level's last child is built on.
 fn tree(executor: &dyn Executor, workers: usize) -> Result<u64> {
-    for_each_index(NODES / DEPTH, workers, |_| -> Result<()> {
+    for_each_index(NODES / DEPTH, workers, &Cancel::new(), |_| -> Result<()> {
         let (_, mut state) = executor.run(&CodeState::default(), FIRST)?;
         for _ in 1..DEPTH {
             let mut last = CodeState::default();

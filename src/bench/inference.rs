@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use espalier_search::{Evaluator, MctsConfig, Problem, Request, for_each_index, search_tree};
+use espalier_search::{
+    Cancel, Evaluator, MctsConfig, Problem, Request, for_each_index, search_tree,
+};
 use espalier_training::{
     Checkpoint, Device, InferenceConfig, InferenceStats, LocalEvaluator, matmul_rate,
     resolve_threads,
@@ -230,11 +232,13 @@ impl Timing<'_> {
             let evaluator = self.evaluator(slots, &["\n"], kept)?;
             let rounds = Lockstep::new(&evaluator, count);
             let asked: &dyn Evaluator = if lockstep { &rounds } else { &evaluator };
+            let cancel = Cancel::new();
             let start = Instant::now();
-            for_each_index(count, count, |index| -> Result<()> {
+            for_each_index(count, count, &cancel, |index| -> Result<()> {
                 let stream = (repetition * count + index) as u64;
                 let problem = &problems[index];
-                let tree = search_tree(&environment, asked, problem, &config, stream, false);
+                let tree =
+                    search_tree(&environment, asked, problem, &config, stream, false, &cancel);
                 rounds.leave();
                 tree?;
                 Ok(())
@@ -287,7 +291,10 @@ impl Timing<'_> {
 }
 
 fn all(evaluator: &LocalEvaluator, requests: &[Request]) -> Result<()> {
-    evaluator.evaluate(requests).into_iter().try_for_each(|answer| Ok(answer.map(drop)?))
+    evaluator
+        .evaluate(requests, &Cancel::new())
+        .into_iter()
+        .try_for_each(|answer| Ok(answer.map(drop)?))
 }
 
 /// The sums of a part of an evaluator's time.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use espalier_search::{Evaluation, Evaluator, EvaluatorError, Request};
+use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
 type Answers = Vec<Result<Evaluation, EvaluatorError>>;
 
@@ -42,14 +42,15 @@ impl<'a> Lockstep<'a> {
     /// Answers a whole round.
     fn turn(&self, asked: Vec<(usize, Vec<Request>)>) -> Vec<(usize, Answers)> {
         let requests: Vec<Request> = asked.iter().flat_map(|(_, ask)| ask).cloned().collect();
-        let mut answers = self.evaluator.evaluate(&requests).into_iter();
+        let mut answers = self.evaluator.evaluate(&requests, &Cancel::new()).into_iter();
         let mut share = |count| answers.by_ref().take(count).collect();
         asked.into_iter().map(|(number, ask)| (number, share(ask.len()))).collect()
     }
 }
 
 impl Evaluator for Lockstep<'_> {
-    fn evaluate(&self, requests: &[Request]) -> Answers {
+    /// A round is many trees': no one's cancellation ends it.
+    fn evaluate(&self, requests: &[Request], _: &Cancel) -> Answers {
         let mut round = self.round();
         let number = round.next;
         round.next += 1;
@@ -88,7 +89,7 @@ mod tests {
     }
 
     impl Evaluator for Counting {
-        fn evaluate(&self, requests: &[Request]) -> Answers {
+        fn evaluate(&self, requests: &[Request], _: &Cancel) -> Answers {
             self.calls.fetch_add(1, Ordering::Relaxed);
             self.largest.fetch_max(requests.len(), Ordering::Relaxed);
             let answer = |request: &Request| {
@@ -103,11 +104,11 @@ mod tests {
         let counting = Counting::default();
         let lockstep = Lockstep::new(&counting, 4);
         let lengths = [3_u64, 1, 2, 3];
-        for_each_index(4, 4, |tree| -> Result<(), EvaluatorError> {
+        for_each_index(4, 4, &Cancel::new(), |tree| -> Result<(), EvaluatorError> {
             for turn in 0..lengths[tree] {
                 let seed = 10 * tree as u64 + turn;
                 let request = Request { context: "".into(), samples: 1, temperature: 1.0, seed };
-                let answers = lockstep.evaluate(&[request]);
+                let answers = lockstep.evaluate(&[request], &Cancel::new());
                 assert_eq!(answers[0].as_ref().unwrap().value, seed as f64);
             }
             lockstep.leave();

@@ -1,6 +1,6 @@
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use espalier_search::{Decoding, Environment, decode};
+use espalier_search::{Cancel, Decoding, Environment, decode};
 use serde_json::json;
 
 use super::arguments::{
@@ -38,7 +38,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let evaluator = policy.evaluator();
         let config = &recipe.evaluation.decode;
         let outcome =
-            decode(arguments.decoding, environment, evaluator, &problem, config, recipe.seed)
+            decode(arguments.decoding, environment, evaluator, &problem, config, recipe.seed, &Cancel::new())
                 .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
         let known = !problem.answer.is_empty();
         let graded = |answer: &String| environment.grade(&problem, answer);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{
-    DecodeConfig, Decoding, Environment, Evaluator, Problem, decode, for_each_index,
+    Cancel, DecodeConfig, Decoding, Environment, Evaluator, Problem, decode, for_each_index,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,17 +119,24 @@ pub fn evaluate<E: Environment + Serialize>(
             Progress::new(&format!("evaluate {name}"), cells.len(), cells.len() - missing.len());
         let found = Mutex::new(Vec::new());
         let start = Instant::now();
-        for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
-            let cell = missing[index];
-            let (seed, problem) = cells[cell];
-            let row = decode_one(environment, evaluator, plan, decoding, seed, problem)?;
-            if let Some(log) = &log {
-                log.append([&row])?;
-            }
-            progress.advance(String::new);
-            found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((cell, row));
-            Ok(())
-        })?;
+        let cancel = Cancel::new();
+        for_each_index(
+            missing.len(),
+            compute.concurrent_problems,
+            &cancel,
+            |index| -> Result<()> {
+                let cell = missing[index];
+                let (seed, problem) = cells[cell];
+                let row =
+                    decode_one(environment, evaluator, plan, decoding, (seed, problem), &cancel)?;
+                if let Some(log) = &log {
+                    log.append([&row])?;
+                }
+                progress.advance(String::new);
+                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((cell, row));
+                Ok(())
+            },
+        )?;
         let seconds = (missing.len() == cells.len()).then(|| start.elapsed().as_secs_f64());
         for (cell, row) in found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             rows[cell] = Some(row);
@@ -150,12 +157,12 @@ fn decode_one<E: Environment>(
     evaluator: &dyn Evaluator,
     plan: &Plan<'_>,
     decoding: &Decoding,
-    seed: usize,
-    problem: &Problem,
+    (seed, problem): (usize, &Problem),
+    cancel: &Cancel,
 ) -> Result<Decoded> {
     let name = decoding.to_string();
     let stream = seed::derive(plan.seed, &["decode", &name, &seed.to_string(), &problem.id]);
-    let outcome = decode(*decoding, environment, evaluator, problem, plan.config, stream)
+    let outcome = decode(*decoding, environment, evaluator, problem, plan.config, stream, cancel)
         .with_context(|| format!("problem {}, {name}", problem.id))?;
     Ok(Decoded {
         decoding: name,
@@ -195,4 +202,51 @@ fn summarise(
         simulations_per_problem: mean(rows.iter().map(|row| row.simulations).sum()),
         seconds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use espalier_search::{Evaluation, EvaluatorError, Request};
+
+    use super::*;
+    use crate::environment::countdown::{Countdown, parse_problem};
+
+    /// Fails at one problem; stuck at any other until it is cancelled.
+    struct Broken;
+
+    impl Evaluator for Broken {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            cancel: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
+            if requests[0].context.starts_with("26") {
+                let broken = Err(EvaluatorError::Failed("out of order".to_owned()));
+                return vec![broken; requests.len()];
+            }
+            let begun = Instant::now();
+            while !cancel.is_cancelled() {
+                assert!(begun.elapsed().as_secs() < 60, "nobody cancels the evaluation");
+                std::thread::yield_now();
+            }
+            vec![Err(EvaluatorError::Cancelled); requests.len()]
+        }
+    }
+
+    #[test]
+    fn the_first_failure_ends_decodings_under_way_and_is_the_one_that_is_told() {
+        let problems =
+            ["24: 2 3 4", "9: 2 3 4", "26: 3 5 7"].map(|text| parse_problem(text).unwrap());
+        let plan = Plan {
+            problems: &problems,
+            decodings: &[Decoding::Greedy],
+            config: &DecodeConfig::default(),
+            seeds: 1,
+            seed: 1,
+            net: "broken",
+        };
+        let compute = ComputeRecipe { concurrent_problems: 3, ..ComputeRecipe::default() };
+        let error = evaluate(&Countdown::default(), &Broken, &plan, &compute, None).unwrap_err();
+        assert!(format!("{error:#}").contains("out of order"), "{error:#}");
+    }
 }

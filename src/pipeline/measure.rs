@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result};
-use espalier_search::{Evaluator, LabelledSolution, Problem, Request};
+use espalier_search::{Cancel, Evaluator, LabelledSolution, Problem, Request};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
@@ -94,7 +94,7 @@ pub fn value_auc<E: Measurable>(
             }
         }
     }
-    let answers = evaluator.evaluate(&requests);
+    let answers = evaluator.evaluate(&requests, &Cancel::new());
     let mut scored = Vec::with_capacity(answers.len());
     for (answer, solvable) in answers.into_iter().zip(solvable) {
         scored.push((answer?.value, solvable));
@@ -112,7 +112,11 @@ mod tests {
     struct ByLength;
 
     impl Evaluator for ByLength {
-        fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            _: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
             let value = |request: &Request| 1.0 / request.context.len() as f64;
             requests
                 .iter()

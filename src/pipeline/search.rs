@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use espalier_search::{
-    Environment, Evaluator, MctsConfig, Problem, TreeRecord, continue_tree, for_each_index,
-    search_tree,
+    Cancel, Environment, Evaluator, MctsConfig, Problem, StopReason, TreeRecord, continue_tree,
+    for_each_index, search_tree,
 };
 use espalier_training::InferenceStats;
 use serde::Serialize;
@@ -93,10 +93,13 @@ pub fn search<E: Environment + Serialize>(
     let failed = Mutex::new(BTreeMap::new());
     let found = Mutex::new(Vec::new());
     let start = Instant::now();
-    for_each_index(missing.len(), compute.concurrent_problems, |index| -> Result<()> {
+    let cancel = Cancel::new();
+    for_each_index(missing.len(), compute.concurrent_problems, &cancel, |index| -> Result<()> {
         let problem = missing[index];
         let trees = to_continue.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
-        match search_problem(environment, evaluator, plan, problem, trees) {
+        match search_problem(environment, evaluator, plan, problem, trees, &cancel) {
+            // The stage is failing: they are to be grown whole the next time.
+            Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
                 log.append([&trees])?;
                 found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(trees);
@@ -136,16 +139,18 @@ fn search_problem<E: Environment>(
     plan: &Plan<'_>,
     problem: &Problem,
     before: &[&TreeRecord],
+    cancel: &Cancel,
 ) -> Result<Vec<TreeRecord>, espalier_search::SearchError> {
     if !before.is_empty() {
-        let further =
-            |tree: &&TreeRecord| continue_tree(environment, evaluator, problem, plan.config, tree);
+        let further = |tree: &&TreeRecord| {
+            continue_tree(environment, evaluator, problem, plan.config, tree, cancel)
+        };
         return before.iter().map(further).collect();
     }
     (0..plan.trees_per_problem)
         .map(|tree| {
             let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);
-            search_tree(environment, evaluator, problem, plan.config, stream, true)
+            search_tree(environment, evaluator, problem, plan.config, stream, true, cancel)
         })
         .collect()
 }
@@ -166,5 +171,98 @@ fn count(trees: &[TreeRecord]) -> Summary {
         simulations: trees.iter().map(|tree| tree.simulations).sum(),
         tokens: trees.iter().map(|tree| tree.tokens).sum(),
         ..Summary::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
+    use espalier_search::{Evaluation, EvaluatorError, ProblemError, Request, Transition};
+
+    use super::*;
+
+    /// The game of letters, in which one problem breaks the whole stage as long as it may.
+    #[derive(Serialize)]
+    struct Fragile<'a> {
+        #[serde(skip)]
+        fails: &'a AtomicBool,
+        #[serde(skip)]
+        game: LetterGame,
+    }
+
+    impl Environment for Fragile<'_> {
+        type State = LetterState;
+
+        fn root(&self, problem: &Problem) -> Result<LetterState, ProblemError> {
+            if problem.id == "bad" && self.fails.load(Ordering::SeqCst) {
+                panic!("the stage is over")
+            }
+            self.game.root(problem)
+        }
+
+        fn context<'s>(&self, state: &'s LetterState) -> &'s str {
+            self.game.context(state)
+        }
+
+        fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+            self.game.step(state, action)
+        }
+
+        fn grade(&self, problem: &Problem, answer: &str) -> bool {
+            self.game.grade(problem, answer)
+        }
+    }
+
+    /// While the stage is to fail: stuck until it is cancelled, after the bad problem was let go on.
+    struct Stuck<'a> {
+        fails: &'a AtomicBool,
+        inner: HashedEvaluator,
+    }
+
+    impl Evaluator for Stuck<'_> {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            cancel: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
+            if !self.fails.load(Ordering::SeqCst) {
+                return self.inner.evaluate(requests, cancel);
+            }
+            let begun = Instant::now();
+            while !cancel.is_cancelled() {
+                assert!(begun.elapsed().as_secs() < 60, "nobody cancels the evaluation");
+                std::thread::yield_now();
+            }
+            vec![Err(EvaluatorError::Cancelled); requests.len()]
+        }
+    }
+
+    #[test]
+    fn a_failing_stage_does_not_wait_and_keeps_no_half_grown_tree() {
+        let fails = AtomicBool::new(true);
+        let environment = Fragile { fails: &fails, game: LetterGame { length: Some(8) } };
+        let net = Stuck { fails: &fails, inner: HashedEvaluator::new(1, ["a", "b", "c"]) };
+        let problems = ["good", "bad"].map(|id| LetterGame::problem(id, "ab"));
+        let config = MctsConfig::default();
+        let plan = Plan {
+            problems: &problems,
+            config: &config,
+            trees_per_problem: 2,
+            seed: 1,
+            net: "hashed",
+            before: &[],
+        };
+        let compute = ComputeRecipe { concurrent_problems: 2, ..ComputeRecipe::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trees.jsonl");
+        let stage = || search(&environment, &net, &plan, &compute, &path);
+        assert!(catch_unwind(AssertUnwindSafe(stage)).is_err());
+        fails.store(false, Ordering::SeqCst);
+        assert_eq!(stage().unwrap().trees, 4);
+        let trees: Vec<TreeRecord> = jsonl::read(&path).unwrap();
+        assert!(trees.iter().all(|tree| tree.simulations == config.simulations));
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::OnceLock;
 
 use espalier_search::{
-    Evaluation, Evaluator, EvaluatorError, Proposal, Request, derive_seed, for_each_index,
+    Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request, derive_seed, for_each_index,
 };
 
 use super::CompletionsRecipe;
@@ -13,8 +13,8 @@ use super::http::Client;
 use super::value::ValueSource;
 use super::wire::{CompletionRequest, read_completion};
 
-/// A served policy. Calls block until every request is answered; the requests of one call are sent side by side, and at most
-/// [`super::HttpConfig::max_in_flight`] of all calls are on their way at once.
+/// A served policy. Calls block until every request is answered or the call is cancelled; the requests of one call are sent side
+/// by side, and at most [`super::HttpConfig::max_in_flight`] of all calls are on their way at once.
 ///
 /// A request's samples depend on its context, settings and seed alone, as far as the server keeps its word: llama.cpp and vLLM
 /// repeat a seed's samples as long as their batches give the same rounding.
@@ -79,10 +79,12 @@ impl CompletionsEvaluator {
         jobs
     }
 
-    fn run(&self, job: &Job<'_>) -> Answered {
+    fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Answered {
         match job {
-            Job::Steps { request, part, n } => self.steps(request, *part, *n).map(Answer::Steps),
-            Job::Value { request } => self.value.value(&request.context).map(Answer::Value),
+            Job::Steps { request, part, n } => {
+                self.steps(request, *part, *n, cancel).map(Answer::Steps)
+            }
+            Job::Value { request } => self.value.value(&request.context, cancel).map(Answer::Value),
         }
     }
 
@@ -91,6 +93,7 @@ impl CompletionsEvaluator {
         request: &Request,
         part: usize,
         n: usize,
+        cancel: &Cancel,
     ) -> Result<Vec<Proposal>, EvaluatorError> {
         if !(request.temperature.is_finite() && request.temperature >= 0.0) {
             let message = format!("temperature {} is not a number >= 0", request.temperature);
@@ -112,7 +115,7 @@ impl CompletionsEvaluator {
             min_p: self.recipe.min_p,
         };
         self.client
-            .post(&body, seed, |answer| read_completion(answer, n, &self.stop))
+            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop))
             .map_err(EvaluatorError::from)
     }
 
@@ -137,16 +140,22 @@ impl CompletionsEvaluator {
 }
 
 impl Evaluator for CompletionsEvaluator {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        cancel: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         let jobs: Vec<Vec<Job<'_>>> = requests.iter().map(|request| self.jobs(request)).collect();
         let flat: Vec<&Job<'_>> = jobs.iter().flatten().collect();
         let answers: Vec<OnceLock<Answered>> = flat.iter().map(|_| OnceLock::new()).collect();
         let send = |index: usize| {
-            _ = answers[index].set(self.run(flat[index]));
+            _ = answers[index].set(self.run(flat[index], cancel));
             Ok::<(), Infallible>(())
         };
-        let Ok(()) = for_each_index(flat.len(), self.client.max_in_flight(), send);
-        let unanswered = || Err(EvaluatorError::Failed("the request was not sent".to_owned()));
+        let (side_by_side, sending) = (self.client.max_in_flight(), cancel.child(None));
+        let Ok(()) = for_each_index(flat.len(), side_by_side, &sending, send);
+        // Only what is cancelled is not sent.
+        let unanswered = || Err(EvaluatorError::Cancelled);
         let mut answers =
             answers.into_iter().map(|answer| answer.into_inner().unwrap_or_else(unanswered));
         requests

@@ -28,6 +28,12 @@ pub enum PolicyError {
 /// Why a server's answer did not come. Every message names the address; what the server wrote is quoted without the API key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HttpError {
+    /// Nobody waits for the answer any more.
+    #[error("POST {url}: cancelled")]
+    Cancelled {
+        /// The address.
+        url: String,
+    },
     /// An answer that is no success.
     #[error("POST {url}: status {status}{}: {excerpt}", after(*tries))]
     Status {
@@ -66,7 +72,8 @@ pub(super) enum HttpError {
     },
 }
 
-/// What a search is told: a context that the model cannot read ends a path, anything else fails the search.
+/// What a search is told: a context that the model cannot read ends a path, a cancellation is what it asked for, anything else
+/// fails the search.
 impl From<HttpError> for EvaluatorError {
     fn from(error: HttpError) -> Self {
         if let HttpError::Status { status: 400 | 413 | 422, body, .. } = &error
@@ -74,7 +81,10 @@ impl From<HttpError> for EvaluatorError {
         {
             return Self::ContextTooLong { tokens, limit };
         }
-        Self::Failed(error.to_string())
+        match error {
+            HttpError::Cancelled { .. } => Self::Cancelled,
+            error => Self::Failed(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use espalier_search::Cancel;
+
 /// Lets requests through; shared by all threads that speak to one server.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -37,24 +39,24 @@ impl Gate {
         }
     }
 
-    /// Waits until a request may begin.
-    pub(super) fn enter(&self) -> Pass<'_> {
+    /// Waits until a request may begin; `None` when it is cancelled before.
+    pub(super) fn enter(&self, cancel: &Cancel) -> Option<Pass<'_>> {
         let mut state = self.state();
-        loop {
+        while !cancel.is_cancelled() {
             let now = Instant::now();
-            if state.in_flight >= self.capacity {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else if let Some(early) =
-                state.next.checked_duration_since(now).filter(|early| !early.is_zero())
-            {
-                let woken = self.changed.wait_timeout(state, early);
-                state = woken.unwrap_or_else(PoisonError::into_inner).0;
-            } else {
+            let early = state.next.saturating_duration_since(now);
+            let free = state.in_flight < self.capacity;
+            if free && early.is_zero() {
                 state.in_flight += 1;
                 state.next = now + self.interval;
-                return Pass(self);
+                return Some(Pass(self));
             }
+            let patience = cancel.patience();
+            let wait = if free { early.min(patience) } else { patience };
+            let woken = self.changed.wait_timeout(state, wait);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+        None
     }
 
     /// Holds every request back for `pause` from now.
@@ -90,7 +92,7 @@ mod tests {
             for _ in 0..16 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _pass = gate.enter();
+                        let _pass = gate.enter(&Cancel::new()).unwrap();
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -108,12 +110,29 @@ mod tests {
         let gate = Gate::new(8, 6000);
         let start = Instant::now();
         for _ in 0..5 {
-            drop(gate.enter());
+            drop(gate.enter(&Cancel::new()));
         }
         assert!(start.elapsed() >= Duration::from_millis(40));
         let start = Instant::now();
         gate.pause(Duration::from_millis(30));
-        drop(gate.enter());
+        drop(gate.enter(&Cancel::new()));
         assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn who_is_cancelled_waits_no_longer_and_takes_no_place() {
+        let full = Gate::new(1, 0);
+        let _pass = full.enter(&Cancel::new());
+        let paused = Gate::new(1, 0);
+        paused.pause(Duration::from_secs(3600));
+        for gate in [&full, &paused] {
+            let cancel = Cancel::new();
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| gate.enter(&cancel).is_none());
+                cancel.cancel();
+                assert!(waiting.join().unwrap());
+            });
+        }
+        assert_eq!((full.state().in_flight, paused.state().in_flight), (1, 0));
     }
 }

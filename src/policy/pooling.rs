@@ -5,7 +5,7 @@
 //! the list of rows. The value is read from the last row's last number: at the context's last token, and of several labels the last,
 //! which is "right" in process reward models. `use_activation` asks for the raw number or for the probability, as the mapping needs.
 
-use espalier_search::EvaluatorError;
+use espalier_search::{Cancel, EvaluatorError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ impl RewardModel {
     }
 
     /// The value of a context, in [-1, 1].
-    pub(super) fn value(&self, context: &str) -> Result<f64, EvaluatorError> {
+    pub(super) fn value(&self, context: &str, cancel: &Cancel) -> Result<f64, EvaluatorError> {
         let PoolingRecipe { model, task, mapping, suffix, .. } = &self.recipe;
         let body = PoolingRequest {
             model,
@@ -52,7 +52,7 @@ impl RewardModel {
             use_activation: *mapping == ValueMapping::Probability,
         };
         // Every context waits the same: its seed is not known here, and values are the same whenever they are asked for.
-        let number = self.client.post(&body, 0, last_number).map_err(EvaluatorError::from)?;
+        let number = self.client.post(&body, 0, cancel, last_number)?;
         Ok(mapping.apply(number))
     }
 }

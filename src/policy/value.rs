@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use espalier_search::{Evaluator, EvaluatorError, Request};
+use espalier_search::{Cancel, Evaluator, EvaluatorError, Request};
 use espalier_training::{InferenceConfig, LocalEvaluator};
 
 use super::PoolingRecipe;
@@ -34,11 +34,11 @@ impl ValueSource {
     }
 
     /// The value of a state, in [-1, 1].
-    pub(super) fn value(&self, context: &str) -> Result<f64, EvaluatorError> {
+    pub(super) fn value(&self, context: &str, cancel: &Cancel) -> Result<f64, EvaluatorError> {
         match self {
             Self::Zero => Ok(0.0),
-            Self::Reward(model) => model.value(context),
-            Self::Net(net) => match net.evaluate(&[Request::value(context.into())]).pop() {
+            Self::Reward(model) => model.value(context, cancel),
+            Self::Net(net) => match net.evaluate(&[Request::value(context.into())], cancel).pop() {
                 Some(answer) => Ok(answer?.value),
                 None => Err(EvaluatorError::Failed("the value net did not answer".to_owned())),
             },

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use espalier_search::{Candidate, DecodeConfig, Decoding, Outcome, decode};
+use espalier_search::{Cancel, Candidate, DecodeConfig, Decoding, Outcome, decode};
 
 use super::ReplayError;
 use super::difference::{Difference, close, same, same_text};
@@ -24,7 +24,7 @@ pub(super) fn replay(trace: &Trace) -> Result<(), ReplayError> {
         ..DecodeConfig::default()
     };
     let (steps, model) = (Steps::new(trace)?, Model::new(trace));
-    let outcome = decode(decoding, &steps, &model, &problem(trace), &config, 0)
+    let outcome = decode(decoding, &steps, &model, &problem(trace), &config, 0, &Cancel::new())
         .map_err(|error| model.explain(error))?;
     model.exhausted()?;
     compare_values(trace)?;

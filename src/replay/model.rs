@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use espalier_search::{
-    Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal, Request,
-    SearchError, Terminal, Transition,
+    Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal,
+    Request, SearchError, Terminal, Transition,
 };
 
 use super::ReplayError;
@@ -98,7 +98,11 @@ impl<'a> Model<'a> {
 }
 
 impl Evaluator for Model<'_> {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        _: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         requests.iter().map(|request| self.answer(request)).collect()
     }
 }

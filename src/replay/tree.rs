@@ -1,6 +1,8 @@
 //! Replays a tree and compares it node for node.
 
-use espalier_search::{Compatibility, MctsConfig, NodeRecord, Terminal, TreeRecord, search_tree};
+use espalier_search::{
+    Cancel, Compatibility, MctsConfig, NodeRecord, Terminal, TreeRecord, search_tree,
+};
 
 use super::ReplayError;
 use super::difference::{Difference, close, same, same_text};
@@ -28,8 +30,9 @@ pub(super) fn replay(trace: &Trace) -> Result<(), ReplayError> {
     };
     let (steps, model) = (Steps::new(trace)?, Model::new(trace));
     let ground_truth = trace.ground_truth.is_some();
-    let record = search_tree(&steps, &model, &problem(trace), &config, 0, ground_truth)
-        .map_err(|error| model.explain(error))?;
+    let record =
+        search_tree(&steps, &model, &problem(trace), &config, 0, ground_truth, &Cancel::new())
+            .map_err(|error| model.explain(error))?;
     compare(&record, trace)?;
     model.exhausted()?;
     Ok(())

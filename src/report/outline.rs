@@ -101,6 +101,7 @@ impl<'a> Outline<'a> {
             StopReason::Memory => "memory is full",
             StopReason::Solved => "solved",
             StopReason::Settled => "settled",
+            StopReason::Cancelled => "cancelled",
         };
         let (all, shown) = (react.len(), self.nodes.len());
         let hidden = if shown < all { format!(", {shown} shown") } else { String::new() };

@@ -10,7 +10,7 @@ pub use template::{Template, TemplateError};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{Evaluator, EvaluatorError, Request};
+use espalier_search::{Cancel, Evaluator, EvaluatorError, Request};
 
 use crate::progress::Progress;
 
@@ -39,7 +39,7 @@ pub fn read_values(
     let mut read = Values::default();
     for batch in groups.chunks(GROUPS) {
         let requests: Vec<Request> = batch.iter().flatten().cloned().map(Request::value).collect();
-        let mut answers = evaluator.evaluate(&requests).into_iter();
+        let mut answers = evaluator.evaluate(&requests, &Cancel::new()).into_iter();
         for group in batch {
             let mut values = Vec::with_capacity(group.len());
             for _ in group {
@@ -79,7 +79,11 @@ mod tests {
     struct Broken(usize, f64);
 
     impl Evaluator for Broken {
-        fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            _: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
             let answer = |_: &Request| Ok(Evaluation { proposals: vec![], value: self.1 });
             requests.iter().take(self.0).map(answer).collect()
         }

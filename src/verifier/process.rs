@@ -273,7 +273,7 @@ pub fn best_threshold(scored: &[Scored]) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use espalier_search::{Evaluation, EvaluatorError, Request};
+    use espalier_search::{Cancel, Evaluation, EvaluatorError, Request};
     use std::fs;
 
     fn scored(first_error: Option<usize>, values: &[f64]) -> Scored {
@@ -375,7 +375,11 @@ mod tests {
     struct ByLastDigit;
 
     impl Evaluator for ByLastDigit {
-        fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            _: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
             let answer = |request: &Request| {
                 if request.context.len() > 20 {
                     return Err(EvaluatorError::ContextTooLong { tokens: 21, limit: 20 });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use espalier::policy::{
     CompletionsEvaluator, HttpConfig, PoolingRecipe, ValueMapping, ValueSource,
 };
-use espalier::search::{EvaluatorError, Proposal};
+use espalier::search::{Cancel, EvaluatorError, Proposal};
 use serde_json::json;
 
 use super::stub::{Reply, Stub, good};
@@ -199,11 +199,11 @@ fn one_request_s_failure_is_its_own() {
     });
     let evaluator = evaluator(&recipe(server.url()));
     let requests = [request("a\n", 1), request("bad\n", 2), request("b\n", 3)];
-    let answers = evaluator.evaluate(&requests);
+    let answers = evaluator.evaluate(&requests, &Cancel::new());
     assert_eq!(answers[0].as_ref().unwrap().proposals.len(), 1);
     assert!(answers[1].is_err());
     assert_eq!(answers[2].as_ref().unwrap().proposals.len(), 3);
-    assert!(evaluator.evaluate(&[]).is_empty());
+    assert!(evaluator.evaluate(&[], &Cancel::new()).is_empty());
 }
 
 #[test]

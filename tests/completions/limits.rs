@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use espalier::search::Evaluator;
+use espalier::search::{Cancel, Evaluator};
 
 use super::stub::{Stub, good};
 use super::{ask, evaluator, recipe, request};
@@ -38,7 +38,7 @@ fn requests_in_flight_keep_to_their_bound_over_all_threads() {
             scope.spawn(move || {
                 let requests: Vec<_> =
                     (0..4).map(|i| request(&format!("{thread} {i}\n"), 2)).collect();
-                assert!(evaluator.evaluate(&requests).iter().all(Result::is_ok));
+                assert!(evaluator.evaluate(&requests, &Cancel::new()).iter().all(Result::is_ok));
             });
         }
     });

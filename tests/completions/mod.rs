@@ -1,5 +1,6 @@
 //! Served policies: injected faults from a server in the test, and llama.cpp's real server.
 
+mod cancel;
 mod command_line;
 mod faults;
 mod limits;
@@ -8,7 +9,7 @@ mod real;
 mod stub;
 
 use espalier::policy::{CompletionsEvaluator, CompletionsRecipe, HttpConfig, ValueSource};
-use espalier::search::{Evaluation, Evaluator, EvaluatorError, Request};
+use espalier::search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
 /// Settings that repeat quickly.
 fn recipe(url: &str) -> CompletionsRecipe {
@@ -35,7 +36,7 @@ fn request(context: &str, samples: usize) -> Request {
 }
 
 fn ask(evaluator: &CompletionsEvaluator, request: &Request) -> Result<Evaluation, EvaluatorError> {
-    let mut answers = evaluator.evaluate(std::slice::from_ref(request));
+    let mut answers = evaluator.evaluate(std::slice::from_ref(request), &Cancel::new());
     assert_eq!(answers.len(), 1);
     answers.remove(0)
 }

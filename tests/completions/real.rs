@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use espalier::policy::CompletionsEvaluator;
-use espalier::search::{Evaluator, EvaluatorError, Request};
+use espalier::search::{Cancel, Evaluator, EvaluatorError, Request};
 use serde_json::Value;
 
 use super::llama::{Llama, SLOTS};
@@ -118,7 +118,9 @@ fn many_threads_share_the_server() {
     let requests: Vec<Request> = (0..3).map(|i| request(&format!("{i} and {i} make"), 2)).collect();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| assert!(evaluator.evaluate(&requests).iter().all(Result::is_ok)));
+            scope.spawn(|| {
+                assert!(evaluator.evaluate(&requests, &Cancel::new()).iter().all(Result::is_ok));
+            });
         }
     });
 }

@@ -29,6 +29,8 @@ pub enum Reply {
     Half(String),
     /// Nothing, until the server ends.
     Silence,
+    /// Nothing, until the client cuts the connection, which is noted.
+    UntilCut(Arc<AtomicBool>),
 }
 
 pub struct Stub {
@@ -121,6 +123,11 @@ fn serve(
                 let half = &body.as_bytes()[..length / 2];
                 writer.write_all(&[head.as_bytes(), half].concat())?;
                 return writer.shutdown(std::net::Shutdown::Both);
+            }
+            Reply::UntilCut(cut) => {
+                let left = reader.read(&mut [0]);
+                cut.store(matches!(left, Ok(0) | Err(_)), Ordering::SeqCst);
+                return Ok(());
             }
             Reply::Silence => {
                 while !ended.load(Ordering::SeqCst) {

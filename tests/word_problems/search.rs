@@ -6,7 +6,7 @@ use std::sync::Arc;
 use espalier::environment::program::{Program, ProgramRecipe};
 use espalier::execution::{ExecutorConfig, ExecutorKind, start_with};
 use espalier::search::{
-    DecodeConfig, Environment, Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal,
+    Cancel, DecodeConfig, Environment, Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal,
     Request, StopReason, Terminal, TreeRecord, decode, for_each_index, search_tree,
 };
 
@@ -17,7 +17,11 @@ use crate::execution::{PROGRAM, cpython, python};
 struct Table(&'static [&'static [&'static str]]);
 
 impl Evaluator for Table {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        _: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         let answer = |request: &Request| {
             let steps = request.context.matches("</step>").count()
                 + request.context.matches("\n- ").count();
@@ -59,7 +63,8 @@ const CODE: Table = Table(&[
 
 fn tree(environment: &Program) -> TreeRecord {
     let config = MctsConfig { samples: 3, simulations: 100, ..MctsConfig::default() };
-    search_tree(environment, &CODE, &problem("p", "Q?", "5"), &config, 1, true).unwrap()
+    search_tree(environment, &CODE, &problem("p", "Q?", "5"), &config, 1, true, &Cancel::new())
+        .unwrap()
 }
 
 fn node<'a>(tree: &'a TreeRecord, tag: &str) -> &'a espalier::search::NodeRecord {
@@ -127,7 +132,7 @@ fn many_threads_may_step_at_once() {
             let found = grandchild.observation.into_owned();
             if found.contains(&expected) { Ok(()) } else { Err(found) }
         };
-        for_each_index(24, 8, check).unwrap();
+        for_each_index(24, 8, &Cancel::new(), check).unwrap();
     }
 }
 
@@ -138,8 +143,16 @@ fn votes_go_to_what_an_answer_means() {
     let environment = Arc::new(environments("").swap_remove(0));
     let config = DecodeConfig::default();
     let question = problem("p", "Q?", "0.5");
-    let outcome =
-        decode("maj@5".parse().unwrap(), &*environment, &ANSWERS, &question, &config, 1).unwrap();
+    let outcome = decode(
+        "maj@5".parse().unwrap(),
+        &*environment,
+        &ANSWERS,
+        &question,
+        &config,
+        1,
+        &Cancel::new(),
+    )
+    .unwrap();
     assert_eq!(outcome.answer.as_deref(), Some("1/2"));
     let scores: Vec<f64> = outcome.candidates.iter().map(|candidate| candidate.score).collect();
     assert_eq!(scores, [0.4, 0.6, 0.6, 0.6, 0.4]);

@@ -3,8 +3,8 @@
 use super::outcome::{Candidate, Outcome, SolutionStep};
 use crate::selection::first_best;
 use crate::{
-    AnswerRule, DecodeConfig, Environment, Evaluator, NodeRecord, Problem, SearchError, Tag,
-    Terminal, TreeRecord, search_tree,
+    AnswerRule, Cancel, DecodeConfig, Environment, Evaluator, EvaluatorError, NodeRecord, Problem,
+    SearchError, StopReason, Tag, Terminal, TreeRecord, search_tree,
 };
 
 pub(super) fn decode<E: Environment>(
@@ -14,9 +14,13 @@ pub(super) fn decode<E: Environment>(
     simulations: u64,
     config: &DecodeConfig,
     seed: u64,
+    cancel: &Cancel,
 ) -> Result<Outcome, SearchError> {
     let tree = config.mcts(simulations);
-    let record = search_tree(environment, evaluator, problem, &tree, seed, false)?;
+    let record = search_tree(environment, evaluator, problem, &tree, seed, false, cancel)?;
+    if record.stop == StopReason::Cancelled {
+        return Err(EvaluatorError::Cancelled.into());
+    }
     Ok(read_answer(&record, config.answer_rule))
 }
 

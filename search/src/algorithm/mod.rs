@@ -17,13 +17,14 @@ pub use mcts::best_path;
 pub use outcome::{Candidate, Outcome, SolutionStep};
 
 use crate::guard::{CheckedEvaluator, catch_panic};
-use crate::{Environment, Evaluator, Problem, SearchError};
+use crate::{Cancel, Environment, Evaluator, Problem, SearchError};
 
 /// Answers a problem. The ground truth is not read; the same seed gives the same outcome (`mcts`
 /// with several workers excepted).
 ///
 /// # Errors
-/// When the settings are unusable, the problem cannot be posed, or the evaluator fails or panics.
+/// When the settings are unusable, the problem cannot be posed, or the evaluator fails or panics; with
+/// [`crate::EvaluatorError::Cancelled`] when `cancel` was cancelled first.
 pub fn decode<E: Environment>(
     decoding: Decoding,
     environment: &E,
@@ -31,13 +32,14 @@ pub fn decode<E: Environment>(
     problem: &Problem,
     config: &DecodeConfig,
     seed: u64,
+    cancel: &Cancel,
 ) -> Result<Outcome, SearchError> {
     config.validate()?;
     if let Decoding::Mcts { simulations } = decoding {
-        return mcts::decode(environment, evaluator, problem, simulations, config, seed);
+        return mcts::decode(environment, evaluator, problem, simulations, config, seed, cancel);
     }
     let root = environment.root(problem)?;
-    let evaluator = &CheckedEvaluator::new(evaluator);
+    let evaluator = &CheckedEvaluator::new(evaluator, cancel.clone());
     let answer = || match decoding {
         Decoding::Greedy => greedy::decode(environment, evaluator, root, config, seed),
         Decoding::Majority { k } => majority::decode(environment, evaluator, root, k, config, seed),

@@ -17,10 +17,12 @@ pub(super) fn merge(trees: Vec<TreeRecord>) -> Option<TreeRecord> {
         merged.tokens += tree.tokens;
         merged.evaluations += tree.evaluations;
         merged.collisions += tree.collisions;
-        if merged.stop != tree.stop {
+        merged.stop = match (merged.stop, tree.stop) {
+            (one, other) if one == other => one,
+            (StopReason::Cancelled, _) | (_, StopReason::Cancelled) => StopReason::Cancelled,
             // Some trees were exhausted and others were not.
-            merged.stop = StopReason::Simulations;
-        }
+            _ => StopReason::Simulations,
+        };
         add_nodes(&mut merged, &tree);
     }
     Some(merged)
@@ -71,13 +73,24 @@ fn add(there: &mut NodeRecord, node: &NodeRecord) {
 mod tests {
     use super::*;
     use crate::testing::{HashedEvaluator, LetterGame};
-    use crate::{MctsConfig, search_tree};
+    use crate::{Cancel, MctsConfig, search_tree};
 
     fn grow(seed: u64) -> TreeRecord {
         let net = HashedEvaluator::new(1, ["a", "b", "c", "="]);
         let problem = LetterGame::problem("p", "ab");
         let config = MctsConfig { simulations: 15, ..MctsConfig::default() };
-        search_tree(&LetterGame::default(), &net, &problem, &config, seed, true).unwrap()
+        search_tree(&LetterGame::default(), &net, &problem, &config, seed, true, &Cancel::new())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_cancelled_tree_makes_the_merged_one_cancelled() {
+        let whole = grow(1);
+        let cancelled = TreeRecord { stop: StopReason::Cancelled, ..grow(2) };
+        for trees in [[&whole, &cancelled, &whole], [&cancelled, &whole, &whole]] {
+            let merged = merge(trees.into_iter().cloned().collect()).unwrap();
+            assert_eq!(merged.stop, StopReason::Cancelled);
+        }
     }
 
     /// Text of the path, visits and value sum.

@@ -25,14 +25,15 @@ pub use stop::StopConfig;
 use crate::seed::{derive_seed, stream};
 use crate::snapshot::TreeRecord;
 use crate::sync::OnceLock;
-use crate::{Environment, Evaluator, Problem, SearchError, for_each_index};
+use crate::{Cancel, Environment, Evaluator, Problem, SearchError, for_each_index};
 use search::Search;
 
 /// Grows one tree and gives it as plain data.
 ///
 /// `ground_truth` says whether answers may be graded: then each end backs up its reward; otherwise
 /// the value net scores each answer. With one worker the same `seed` gives the same tree bit for
-/// bit, provided that the evaluator answers the same request alike.
+/// bit, provided that the evaluator answers the same request alike. Once `cancel` is cancelled the search ends with the
+/// tree that it has.
 ///
 /// # Errors
 /// When the settings are unusable, the problem cannot be posed, or the evaluator fails or panics.
@@ -43,11 +44,12 @@ pub fn search_tree<E: Environment>(
     config: &MctsConfig,
     seed: u64,
     ground_truth: bool,
+    cancel: &Cancel,
 ) -> Result<TreeRecord, SearchError> {
     if config.roots > 1 {
-        return search_roots(environment, evaluator, problem, config, seed, ground_truth);
+        return search_roots(environment, evaluator, problem, config, seed, ground_truth, cancel);
     }
-    let search = Search::new(environment, evaluator, problem, config, seed, ground_truth)?;
+    let search = Search::new(environment, evaluator, problem, config, seed, ground_truth, cancel)?;
     let stop = search.run()?;
     Ok(search.record(stop))
 }
@@ -64,9 +66,10 @@ pub fn continue_tree<E: Environment>(
     problem: &Problem,
     config: &MctsConfig,
     record: &TreeRecord,
+    cancel: &Cancel,
 ) -> Result<TreeRecord, SearchError> {
     let (seed, ground_truth) = (record.seed, record.ground_truth);
-    let search = Search::new(environment, evaluator, problem, config, seed, ground_truth)?;
+    let search = Search::new(environment, evaluator, problem, config, seed, ground_truth, cancel)?;
     search.regrow(record)?;
     let stop = search.run()?;
     Ok(search.record(stop))
@@ -80,19 +83,27 @@ fn search_roots<E: Environment>(
     config: &MctsConfig,
     seed: u64,
     ground_truth: bool,
+    cancel: &Cancel,
 ) -> Result<TreeRecord, SearchError> {
     config.validate()?;
-    let trees: Vec<OnceLock<TreeRecord>> = (0..config.roots).map(|_| OnceLock::new()).collect();
-    for_each_index(config.roots, config.roots, |index| -> Result<(), SearchError> {
+    // The roots' own: one's failure ends the others.
+    let cancel = cancel.child(None);
+    let grow = |index: usize| {
         let part = config.simulations + (config.roots - 1 - index) as u64;
         let simulations = part / config.roots as u64;
         let config = MctsConfig { simulations, roots: 1, ..config.clone() };
         let seed = derive_seed(seed, stream::ROOTS + index as u64);
-        let tree = search_tree(environment, evaluator, problem, &config, seed, ground_truth)?;
-        _ = trees[index].set(tree);
+        search_tree(environment, evaluator, problem, &config, seed, ground_truth, &cancel)
+    };
+    let trees: Vec<OnceLock<TreeRecord>> = (0..config.roots).map(|_| OnceLock::new()).collect();
+    for_each_index(config.roots, config.roots, &cancel, |index| -> Result<(), SearchError> {
+        _ = trees[index].set(grow(index)?);
         Ok(())
     })?;
-    let trees = trees.into_iter().filter_map(OnceLock::into_inner).collect();
+    // A root that was cancelled before it began is a tree too: a bare one.
+    let trees = trees.into_iter().enumerate();
+    let trees = trees.map(|(index, tree)| tree.into_inner().map_or_else(|| grow(index), Ok));
+    let trees = trees.collect::<Result<Vec<_>, _>>()?;
     let merged = merge::merge(trees).map(|tree| TreeRecord { seed, ..tree });
     Ok(merged.expect("there is at least one root, and each grew a tree"))
 }

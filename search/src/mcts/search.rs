@@ -1,6 +1,6 @@
 //! One tree from its root to its end, by one worker or several.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dashmap::DashMap;
 
@@ -18,7 +18,7 @@ use crate::selection::{Bonus, Puct, Rule, RuleName, Scored};
 use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, OnceLock, Ordering};
 use crate::tree::{Node, NodeId, Path, SharedNode, Tree};
-use crate::{ConfigError, Environment, Evaluator, Problem, SearchError};
+use crate::{Cancel, ConfigError, Environment, Evaluator, EvaluatorError, Problem, SearchError};
 
 /// The nodes of states by depth and key.
 pub(super) type SharedStates = DashMap<(usize, String), SharedNode>;
@@ -40,7 +40,11 @@ pub(super) struct Search<'a, E: Environment> {
     pub(super) states: Option<SharedStates>,
     gumbel_root: GumbelRoot,
     progress: Progress,
-    begun: Instant,
+    /// What the search's caller may cancel, and below it what ends this search's evaluations.
+    outside: Cancel,
+    cancel: Cancel,
+    /// When the time is up.
+    deadline: Option<Instant>,
     stop_rules: Vec<Box<dyn StopRule>>,
     /// Simulations that workers have taken on.
     pub(super) started: AtomicU64,
@@ -59,8 +63,11 @@ impl<'a, E: Environment> Search<'a, E> {
         config: &'a MctsConfig,
         seed: u64,
         ground_truth: bool,
+        cancel: &Cancel,
     ) -> Result<Self, SearchError> {
         config.validate()?;
+        let deadline = config.stop.deadline();
+        let (outside, cancel) = (cancel.clone(), cancel.child(deadline));
         let tree = config.tree().ok_or_else(|| ConfigError {
             field: "simulations",
             value: config.simulations.to_string(),
@@ -68,7 +75,7 @@ impl<'a, E: Environment> Search<'a, E> {
         })?;
         let search = Self {
             environment,
-            evaluator: CheckedEvaluator::new(evaluator),
+            evaluator: CheckedEvaluator::new(evaluator, cancel.clone()),
             problem,
             config,
             seed,
@@ -82,7 +89,9 @@ impl<'a, E: Environment> Search<'a, E> {
                 config.simulations,
                 derive_seed(seed, stream::GUMBEL),
             ),
-            begun: Instant::now(),
+            outside,
+            cancel,
+            deadline,
             stop_rules: config.stop.rules(),
             solved: AtomicBool::new(false),
             progress: Progress::default(),
@@ -206,6 +215,9 @@ impl<'a, E: Environment> Search<'a, E> {
             if let Some(reason) = self.stop_rules.iter().find_map(|rule| rule.reason(self)) {
                 return self.end(reason);
             }
+            if self.cancel.is_cancelled() {
+                return self.end(self.cancellation());
+            }
             let claimed = self.gather(rule, at_root, &mut paths, taken as usize);
             // Relaxed: as in `take`.
             self.started.fetch_sub(taken - claimed as u64, Ordering::Relaxed);
@@ -222,10 +234,12 @@ impl<'a, E: Environment> Search<'a, E> {
                     path.leaf().into_iter().for_each(|leaf| self.tree.release(leaf));
                     self.tree.retreat(path);
                 }
+                if error == SearchError::Evaluator(EvaluatorError::Cancelled) {
+                    return self.end(self.cancellation());
+                }
                 // The first cause is the one that is told.
                 _ = self.failure.set(error);
-                self.progress.stop();
-                return;
+                return self.stop_all();
             }
         }
     }
@@ -305,11 +319,26 @@ impl<'a, E: Environment> Search<'a, E> {
     fn end(&self, reason: StopReason) {
         // The first reason stands.
         _ = self.stop.set(reason);
+        self.stop_all();
+    }
+
+    /// Tells every worker to stop: those whose evaluations are under way, and those that wait for one.
+    fn stop_all(&self) {
+        self.cancel.cancel();
         self.progress.stop();
     }
 
+    /// Why evaluations are cancelled that no worker of this search has cancelled: then its reason or failure stands
+    /// already.
+    fn cancellation(&self) -> StopReason {
+        match self.deadline {
+            Some(end) if Instant::now() >= end && !self.outside.is_cancelled() => StopReason::Time,
+            _ => StopReason::Cancelled,
+        }
+    }
+
     /// Evaluates the paths' claimed leaves in one batch, expands them and backs up; `done` counts those that
-    /// are finished. On an error the tree is as if the others had not been begun.
+    /// are finished. On an error, or a cancellation, the tree is as if the others had not been begun.
     fn simulate(
         &self,
         paths: &[Path<'_>],
@@ -338,10 +367,6 @@ impl<'a, E: Environment> Search<'a, E> {
 impl<E: Environment> Status for Search<'_, E> {
     fn tokens(&self) -> u64 {
         self.evaluator.tokens()
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
     }
 
     fn bytes(&self) -> u64 {

@@ -1,14 +1,15 @@
 //! What ends a search before its simulations are done: small rules that look at the same status.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
 use crate::snapshot::StopReason;
 
-/// Limits of one search; absent ones never stop it. They are looked at before each simulation, and what is under
-/// way is finished: nothing that was searched is lost.
+/// Limits of one search; absent ones never stop it. They are looked at before each simulation, the time also while the
+/// evaluator works. What other workers' simulations, or this one's when the time is up, still wait for is then cancelled:
+/// these simulations are as if they had not begun, and tokens that were sampled for them do not count.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StopConfig {
@@ -39,7 +40,13 @@ impl StopConfig {
         ConfigError::require(tokens >= 1, "stop.tokens", &tokens, "must be >= 1")
     }
 
-    /// The rules that these settings ask for.
+    /// When the time of a search that begins now is up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let limit = Duration::from_secs_f64(self.seconds?.min(1e9));
+        Instant::now().checked_add(limit)
+    }
+
+    /// The rules that these settings ask for, but for the time.
     pub(super) fn rules(&self) -> Vec<Box<dyn StopRule>> {
         let mut rules: Vec<Box<dyn StopRule>> = Vec::new();
         if self.solved {
@@ -50,9 +57,6 @@ impl StopConfig {
         }
         if let Some(limit) = self.memory_mib {
             rules.push(Box::new(Memory { bytes: (limit * f64::from(1 << 20)) as u64 }));
-        }
-        if let Some(limit) = self.seconds {
-            rules.push(Box::new(Time(Duration::from_secs_f64(limit.min(1e9)))));
         }
         if self.settled {
             rules.push(Box::new(Settled));
@@ -65,8 +69,6 @@ impl StopConfig {
 pub(super) trait Status {
     /// Tokens sampled.
     fn tokens(&self) -> u64;
-    /// Time since the search began.
-    fn elapsed(&self) -> Duration;
     /// Bytes of nodes, steps and states.
     fn bytes(&self) -> u64;
     /// Whether a right answer was found.
@@ -106,14 +108,6 @@ impl StopRule for Memory {
     }
 }
 
-struct Time(Duration);
-
-impl StopRule for Time {
-    fn reason(&self, status: &dyn Status) -> Option<StopReason> {
-        (status.elapsed() >= self.0).then_some(StopReason::Time)
-    }
-}
-
 struct Settled;
 
 impl StopRule for Settled {
@@ -132,9 +126,6 @@ mod tests {
         fn tokens(&self) -> u64 {
             100
         }
-        fn elapsed(&self) -> Duration {
-            Duration::from_secs(2)
-        }
         fn bytes(&self) -> u64 {
             1 << 20
         }
@@ -152,18 +143,16 @@ mod tests {
             config.rules().iter().filter_map(|rule| rule.reason(&Fixed)).collect()
         };
         let none = StopConfig::default();
-        assert!(reasons(none.clone()).is_empty());
+        assert!(reasons(none.clone()).is_empty() && none.deadline().is_none());
+        let endless = StopConfig { seconds: Some(f64::MAX), ..none.clone() };
+        assert!(endless.deadline().is_some_and(|end| end > Instant::now()));
         let limits = |factor: f64| StopConfig {
-            seconds: Some(2.0 * factor),
             tokens: Some((100.0 * factor) as u64),
             memory_mib: Some(factor),
             ..none.clone()
         };
         assert!(reasons(limits(1.5)).is_empty());
-        assert_eq!(
-            reasons(limits(1.0)),
-            [StopReason::Tokens, StopReason::Memory, StopReason::Time]
-        );
+        assert_eq!(reasons(limits(1.0)), [StopReason::Tokens, StopReason::Memory]);
         let found = StopConfig { solved: true, settled: true, ..none };
         assert_eq!(reasons(found), [StopReason::Solved, StopReason::Settled]);
     }

@@ -2,8 +2,8 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
-    AnswerRule, DecodeConfig, Decoding, Environment, Outcome, Problem, ProblemError, Transition,
-    decode,
+    AnswerRule, Cancel, DecodeConfig, Decoding, Environment, Evaluation, Evaluator, EvaluatorError,
+    Outcome, Problem, ProblemError, Request, SearchError, Transition, decode,
 };
 
 use crate::script::{Script, context, problem};
@@ -11,7 +11,8 @@ use crate::script::{Script, context, problem};
 fn run(script: &Script, decoding: &str, config: &DecodeConfig) -> Outcome {
     let decoding: Decoding = decoding.parse().unwrap();
     // An answer that no path gives: whoever graded by it would be found out.
-    decode(decoding, &LetterGame::default(), script, &problem("?"), config, 11).unwrap()
+    decode(decoding, &LetterGame::default(), script, &problem("?"), config, 11, &Cancel::new())
+        .unwrap()
 }
 
 fn actions(outcome: &Outcome) -> String {
@@ -62,7 +63,8 @@ fn no_path_is_longer_than_max_depth() {
         let config = DecodeConfig { remove_duplicate: false, ..config.clone() };
         let decoding: Decoding = decoding.parse().unwrap();
         let game = LetterGame::default();
-        let outcome = decode(decoding, &game, &net, &problem("?"), &config, 1).unwrap();
+        let outcome =
+            decode(decoding, &game, &net, &problem("?"), &config, 1, &Cancel::new()).unwrap();
         assert_eq!((outcome.answer, outcome.evaluations), (None, evaluations), "{decoding}");
     }
 }
@@ -126,7 +128,15 @@ fn the_environment_says_which_answers_are_one_vote() {
     ]);
     let config = DecodeConfig::default();
     let game = Blurred(LetterGame::default());
-    let outcome = decode("maj@5".parse().unwrap(), &game, &script, &problem("?"), &config, 11);
+    let outcome = decode(
+        "maj@5".parse().unwrap(),
+        &game,
+        &script,
+        &problem("?"),
+        &config,
+        11,
+        &Cancel::new(),
+    );
     let outcome = outcome.unwrap();
     assert_eq!(outcome.answer.as_deref(), Some("c"));
     assert_eq!(scores(&outcome), [("b", 0.4), ("c", 0.6), ("b", 0.4), ("a", 0.6), ("a", 0.6)]);
@@ -229,7 +239,16 @@ fn a_seed_gives_the_same_outcome() {
     for text in ["greedy", "maj@5", "bon@5", "sbs:3x5", "mcts:40"] {
         let decoding: Decoding = text.parse().unwrap();
         let run = |seed, answer| {
-            decode(decoding, &game, &net, &problem(answer), &DecodeConfig::default(), seed).unwrap()
+            decode(
+                decoding,
+                &game,
+                &net,
+                &problem(answer),
+                &DecodeConfig::default(),
+                seed,
+                &Cancel::new(),
+            )
+            .unwrap()
         };
         let outcome = run(1, "ab");
         // The right answer is not read.
@@ -247,18 +266,46 @@ fn a_seed_gives_the_same_outcome() {
 }
 
 #[test]
+fn a_cancelled_decoding_is_no_outcome() {
+    /// Answers the first question, and cancels its caller's handle.
+    struct Once<'a>(&'a Cancel);
+
+    impl Evaluator for Once<'_> {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            cancel: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
+            assert!(!cancel.is_cancelled(), "what is cancelled is not asked");
+            self.0.cancel();
+            HashedEvaluator::new(9, ["a", "b"]).evaluate(requests, cancel)
+        }
+    }
+
+    let (game, config) = (LetterGame { length: Some(5) }, DecodeConfig::default());
+    for text in ["greedy", "maj@5", "bon@5", "sbs:3x5", "mcts:40"] {
+        let cancel = Cancel::new();
+        let decoding = text.parse().unwrap();
+        let outcome = decode(decoding, &game, &Once(&cancel), &problem("?"), &config, 1, &cancel);
+        assert_eq!(outcome, Err(SearchError::Evaluator(EvaluatorError::Cancelled)), "{text}");
+    }
+}
+
+#[test]
 fn settings_and_failures_are_told() {
     let net = HashedEvaluator::new(9, ["a"]);
     let config = DecodeConfig { samples: 0, ..DecodeConfig::default() };
     let game = LetterGame::default();
-    let error = decode(Decoding::Greedy, &game, &net, &problem("?"), &config, 0).unwrap_err();
+    let error = decode(Decoding::Greedy, &game, &net, &problem("?"), &config, 0, &Cancel::new())
+        .unwrap_err();
     assert!(error.to_string().contains("samples = 0"), "{error}");
     let mut empty = problem("?");
     empty.question.clear();
     assert!(game.root(&empty).is_err());
     let config = DecodeConfig::default();
     for text in ["greedy", "mcts:4"] {
-        let error = decode(text.parse().unwrap(), &game, &net, &empty, &config, 0).unwrap_err();
+        let error = decode(text.parse().unwrap(), &game, &net, &empty, &config, 0, &Cancel::new())
+            .unwrap_err();
         assert_eq!(error.to_string(), "problem letters: the question is empty");
     }
 }

@@ -2,8 +2,8 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    AnswerRule, InFlightRule, MctsConfig, StopConfig, StopReason, Tag, TreeRecord, best_path,
-    continue_tree, search_tree,
+    AnswerRule, Cancel, InFlightRule, MctsConfig, StopConfig, StopReason, Tag, TreeRecord,
+    best_path, continue_tree, search_tree,
 };
 use proptest::prelude::*;
 
@@ -11,7 +11,8 @@ use crate::script::problem;
 
 fn grow(config: &MctsConfig, seed: u64) -> TreeRecord {
     let net = HashedEvaluator::new(seed, ["a", "b", "c", "d", "="]);
-    search_tree(&LetterGame::default(), &net, &problem("ab"), config, seed, true).unwrap()
+    search_tree(&LetterGame::default(), &net, &problem("ab"), config, seed, true, &Cancel::new())
+        .unwrap()
 }
 
 fn config(json: &str) -> MctsConfig {
@@ -81,7 +82,8 @@ fn sequential_halving_shares_out_the_root() {
         "gumbel": {"considered": 4, "noise": 0, "c_scale": 0}}}"#;
     let net = HashedEvaluator::new(9, ["a", "b", "c", "d", "e", "f", "g", "h"]);
     let game = LetterGame::default();
-    let tree = search_tree(&game, &net, &problem("zz"), &config(halving), 9, true).unwrap();
+    let tree = search_tree(&game, &net, &problem("zz"), &config(halving), 9, true, &Cancel::new())
+        .unwrap();
     let expansions = |tag: &str| {
         let below = tree.react.keys().filter(|other| other.starts_with(&format!("{tag}.")));
         below.filter(|other| other.ends_with(".0")).count()
@@ -185,12 +187,12 @@ proptest! {
         let net = Short(HashedEvaluator::new(seed, ["a", "b", "c", "d", "=", "!"]));
         let game = LetterGame::default();
         let search = |config: &MctsConfig| {
-            search_tree(&game, &net, &problem("ab"), config, seed, ground_truth).unwrap()
+            search_tree(&game, &net, &problem("ab"), config, seed, ground_truth, &Cancel::new()).unwrap()
         };
         // Through JSON, as a file would have it.
         let json = serde_json::to_string(&search(&short)).unwrap();
         let record: TreeRecord = serde_json::from_str(&json).unwrap();
-        let continued = continue_tree(&game, &net, &problem("ab"), &long, &record).unwrap();
+        let continued = continue_tree(&game, &net, &problem("ab"), &long, &record, &Cancel::new()).unwrap();
         prop_assert_eq!(continued, search(&long));
     }
 
@@ -222,13 +224,14 @@ impl espalier_search::Evaluator for Short {
     fn evaluate(
         &self,
         requests: &[espalier_search::Request],
+        _: &Cancel,
     ) -> Vec<Result<espalier_search::Evaluation, espalier_search::EvaluatorError>> {
         let answer = |request: &espalier_search::Request| {
             let tokens = request.context.len();
             if tokens > 18 {
                 return Err(espalier_search::EvaluatorError::ContextTooLong { tokens, limit: 18 });
             }
-            self.0.evaluate(std::slice::from_ref(request)).remove(0)
+            self.0.evaluate(std::slice::from_ref(request), &Cancel::new()).remove(0)
         };
         requests.iter().map(answer).collect()
     }
@@ -241,7 +244,8 @@ fn a_tree_that_cannot_go_on_says_where_and_why() {
     let net = HashedEvaluator::new(3, ["a", "b", "c", "d", "="]);
     let game = LetterGame::default();
     let refuse = |tree: &TreeRecord, config: &MctsConfig| {
-        let error = continue_tree(&game, &net, &problem("ab"), config, tree).unwrap_err();
+        let error =
+            continue_tree(&game, &net, &problem("ab"), config, tree, &Cancel::new()).unwrap_err();
         error.to_string()
     };
     let longer = MctsConfig { simulations: 40, ..config.clone() };

@@ -2,7 +2,7 @@
 
 use espalier_search::testing::LetterGame;
 use espalier_search::{
-    Compatibility, MctsConfig, StopReason, Tag, Terminal, TreeRecord, search_tree,
+    Cancel, Compatibility, MctsConfig, StopReason, Tag, Terminal, TreeRecord, search_tree,
 };
 
 use crate::script::{Line, Script, problem};
@@ -40,7 +40,8 @@ fn four_simulations_by_hand() {
     // -0.8
     let script = Script::new(SCRIPT);
     let game = LetterGame::default();
-    let tree = search_tree(&game, &script, &problem("ab"), &config(), 7, true).unwrap();
+    let tree =
+        search_tree(&game, &script, &problem("ab"), &config(), 7, true, &Cancel::new()).unwrap();
     assert_eq!((tree.simulations, tree.stop), (4, StopReason::Simulations));
     assert_eq!((tree.evaluations, tree.tokens, tree.collisions), (4, 16, 0));
     let tags: Vec<&str> = tree.react.keys().map(Tag::as_str).collect();
@@ -69,7 +70,8 @@ fn at_inference_the_value_net_scores_answers() {
         [SCRIPT, &[("a=", 0.3, &[]), ("b=", -0.5, &[]), ("ab=", 0.9, &[])]].concat();
     let script = Script::new(&lines);
     let game = LetterGame::default();
-    let tree = search_tree(&game, &script, &problem("ab"), &config(), 7, false).unwrap();
+    let tree =
+        search_tree(&game, &script, &problem("ab"), &config(), 7, false, &Cancel::new()).unwrap();
     // 2. a: W = 0.3 - 0.4. root N 3, W 0.1.
     // 3. a scores -0.05 + 0.5 * 1.732 / 3 = 0.239, b 0.433: b gets -0.5 - 1 + 0.6. root N 6, W
     //    -0.8.
@@ -93,7 +95,8 @@ fn leaf_values_are_backed_up_at_once() {
     let config = MctsConfig { update_leaf_value: true, simulations: 2, ..config() };
     let script = Script::new(SCRIPT);
     let game = LetterGame::default();
-    let tree = search_tree(&game, &script, &problem("ab"), &config, 7, true).unwrap();
+    let tree =
+        search_tree(&game, &script, &problem("ab"), &config, 7, true, &Cancel::new()).unwrap();
     // 1. a gets -0.4 and b 0.6; the root's own 0.2 is not backed up. root N 2, W 0.2.
     // 2. sqrt 2: a scores -0.4 + 0.5 * 1.414 / 2 = -0.05, b 0.6 + 0.25 * 1.414 / 2 = 0.78.
     //    b: both children end with -1. b N 3, W -1.4; root N 4, W -1.8.
@@ -110,12 +113,15 @@ fn what_the_model_cannot_read_ends_there() {
     let script = Script::new(lines);
     let game = LetterGame::default();
     let config = MctsConfig { simulations: 40, ..config() };
-    let tree = search_tree(&game, &script, &problem("ab"), &config, 7, true).unwrap();
+    let tree =
+        search_tree(&game, &script, &problem("ab"), &config, 7, true, &Cancel::new()).unwrap();
     assert_eq!((tree.simulations, tree.stop), (3, StopReason::Exhausted));
     assert_node(&tree, "0.1", 1, -1.0, Some(-1.0));
     assert_eq!(tree.react["0.1"].terminal, Some(Terminal::Invalid("context too long".to_owned())));
     // A root that cannot be read is a finished tree of one node.
-    let tree = search_tree(&game, &Script::new(&[]), &problem("ab"), &config, 7, true).unwrap();
+    let tree =
+        search_tree(&game, &Script::new(&[]), &problem("ab"), &config, 7, true, &Cancel::new())
+            .unwrap();
     assert_eq!((tree.simulations, tree.stop), (1, StopReason::Exhausted));
     assert_node(&tree, "0", 1, -1.0, Some(-1.0));
 }
@@ -125,7 +131,9 @@ fn duplicates_merge_and_priors_normalise() {
     let script = Script::new(&[("", 0.0, &[("a", 0.5), (" a ", 0.4), ("b", 0.25)])]);
     let game = LetterGame::default();
     let config = MctsConfig { samples: 3, simulations: 1, ..config() };
-    let tree = |config| search_tree(&game, &script, &problem("ab"), &config, 7, true).unwrap();
+    let tree = |config| {
+        search_tree(&game, &script, &problem("ab"), &config, 7, true, &Cancel::new()).unwrap()
+    };
     assert_eq!(tree(config.clone()).react.len(), 4);
     let merged = tree(MctsConfig { remove_duplicate: true, normalise_prior: true, ..config });
     assert_eq!(merged.react.len(), 3);
@@ -140,7 +148,8 @@ fn a_step_beyond_the_depth_is_invalid_unless_it_answers() {
         Script::new(&[("", 0.0, &[("a", 0.5)]), ("a", 0.0, &[("=", 0.5), ("b", 0.5), ("b", 0.5)])]);
     let game = LetterGame::default();
     let config = MctsConfig { samples: 3, max_depth: 1, simulations: 40, ..config() };
-    let tree = search_tree(&game, &script, &problem("a"), &config, 7, true).unwrap();
+    let tree =
+        search_tree(&game, &script, &problem("a"), &config, 7, true, &Cancel::new()).unwrap();
     assert_eq!(tree.stop, StopReason::Exhausted);
     assert_eq!(tree.react["0.0.0"].correct, Some(true));
     let too_deep = Some(Terminal::Invalid("too many steps".to_owned()));
@@ -165,7 +174,8 @@ fn the_original_stops_at_a_dead_end_and_the_sane_search_goes_round_it() {
     let game = LetterGame { length: Some(2) };
     let grow = |compatibility| {
         let config = MctsConfig { compatibility, ..config() };
-        search_tree(&game, &Script::new(SCRIPT), &problem("ab"), &config, 7, true).unwrap()
+        search_tree(&game, &Script::new(SCRIPT), &problem("ab"), &config, 7, true, &Cancel::new())
+            .unwrap()
     };
     let original = grow(Compatibility::AlphaMath);
     assert_eq!((original.simulations, original.stop), (2, StopReason::DeadEnd));

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    HarvestConfig, HarvestError, LabelledSolution, MctsConfig, TreeRecord, harvest, search_tree,
-    to_stepwise,
+    Cancel, HarvestConfig, HarvestError, LabelledSolution, MctsConfig, TreeRecord, harvest,
+    search_tree, to_stepwise,
 };
 
 use crate::script::{PROMPT, Script, problem};
@@ -13,7 +13,8 @@ use crate::script::{PROMPT, Script, problem};
 fn grow(seed: u64, simulations: u64) -> TreeRecord {
     let net = HashedEvaluator::new(3, ["a", "b", "=", "!"]);
     let config = MctsConfig { simulations, ..MctsConfig::default() };
-    search_tree(&LetterGame::default(), &net, &problem("ab"), &config, seed, true).unwrap()
+    search_tree(&LetterGame::default(), &net, &problem("ab"), &config, seed, true, &Cancel::new())
+        .unwrap()
 }
 
 fn path(solution: &LabelledSolution) -> String {
@@ -29,8 +30,16 @@ fn steps_carry_the_q_of_their_node_and_the_last_the_reward() {
     ]);
     let config =
         MctsConfig { samples: 2, simulations: 3, positive_reward: 0.5, ..MctsConfig::default() };
-    let tree =
-        search_tree(&LetterGame::default(), &script, &problem("ab"), &config, 0, true).unwrap();
+    let tree = search_tree(
+        &LetterGame::default(),
+        &script,
+        &problem("ab"),
+        &config,
+        0,
+        true,
+        &Cancel::new(),
+    )
+    .unwrap();
     let solutions = harvest(&[tree], &HarvestConfig::default(), 0).unwrap();
     assert_eq!(solutions.iter().map(path).collect::<Vec<_>>(), ["!", "a=", "ab="]);
     let best = &solutions[2];
@@ -101,6 +110,8 @@ fn trees_that_cannot_be_harvested_are_named() {
 fn a_prompt_that_cannot_be_read_has_no_steps_to_label() {
     let config = MctsConfig::default();
     let game = LetterGame::default();
-    let tree = search_tree(&game, &Script::new(&[]), &problem("ab"), &config, 0, true).unwrap();
+    let tree =
+        search_tree(&game, &Script::new(&[]), &problem("ab"), &config, 0, true, &Cancel::new())
+            .unwrap();
     assert_eq!(harvest(&[tree], &HarvestConfig::default(), 0), Ok(Vec::new()));
 }

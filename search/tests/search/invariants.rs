@@ -1,7 +1,7 @@
 //! What must hold of any finished tree, for any settings, any number of workers and any schedule.
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
-use espalier_search::{MctsConfig, NodeRecord, StopReason, Tag, TreeRecord, search_tree};
+use espalier_search::{Cancel, MctsConfig, NodeRecord, StopReason, Tag, TreeRecord, search_tree};
 use proptest::prelude::*;
 
 use crate::script::problem;
@@ -29,7 +29,7 @@ fn configs() -> impl Strategy<Value = MctsConfig> {
 fn grow(config: &MctsConfig, seed: u64, ground_truth: bool) -> TreeRecord {
     let net = HashedEvaluator::new(seed, ACTIONS);
     let game = LetterGame::default();
-    search_tree(&game, &net, &problem("ab"), config, seed, ground_truth).unwrap()
+    search_tree(&game, &net, &problem("ab"), config, seed, ground_truth, &Cancel::new()).unwrap()
 }
 
 fn children<'a>(tree: &'a TreeRecord, tag: &'a str) -> Vec<&'a NodeRecord> {
@@ -130,7 +130,9 @@ fn workers_meet_and_none_is_lost() {
         ..MctsConfig::default()
     };
     let net = SlowLetters;
-    let tree = search_tree(&LetterGame::default(), &net, &problem("ab"), &config, 3, true).unwrap();
+    let tree =
+        search_tree(&LetterGame::default(), &net, &problem("ab"), &config, 3, true, &Cancel::new())
+            .unwrap();
     assert_eq!(tree.react.len(), 201);
     assert!(tree.collisions > 0);
     check(&tree, &config).unwrap();
@@ -143,9 +145,10 @@ impl espalier_search::Evaluator for SlowLetters {
     fn evaluate(
         &self,
         requests: &[espalier_search::Request],
+        _: &Cancel,
     ) -> Vec<Result<espalier_search::Evaluation, espalier_search::EvaluatorError>> {
         std::thread::sleep(std::time::Duration::from_micros(50));
-        HashedEvaluator::new(0, ["a"]).evaluate(requests)
+        HashedEvaluator::new(0, ["a"]).evaluate(requests, &Cancel::new())
     }
 }
 

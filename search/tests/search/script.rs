@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use espalier_search::testing::LetterGame;
-use espalier_search::{Evaluation, Evaluator, EvaluatorError, Problem, Proposal, Request};
+use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Problem, Proposal, Request};
 
 /// The prompt of every [`LetterGame`] problem.
 pub const PROMPT: &str = "Which word?\n";
@@ -43,7 +43,11 @@ impl Script {
 }
 
 impl Evaluator for Script {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        _: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         self.calls.lock().unwrap().push(requests.to_vec());
         requests.iter().map(|request| self.answer(request)).collect()
     }

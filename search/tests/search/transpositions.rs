@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use espalier_search::{
-    Environment, Evaluation, Evaluator, EvaluatorError, MctsConfig, NodeRecord, Problem,
+    Cancel, Environment, Evaluation, Evaluator, EvaluatorError, MctsConfig, NodeRecord, Problem,
     ProblemError, Proposal, Request, StopReason, Terminal, Transition, TreeRecord, search_tree,
 };
 
@@ -67,7 +67,11 @@ fn prior_of(number: u32) -> f64 {
 }
 
 impl Evaluator for Table {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        _: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         let answer = |request: &Request| {
             self.calls.fetch_add(1, Ordering::Relaxed);
             let left = left_of(&request.context);
@@ -95,7 +99,7 @@ fn config(simulations: u64, transpositions: bool) -> MctsConfig {
 
 fn grow(config: &MctsConfig) -> (TreeRecord, u64) {
     let net = Table { calls: AtomicU64::new(0) };
-    let tree = search_tree(&Sums, &net, &problem("3"), config, 1, true).unwrap();
+    let tree = search_tree(&Sums, &net, &problem("3"), config, 1, true, &Cancel::new()).unwrap();
     (tree, net.calls.into_inner())
 }
 
@@ -287,7 +291,8 @@ fn many_workers_share_states_too() {
     for seed in 0..30 {
         let net = Table { calls: AtomicU64::new(0) };
         let config = MctsConfig { workers: 8, ..config(1000, true) };
-        let tree = search_tree(&Sums, &net, &problem("3"), &config, seed, true).unwrap();
+        let tree =
+            search_tree(&Sums, &net, &problem("3"), &config, seed, true, &Cancel::new()).unwrap();
         assert_eq!((tree.stop, net.calls.into_inner()), (StopReason::Exhausted, 15));
         assert_eq!(tree.simulations, 15);
     }

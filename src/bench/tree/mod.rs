@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use espalier_search::testing::{HashedEvaluator, LetterGame};
-use espalier_search::{MctsConfig, for_each_index, search_tree};
+use espalier_search::{Cancel, MctsConfig, for_each_index, search_tree};
 use serde::{Deserialize, Serialize};
 
 /// What an engine did.
@@ -208,8 +208,9 @@ fn small_searches(simulations: u64, threads: usize) -> Result<Done> {
     let config = MctsConfig { max_depth: 10, ..MctsConfig::default() };
     let trees = (simulations / config.simulations).max(1) as usize;
     let done = AtomicU64::new(0);
-    for_each_index(trees, threads, |index| -> Result<()> {
-        let tree = search_tree(&game, &evaluator, &problem, &config, index as u64, true)?;
+    for_each_index(trees, threads, &Cancel::new(), |index| -> Result<()> {
+        let tree =
+            search_tree(&game, &evaluator, &problem, &config, index as u64, true, &Cancel::new())?;
         done.fetch_add(tree.simulations, Ordering::Relaxed);
         Ok(())
     })?;

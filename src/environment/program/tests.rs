@@ -213,13 +213,14 @@ impl Executor for Broken {
 #[test]
 fn a_machine_that_fails_fails_the_search_and_no_step() {
     use espalier_search::testing::HashedEvaluator;
-    use espalier_search::{MctsConfig, SearchError, search_tree};
+    use espalier_search::{Cancel, MctsConfig, SearchError, search_tree};
 
     let recipe = recipe("format = \"xml\"");
     let environment = Program::start_with(&recipe, |_| Ok(Box::new(Broken))).unwrap();
     let policy = HashedEvaluator::new(1, ["<code>\nx"]);
     let (question, config) = (problem("Q?", "2"), MctsConfig::default());
-    let error = search_tree(&environment, &policy, &question, &config, 1, true).unwrap_err();
+    let error = search_tree(&environment, &policy, &question, &config, 1, true, &Cancel::new())
+        .unwrap_err();
     let SearchError::Environment(message) = &error else { panic!("{error}") };
     assert!(message.contains("no worker can be started: out of order"), "{message}");
 }

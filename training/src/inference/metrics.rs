@@ -22,6 +22,8 @@ pub(super) struct Counters {
     /// Tokens drawn.
     pub sampled: AtomicU64,
     pub requests: AtomicU64,
+    /// Requests that were given up before they were answered.
+    pub cancelled: AtomicU64,
     /// Passes before which more work was waiting, and how full they were, in thousandths.
     pub full_passes: AtomicU64,
     pub occupancy: AtomicU64,
@@ -44,6 +46,7 @@ impl Default for Counters {
             restored: zero(),
             sampled: zero(),
             requests: zero(),
+            cancelled: zero(),
             full_passes: zero(),
             occupancy: zero(),
             multiply_adds: zero(),
@@ -61,6 +64,8 @@ pub struct InferenceStats {
     pub schedulers: usize,
     /// Requests that were begun.
     pub requests: u64,
+    /// Requests that a scheduler gave up, begun or not, because their caller had cancelled them.
+    pub requests_cancelled: u64,
     /// Forward passes.
     pub passes: u64,
     /// Context tokens that were read.
@@ -121,6 +126,7 @@ impl Counters {
         InferenceStats {
             schedulers,
             requests: get(&self.requests),
+            requests_cancelled: get(&self.cancelled),
             passes: get(&self.passes),
             prefix_tokens_computed: get(&self.context_rows),
             prefix_tokens_reused: get(&self.reused),

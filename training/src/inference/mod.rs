@@ -30,24 +30,20 @@ mod value_head;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
-use espalier_search::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
+use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 
 use crate::{Checkpoint, Device, Error, Result};
 use backend::Backend;
 pub use config::{InferenceConfig, resolve_threads};
-use metrics::Counters;
 pub use metrics::InferenceStats;
 use model::Model;
-use prefix::PrefixCache;
 pub use sampling::SamplingConfig;
 use scheduler::{Answer, Engine, Job, Scheduler};
-use stops::Stops;
 use team::Team;
 
 /// Requests of one call that may wait in the queue at a time, so that a call that asks for much does not hold up others.
@@ -74,17 +70,6 @@ pub struct Score {
 
 /// What is asked of the scheduler: the request, its tokens, and how many of the last are scored.
 type Task = Result<(Request, Vec<u32>, usize), EvaluatorError>;
-
-/// Requests that were handed in together; dropped, those that were not answered are cancelled and give up their places.
-struct Call {
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-}
 
 impl LocalEvaluator {
     /// Reads a checkpoint folder.
@@ -121,23 +106,14 @@ impl LocalEvaluator {
     #[expect(clippy::needless_pass_by_value, reason = "settings are handed over")]
     fn with(model: Backend, checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
         config.validate(checkpoint.config.max_position_embeddings)?;
-        let InferenceConfig { max_step_tokens, slots, queue, sampling, .. } = config;
-        let tokenizer = checkpoint.tokenizer.clone();
-        let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
-        let stops = Stops::new(&tokenizer, vocab_size, &eos, &config.stops, max_step_tokens)?;
-        let pool = model.pool(config.kv_cache_dtype);
         let (schedulers, width) = model.schedulers(resolve_threads(config.threads));
-        let cache = PrefixCache::new(config.kv_cache_megabytes << 20, Arc::clone(&pool));
-        let cache = Mutex::new(cache);
-        let counters = Counters::default();
-        let engine =
-            Arc::new(Engine { model, pool, cache, tokenizer, stops, sampling, slots, counters });
-        let (sender, receiver) = bounded(queue);
+        let engine = Arc::new(Engine::new(model, checkpoint, &config)?);
+        let (sender, receiver) = bounded(config.queue);
         let mut evaluator = Self {
             engine,
             jobs: Some(sender),
             threads: Vec::new(),
-            max_step_tokens,
+            max_step_tokens: config.max_step_tokens,
             fingerprint: checkpoint.fingerprint()?,
         };
         for index in 0..schedulers {
@@ -208,24 +184,27 @@ impl LocalEvaluator {
             }
         };
         let score = |Answer { value, scores, .. }| Score { log_probs: scores, value };
-        self.answers(texts.len(), task, score)
+        self.answers(texts.len(), task, score, &Cancel::new())
     }
 
-    /// Hands tasks in as there is room, and gathers what they come to.
+    /// Hands tasks in as there is room, and gathers what they come to, until all are answered or `cancel` is cancelled:
+    /// then a scheduler drops those of them that it has in hand before its next pass, and nobody waits for that.
     fn answers<T>(
         &self,
         count: usize,
         task: impl Fn(usize) -> Task,
         read: impl Fn(Answer) -> T,
+        cancel: &Cancel,
     ) -> Vec<Result<T, EvaluatorError>> {
-        let lost = || EvaluatorError::Failed("the request was not answered".to_owned());
-        let mut results: Vec<_> = (0..count).map(|_| Err(lost())).collect();
-        let Some(jobs) = &self.jobs else { return results };
+        let mut results: Vec<Option<Result<T, EvaluatorError>>> =
+            (0..count).map(|_| None).collect();
         // Room for every answer, so that a scheduler never waits for a caller.
         let (reply, answers) = bounded(count);
-        let call = Call { cancelled: Arc::default() };
+        let call = cancel.child(None);
+        // What is not answered when this ends, by a cancellation or a panic, gives up its place.
+        let _ending = call.cancel_on_drop();
         let mut take = |(index, answer): (usize, Result<Answer, EvaluatorError>)| {
-            results[index] = answer.map(&read);
+            results[index] = Some(answer.map(&read));
         };
         let mut waiting = 0;
         for index in 0..count {
@@ -237,21 +216,40 @@ impl LocalEvaluator {
                 }
             };
             if waiting >= WINDOW
-                && let Ok(answer) = answers.recv()
+                && let Some(answer) = receive(&answers, &call)
             {
                 take(answer);
                 waiting -= 1;
             }
-            let (reply, cancelled) = (reply.clone(), Arc::clone(&call.cancelled));
-            let since = Instant::now();
-            let job = Job { request, tokens, scored, index, reply, cancelled, since };
-            // An error means that no scheduler is left, and the answer stays what it is.
-            waiting += usize::from(jobs.send(job).is_ok());
+            let (reply, cancel, since) = (reply.clone(), call.clone(), Instant::now());
+            let job = Job { request, tokens, scored, index, reply, cancel, since };
+            if !self.hand_in(job) {
+                break;
+            }
+            waiting += 1;
         }
         // With the last job's sender gone the iteration ends, also when a scheduler died with a job in hand.
         drop(reply);
-        answers.iter().for_each(take);
-        results
+        std::iter::from_fn(|| receive(&answers, &call)).for_each(take);
+        let unanswered = || match call.is_cancelled() {
+            true => EvaluatorError::Cancelled,
+            false => EvaluatorError::Failed("the request was not answered".to_owned()),
+        };
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect()
+    }
+
+    /// Puts a job into the queue once there is room; false when it was cancelled before, or no scheduler is left.
+    fn hand_in(&self, mut job: Job) -> bool {
+        let Some(jobs) = &self.jobs else { return false };
+        while !job.cancel.is_cancelled() {
+            let patience = job.cancel.patience();
+            match jobs.send_timeout(job, patience) {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Timeout(back)) => job = back,
+                Err(SendTimeoutError::Disconnected(_)) => return false,
+            }
+        }
+        false
     }
 
     fn evaluation(&self, Answer { value, steps, .. }: Answer) -> Evaluation {
@@ -265,6 +263,18 @@ impl LocalEvaluator {
     }
 }
 
+/// The next answer; `None` when no more will come, or the call is cancelled.
+fn receive<T>(answers: &Receiver<T>, call: &Cancel) -> Option<T> {
+    while !call.is_cancelled() {
+        match answers.recv_timeout(call.patience()) {
+            Ok(answer) => return Some(answer),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    None
+}
+
 /// A scheduler that outlives its own panics: the requests under way are lost, and what was cached, but no later ones.
 fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>) {
     engine.model.attach(team.len());
@@ -275,12 +285,16 @@ fn serve(engine: &Engine, team: &Team, jobs: &Receiver<Job>) {
 }
 
 impl Evaluator for LocalEvaluator {
-    fn evaluate(&self, requests: &[Request]) -> Vec<Result<Evaluation, EvaluatorError>> {
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        cancel: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
         let task = |index: usize| {
             let request: &Request = &requests[index];
             Ok((request.clone(), self.tokens(request)?, 0))
         };
-        self.answers(requests.len(), task, |answer| self.evaluation(answer))
+        self.answers(requests.len(), task, |answer| self.evaluation(answer), cancel)
     }
 }
 

@@ -2,12 +2,11 @@
 //! leaves when it ends, and the next request takes its place.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
-use espalier_search::{EvaluatorError, Request};
+use espalier_search::{Cancel, EvaluatorError, Request};
 
 use super::attention::Sequence;
 use super::backend::{Backend, Work};
@@ -19,7 +18,7 @@ use super::prefix::{Claim, PrefixCache, State};
 use super::sampling::{Distribution, SamplingConfig};
 use super::stops::Stops;
 use super::team::Team;
-use crate::{Error, Result, Tokenizer};
+use crate::{Checkpoint, Error, InferenceConfig, Result, Tokenizer};
 
 /// How long a scheduler whose requests all wait for another's work looks away.
 const PAUSE: Duration = Duration::from_micros(50);
@@ -42,17 +41,12 @@ pub(super) struct Job {
     /// Its place among the requests of its call.
     pub index: usize,
     pub reply: Sender<(usize, Result<Answer, EvaluatorError>)>,
-    /// Set when nobody waits for the answer any more.
-    pub cancelled: Arc<AtomicBool>,
+    /// Cancelled when nobody waits for the answer any more.
+    pub cancel: Cancel,
     pub since: Instant,
 }
 
 impl Job {
-    pub fn cancelled(&self) -> bool {
-        // Relaxed: a late look costs one more pass and nothing else.
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
     pub fn answer(self, answer: Result<Answer, EvaluatorError>) {
         // A caller that has gone needs no answer.
         _ = self.reply.send((self.index, answer));
@@ -72,6 +66,19 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// # Errors
+    /// [`Error::Setting`] when no token contains one of the stops.
+    pub fn new(model: Backend, checkpoint: &Checkpoint, config: &InferenceConfig) -> Result<Self> {
+        let &InferenceConfig { max_step_tokens, slots, sampling, .. } = config;
+        let tokenizer = checkpoint.tokenizer.clone();
+        let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
+        let stops = Stops::new(&tokenizer, vocab_size, &eos, &config.stops, max_step_tokens)?;
+        let pool = model.pool(config.kv_cache_dtype);
+        let cache = PrefixCache::new(config.kv_cache_megabytes << 20, Arc::clone(&pool));
+        let (cache, counters) = (Mutex::new(cache), Counters::default());
+        Ok(Self { model, pool, cache, tokenizer, stops, sampling, slots, counters })
+    }
+
     /// The cache, also after a thread panicked with it: it is replaced then.
     pub fn cache(&self) -> MutexGuard<'_, PrefixCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
@@ -147,7 +154,7 @@ impl<'a> Scheduler<'a> {
 
     /// One forward pass and what follows from it.
     fn pass(&mut self, first: Option<Job>, jobs: &Receiver<Job>) {
-        self.groups.retain(|group| !group.job.cancelled());
+        self.drop_cancelled();
         let mut reading = self.admit(first, jobs);
         let counters = &self.engine.counters;
         let rows: usize = self.groups.iter().map(|group| group.rows.len()).sum();
@@ -174,6 +181,15 @@ impl<'a> Scheduler<'a> {
         }
     }
 
+    /// Gives up what nobody waits for any more: its slots and blocks are free for the next pass.
+    fn drop_cancelled(&mut self) {
+        let under_way = self.groups.len() + self.deferred.len();
+        self.groups.retain(|group| !group.job.cancel.is_cancelled());
+        self.deferred.retain(|job| !job.cancel.is_cancelled());
+        let dropped = under_way - self.groups.len() - self.deferred.len();
+        add(&self.engine.counters.cancelled, dropped as u64);
+    }
+
     /// Takes the next requests that there is room for.
     fn admit(&mut self, first: Option<Job>, jobs: &Receiver<Job>) -> Vec<Reading> {
         let mut reading = Vec::new();
@@ -191,7 +207,8 @@ impl<'a> Scheduler<'a> {
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 },
             };
-            if job.cancelled() {
+            if job.cancel.is_cancelled() {
+                add(&self.engine.counters.cancelled, 1);
                 continue;
             }
             match self.engine.cache().claim(&job.tokens) {
@@ -377,4 +394,133 @@ fn refused(error: &Error) -> EvaluatorError {
 
 pub(super) fn not_finite() -> EvaluatorError {
     EvaluatorError::Failed("the net's output is not finite".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use crossbeam::channel::{TryRecvError, bounded};
+
+    use super::*;
+    use crate::NetConfig;
+    use crate::inference::model::Model;
+
+    const SAMPLES: usize = 4;
+
+    /// Eight slots, steps of up to forty tokens, and no memory of what was read.
+    fn engine() -> Engine {
+        let (heads, key_value_heads) = (2, 2);
+        let (layers, width, intermediate) = (1, 16, 32);
+        let net = NetConfig {
+            layers,
+            width,
+            intermediate,
+            heads,
+            key_value_heads,
+            ..NetConfig::default()
+        };
+        let checkpoint = Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap();
+        let config = InferenceConfig {
+            max_step_tokens: 40,
+            stops: Vec::new(),
+            slots: 2 * SAMPLES,
+            kv_cache_megabytes: 0,
+            ..InferenceConfig::default()
+        };
+        let model = Backend::Host(Box::new(Model::new(&checkpoint)));
+        let engine = Engine::new(model, &checkpoint, &config).unwrap();
+        engine.model.attach(1);
+        engine
+    }
+
+    type Answers = Receiver<(usize, Result<Answer, EvaluatorError>)>;
+
+    /// Puts the requests of a call into the queue.
+    fn call(engine: &Engine, jobs: &Sender<Job>, contexts: &[&str], cancel: &Cancel) -> Answers {
+        let (reply, answers) = bounded(contexts.len());
+        for (index, context) in contexts.iter().enumerate() {
+            let tokens = engine.tokenizer.encode(context).unwrap();
+            let seed = index as u64;
+            let context = (*context).into();
+            let request = Request { context, samples: SAMPLES, temperature: 1.0, seed };
+            let (reply, cancel, since) = (reply.clone(), cancel.clone(), Instant::now());
+            jobs.send(Job { request, tokens, scored: 0, index, reply, cancel, since }).unwrap();
+        }
+        answers
+    }
+
+    fn pass(scheduler: &mut Scheduler<'_>, jobs: &Receiver<Job>) {
+        let (engine, team) = (scheduler.engine, scheduler.team);
+        engine.model.enter(team, || scheduler.pass(None, jobs));
+    }
+
+    /// What comes of a call's requests when it is let run to its end.
+    fn finish(
+        scheduler: &mut Scheduler<'_>,
+        jobs: &Receiver<Job>,
+        answers: &Answers,
+    ) -> Vec<String> {
+        while !scheduler.groups.is_empty() || !scheduler.deferred.is_empty() || !jobs.is_empty() {
+            pass(scheduler, jobs);
+        }
+        let mut steps: Vec<_> =
+            answers.try_iter().map(|(index, answer)| (index, answer.unwrap().steps)).collect();
+        steps.sort_by_key(|(index, _)| *index);
+        steps.iter().map(|(_, steps)| format!("{steps:?}")).collect()
+    }
+
+    #[test]
+    fn a_cancelled_call_leaves_between_two_tokens_and_another_takes_its_slots() {
+        const OTHER: [&str; 2] = ["7 7", "8 8 8"];
+        let (engine, team) = (engine(), Team::new(1).unwrap());
+        let mut scheduler = Scheduler::new(&engine, &team);
+        let (sender, jobs) = bounded(16);
+        let (unwanted, wanted) = (Cancel::new(), Cancel::new());
+        // The second has to wait for the first's context.
+        let contexts = ["1 2 3 4", "1 2 3 4", "5 5", "6 6"];
+        let given_up = call(&engine, &sender, &contexts, &unwanted);
+        let other = call(&engine, &sender, &OTHER, &wanted);
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &engine.counters;
+
+        pass(&mut scheduler, &jobs);
+        let under_way = (scheduler.groups.len(), scheduler.deferred.len(), jobs.len());
+        assert_eq!(under_way, (3, 1, OTHER.len()));
+        assert_eq!(count(&counters.sampled), 3 * SAMPLES as u64);
+
+        unwanted.cancel();
+        pass(&mut scheduler, &jobs);
+        // One token of each of the other's samples, and none of those that nobody wants.
+        assert_eq!(count(&counters.sampled), (3 + 2) * SAMPLES as u64);
+        assert_eq!((count(&counters.cancelled), count(&counters.requests)), (4, 3 + 2));
+        let under_way = (scheduler.groups.len(), scheduler.deferred.len(), jobs.len());
+        assert_eq!(under_way, (OTHER.len(), 0, 0));
+        assert_eq!(given_up.try_recv().err(), Some(TryRecvError::Disconnected));
+
+        // The other's answers are those that it has alone.
+        let found = finish(&mut scheduler, &jobs, &other);
+        let mut alone = Scheduler::new(&engine, &team);
+        let answers = call(&engine, &sender, &OTHER, &wanted);
+        let expected = finish(&mut alone, &jobs, &answers);
+        assert_eq!((found.len(), &found), (OTHER.len(), &expected));
+    }
+
+    #[test]
+    fn a_cancelled_call_gives_its_blocks_back() {
+        let (engine, team) = (engine(), Team::new(1).unwrap());
+        let mut scheduler = Scheduler::new(&engine, &team);
+        let (sender, jobs) = bounded(16);
+        let cancel = Cancel::new();
+        let _answers = call(&engine, &sender, &["1 2 3", "4 5 6"], &cancel);
+        for _ in 0..3 {
+            pass(&mut scheduler, &jobs);
+        }
+        assert!(engine.pool.bytes() > 0 && !scheduler.groups.is_empty());
+        cancel.cancel();
+        let _late = call(&engine, &sender, &["7 8 9"], &cancel);
+        pass(&mut scheduler, &jobs);
+        assert_eq!((engine.pool.bytes(), scheduler.groups.len(), jobs.len()), (0, 0, 0));
+        assert_eq!(engine.counters.cancelled.load(Ordering::Relaxed), 3);
+    }
 }

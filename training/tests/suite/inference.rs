@@ -1,4 +1,4 @@
-use espalier_search::{Evaluation, Evaluator, EvaluatorError, Request};
+use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 use espalier_training::{
     Checkpoint, Dtype, InferenceConfig, LocalEvaluator, NetConfig, PolicyValueNet, Tokenizer,
 };
@@ -16,7 +16,7 @@ fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {
 }
 
 pub(crate) fn answers(evaluator: &LocalEvaluator, requests: &[Request]) -> Vec<Evaluation> {
-    evaluator.evaluate(requests).into_iter().map(Result::unwrap).collect()
+    evaluator.evaluate(requests, &Cancel::new()).into_iter().map(Result::unwrap).collect()
 }
 
 /// Requests of many lengths, sample counts and temperatures.
@@ -210,7 +210,7 @@ fn bad_requests_fail_alone() {
         request("1 + 1", 2, f32::NAN, 1),
         request("1 + 1", 2, 1.0, 1),
     ];
-    let found = evaluator.evaluate(&requests);
+    let found = evaluator.evaluate(&requests, &Cancel::new());
     assert_eq!(found.len(), requests.len());
     assert!(found[0].is_ok());
     assert_eq!(found[0], found[6]);
@@ -219,7 +219,7 @@ fn bad_requests_fail_alone() {
     assert!(found[3].is_ok(), "a value alone needs no room for a step");
     assert!(matches!(&found[4], Err(EvaluatorError::Failed(why)) if why.contains("empty")));
     assert!(matches!(&found[5], Err(EvaluatorError::Failed(why)) if why.contains("temperature")));
-    assert_eq!(evaluator.evaluate(&[]), []);
+    assert_eq!(evaluator.evaluate(&[], &Cancel::new()), []);
 }
 
 #[test]
@@ -427,6 +427,42 @@ fn texts_that_cannot_be_scored_fail_alone() {
     let pairs = [("1 2", ""), ("1 2", " 3"), ("", "3"), ("1 2", "\u{1F600}"), ("1", &long)];
     let found: Vec<bool> = evaluator.score(&pairs).iter().map(Result::is_ok).collect();
     assert_eq!(found, [false, true, false, false, false]);
+}
+
+#[test]
+fn a_cancelled_call_comes_back_and_leaves_the_engine_to_others() {
+    let checkpoint = opinionated(&tiny(), 20);
+    // Where a call waits: for answers, or for room in the queue.
+    for queue in [256, 1] {
+        let config = InferenceConfig { threads: 1, slots: 8, queue, ..InferenceConfig::default() };
+        let evaluator = LocalEvaluator::new(&checkpoint, config).unwrap();
+        let many: Vec<Request> =
+            (0..20_000).map(|index| request(&format!("{index} 1 2"), 5, 1.0, index)).collect();
+        let cancel = Cancel::new();
+        let given_up = std::thread::scope(|scope| {
+            let large = scope.spawn(|| evaluator.evaluate(&many, &cancel));
+            while evaluator.stats().requests < 100 {
+                std::thread::yield_now();
+            }
+            cancel.cancel();
+            large.join().unwrap()
+        });
+        assert_eq!(given_up.len(), many.len());
+        let cancelled = |answer: &&Result<_, _>| **answer == Err(EvaluatorError::Cancelled);
+        assert!(given_up.iter().filter(cancelled).count() > 1000);
+        assert!(given_up.iter().filter(|answer| !cancelled(answer)).all(Result::is_ok));
+        // What was answered before is what is answered now.
+        let again = answers(&evaluator, &many[..20]);
+        for (before, now) in given_up.iter().zip(&again) {
+            assert!(before.as_ref().map_or(true, |before| bits(before) == bits(now)));
+        }
+        let stats = evaluator.stats();
+        assert!(stats.requests_cancelled > 0 && stats.requests < 2000, "{stats:?}");
+        // Nothing is begun for a call that is cancelled before.
+        let late = evaluator.evaluate(&many[..20], &cancel);
+        assert!(late.iter().all(|answer| *answer == Err(EvaluatorError::Cancelled)));
+        assert_eq!(evaluator.stats().requests, stats.requests);
+    }
 }
 
 #[test]

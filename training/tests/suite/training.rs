@@ -3,7 +3,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use espalier_search::{Evaluator, Request};
+use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{
     Checkpoint, Dtype, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
     PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
@@ -153,7 +153,7 @@ fn overfits_a_few_examples_and_says_so_at_inference() {
     let evaluator = LocalEvaluator::load(&out, InferenceConfig::default()).unwrap();
     let ask = |context: &str| {
         let request = Request { context: context.into(), samples: 1, temperature: 0.0, seed: 1 };
-        evaluator.evaluate(&[request]).remove(0).unwrap()
+        evaluator.evaluate(&[request], &Cancel::new()).remove(0).unwrap()
     };
     assert_eq!(ask("4 5 -> 20\n").proposals[0].action, "4*5=20");
     assert_eq!(ask("1 2 3 -> 6\n1+2=3\n").proposals[0].action, "3+3=6");

@@ -238,7 +238,7 @@ impl Net {
 
 #[cfg(test)]
 mod tests {
-    use espalier_search::{Evaluator, EvaluatorError, Request};
+    use espalier_search::{Cancel, Evaluator, EvaluatorError, Request};
 
     use super::super::backend::Backend;
     use super::*;
@@ -260,7 +260,7 @@ mod tests {
         let ask = |context: &str| {
             let request =
                 Request { context: context.into(), samples: 2, temperature: 1.0, seed: 1 };
-            evaluator.evaluate(&[request.clone(), request])
+            evaluator.evaluate(&[request.clone(), request], &Cancel::new())
         };
         let whole = ask("1 + 1");
         assert!(whole.iter().all(Result::is_ok));
