@@ -37,20 +37,23 @@ fn without_phrases(line: &str) -> &str {
         }
     }
     let answer = answer.trim_end_matches(['.', ' ']);
-    // The only formula of the line is its answer, whatever words stand around it.
-    match answer.split('$').collect::<Vec<_>>()[..] {
-        [before, formula, after]
-            if !before.ends_with('\\') && is_words(before) && is_words(after) =>
-        {
-            formula.trim()
-        }
-        _ => answer,
-    }
+    only_formula(answer).unwrap_or(answer)
+}
+
+/// The only formula of a line is its answer, whatever words stand around it.
+fn only_formula(line: &str) -> Option<&str> {
+    const MARKS: [[&str; 2]; 4] = [["$$", "$$"], ["\\(", "\\)"], ["\\[", "\\]"], ["$", "$"]];
+    MARKS.into_iter().find_map(|[open, close]| {
+        let (before, rest) = line.split_once(open)?;
+        let (formula, after) = rest.split_once(close)?;
+        let before = before.trim_end().trim_end_matches(':');
+        (is_words(before) && is_words(after)).then_some(formula.trim())
+    })
 }
 
 fn is_words(text: &str) -> bool {
     text.chars().all(|c| c.is_alphabetic() || c.is_whitespace())
-        && !text.split_whitespace().any(|word| word == "and" || word == "or")
+        && !text.split_whitespace().any(|word| matches!(word, "and" | "or" | "not"))
 }
 
 /// The content of the last box that is closed, and where it ends.
@@ -108,7 +111,7 @@ fn is_conjunction(between: &str) -> bool {
         .filter(|word| !word.is_empty())
         .collect();
     match words.as_slice() {
-        [] => between.contains([',', ';']),
+        [] => between.is_empty() || between.contains([',', ';']),
         [word] => *word == "and" || *word == "or",
         _ => false,
     }
@@ -133,6 +136,12 @@ mod tests {
             ("**Final Answer:**\n\n$x=5$", Some("x=5")),
             ("Final Answer: $12$ and $13$", Some("$12$ and $13$")),
             ("Final Answer: \\$5", Some("\\$5")),
+            ("#### Answer \\( (9+1) \\)", Some("(9+1)")),
+            ("#### The matrix is: $$\\frac12$$", Some("\\frac12")),
+            ("#### It is \\[ 9 \\].", Some("9")),
+            ("#### \\(1\\) and \\(2\\)", Some("\\(1\\) and \\(2\\)")),
+            ("\\boxed{1}\\boxed{2}", Some("1, 2")),
+            ("\\boxed{1}\n\n\\boxed{2}", Some("2")),
             ("\\boxed{1} ... Final Answer: 2", Some("2")),
             ("#### 1\n\\boxed{2}", Some("2")),
             ("\\boxed{1} and \\boxed{-2}", Some("1, -2")),

@@ -43,7 +43,9 @@ impl<'a> Written<'a> {
         };
         let grade = Comparison::new().answers(&one.answer, &two.answer);
         if grade.is_equal() {
-            return grade;
+            let order = (capitals(&left), capitals(&right));
+            let other = matches!(&order, (Some(left), Some(right)) if left != right);
+            return if other { Grade::undecided(Rule::Words) } else { grade };
         }
         let words = |answer: &Answer| matches!(answer, Answer::Words(_));
         if words(&one.answer) != words(&two.answer) && same_letters(self.text, other.text) {
@@ -136,6 +138,12 @@ fn decimal_comma(text: &str) -> Option<String> {
     let (whole, fraction) = text.split_once(',').filter(|_| one)?;
     let digits = |c: char| c.is_ascii_digit();
     (whole.ends_with(digits) && fraction.starts_with(digits)).then(|| text.replace(',', "."))
+}
+
+/// Capitals alone, without spaces: `AB` and `BA` may be a segment, a product, or two orders of things.
+fn capitals(text: &str) -> Option<String> {
+    let letters = text.replace(' ', "");
+    letters.bytes().all(|byte| byte.is_ascii_uppercase()).then_some(letters)
 }
 
 /// Whether words in one text are plain letters in the other: `\text{odd}` and `odd`.

@@ -385,6 +385,11 @@ impl<'a> Lexer<'a> {
             let token = match character {
                 '{' => return self.open(Bracket::Set),
                 '}' => return self.close(Bracket::Set),
+                // Outside matrices no line ends before a command: its backslash was doubled, as by a second encoding to JSON.
+                '\\' if self.doubled() => {
+                    self.at -= 1;
+                    return Ok(());
+                }
                 '\\' => Token::Row,
                 '%' => Token::Percent,
                 '$' => Token::Currency("dollar"),
@@ -480,6 +485,11 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
+    fn doubled(&self) -> bool {
+        let command = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'{' | b'}' | b'%');
+        !self.brackets.contains(&Bracket::Environment) && self.peek().is_some_and(command)
+    }
+
     fn begin(&mut self) -> Result<(), Unreadable> {
         let (name, width) = argument(self.rest()).ok_or(Unreadable::Unbalanced)?;
         let columns = match name {
@@ -511,6 +521,9 @@ impl<'a> Lexer<'a> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
         if content.bytes().all(is_digit) && self.peek() == Some(b'_') && self.based(content) {
             return Ok(());
+        }
+        if matches!(content, "e" | "i" | "pi" | "x" | "y" | "z") {
+            return self.symbol(content);
         }
         let unit = self.after_operand() && !content.contains(',');
         let mut words = content.split(|c: char| !c.is_ascii_alphabetic());

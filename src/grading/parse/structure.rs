@@ -482,9 +482,12 @@ fn value(tokens: &[Token]) -> Result<Value, Unreadable> {
         rest.pop();
         unit.push('%');
     }
-    if let Some(suffix) = suffix_text(suffix)? {
-        unit.push_str(&suffix);
+    let suffix = suffix_text(suffix)?.unwrap_or_default();
+    let (scale, suffix) = unit::scaled(&suffix);
+    if unit::changes(suffix) {
+        return Err(Unreadable::Ambiguous);
     }
+    unit.push_str(suffix);
     let digits = match rest.as_slice() {
         [Token::Number(numeral)] | [Token::Minus, Token::Number(numeral)] => {
             significant_digits(numeral)
@@ -495,6 +498,10 @@ fn value(tokens: &[Token]) -> Result<Value, Unreadable> {
     if let Expression::Degrees(angle) = expression {
         expression = *angle;
         unit.push_str("degree");
+    }
+    if scale > 1 {
+        let scale = Expression::Number(scale.into());
+        expression = Expression::Product(vec![scale, expression]);
     }
     Ok(Value { expression: expression.folded(), unit: unit::normal(&unit), digits })
 }
