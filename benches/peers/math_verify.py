@@ -139,11 +139,12 @@ def compare(path, program, python, extract, show):
         cells = "".join(f"{count['equal']:8}{count['different']:11}{count['undecided']:11}" for count in counts)
         print(f"{kind:26}{expected:12}{len(both):6}{cells}")
     known = [(both, expected) for (_, expected), group in groups.items() if expected != "?" for both in group]
-    print(f"\n{f'against what is expected, {len(known)} pairs':40}{'right':>7}{'false accepts':>15}{'false rejects':>15}{'undecided':>11}")
-    for index, name in enumerate(["espalier", "math-verify"]):
-        right = sum(both[index] == expected for both, expected in known)
-        wrong = collections.Counter(both[index] for both, expected in known if both[index] != expected)
-        print(f"{name:40}{right:7}{wrong['equal']:15}{wrong['different']:15}{wrong['undecided']:11}")
+    if known:
+        print(f"\n{f'against what is expected, {len(known)} pairs':40}{'right':>7}{'false accepts':>15}{'false rejects':>15}{'undecided':>11}")
+        for index, name in enumerate(["espalier", "math-verify"]):
+            right = sum(both[index] == expected for both, expected in known)
+            wrong = collections.Counter(both[index] for both, expected in known if both[index] != expected)
+            print(f"{name:40}{right:7}{wrong['equal']:15}{wrong['different']:15}{wrong['undecided']:11}")
     decided = [both for both in verdicts if "undecided" not in both]
     if decided:
         same = sum(our == their for our, their in decided)

@@ -101,11 +101,12 @@ pub fn scaled(text: &str) -> (u64, &str) {
 
 /// Whether words behind a number are more than what it counts.
 pub fn changes(text: &str) -> bool {
-    text.to_lowercase().split(|c: char| !c.is_alphanumeric() && c != '^').any(|word| {
-        let singular = word.strip_suffix('s').unwrap_or(word);
-        let number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        number || CHANGING.contains(&word) || CHANGING.contains(&singular)
-    })
+    text.contains(['=', '<', '>'])
+        || text.to_lowercase().split(|c: char| !c.is_alphanumeric() && c != '^').any(|word| {
+            let singular = word.strip_suffix('s').unwrap_or(word);
+            let number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+            number || CHANGING.contains(&word) || CHANGING.contains(&singular)
+        })
 }
 
 /// One word of a unit: no plural, no abbreviation.

@@ -128,7 +128,11 @@ fn squeezed(text: &str) -> String {
             text = text.replace(form, same);
         }
     }
-    text.trim_end_matches('.').to_owned()
+    // One point ends a sentence, and more go on with what is before them: 0.333... is not 0.333.
+    match text.strip_suffix('.') {
+        Some(sentence) if !sentence.ends_with('.') => sentence.to_owned(),
+        _ => text,
+    }
 }
 
 /// `2,74` as much of the world writes 2.74.

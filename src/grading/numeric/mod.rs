@@ -103,7 +103,7 @@ fn coordinate(name: &str, index: usize, point: usize) -> f64 {
         0..POSITIVE => (false, 1.0),
         POSITIVE => (true, 1.0),
         // A pair of points a bit of the index.
-        POSITIVE..NEAR => {
+        _ if point < NEAR => {
             let pair = point - POSITIVE - 1;
             ((index >> (pair / 2)) & 1 == pair % 2, 1.0)
         }

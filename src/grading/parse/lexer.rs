@@ -41,16 +41,35 @@ pub fn lex(text: &str, commas_part_thousands: bool) -> Result<Lexed, Unreadable>
 /// Signs outside ASCII as the LaTeX that says the same.
 fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
+    let mut raised = None;
     for character in text.chars() {
+        // A run of them is one exponent or one index: 10²³.
+        let script = script(character);
+        let now = script.map(|(mark, _)| mark);
+        if raised.is_some() && raised != now {
+            out.push('}');
+        }
+        if let Some((mark, plain)) = script {
+            if raised != now {
+                out.extend([mark, '{']);
+            }
+            out.push(plain);
+        }
+        raised = now;
+        if script.is_some() {
+            continue;
+        }
+        if let Some((_, name)) = GREEK_LETTERS.iter().find(|(letter, _)| *letter == character) {
+            out.extend(["\\", name, " "]);
+            continue;
+        }
         let command = match character {
             '−' | '–' | '—' => "-",
             '×' | '·' | '⋅' | '∙' => "\\times ",
             '÷' => "\\div ",
             '√' => "\\sqrt ",
-            'π' => "\\pi ",
-            'θ' => "\\theta ",
-            'α' => "\\alpha ",
-            'β' => "\\beta ",
+            '∛' => "\\sqrt[3] ",
+            '…' => "...",
             '∞' => "\\infty ",
             '≤' | '⩽' => "\\le ",
             '≥' | '⩾' => "\\ge ",
@@ -62,11 +81,23 @@ fn ascii(text: &str) -> String {
             '∅' => "\\emptyset ",
             'ℝ' => "\\mathbb{R}",
             '°' => "\\degree ",
-            '²' => "^2",
-            '³' => "^3",
+            '℃' => "\\degree\\text{C}",
+            '℉' => "\\degree\\text{F}",
             '½' => "\\frac12 ",
             '¼' => "\\frac14 ",
             '¾' => "\\frac34 ",
+            '⅓' => "\\frac13 ",
+            '⅔' => "\\frac23 ",
+            '⅕' => "\\frac15 ",
+            '⅖' => "\\frac25 ",
+            '⅗' => "\\frac35 ",
+            '⅘' => "\\frac45 ",
+            '⅙' => "\\frac16 ",
+            '⅚' => "\\frac56 ",
+            '⅛' => "\\frac18 ",
+            '⅜' => "\\frac38 ",
+            '⅝' => "\\frac58 ",
+            '⅞' => "\\frac78 ",
             '€' => "\\euro ",
             '£' => "\\pounds ",
             '，' => ",",
@@ -82,7 +113,34 @@ fn ascii(text: &str) -> String {
         };
         out.push_str(command);
     }
+    if raised.is_some() {
+        out.push('}');
+    }
     out
+}
+
+/// A raised or lowered sign: what raises or lowers it in LaTeX, and the sign itself.
+fn script(character: char) -> Option<(char, char)> {
+    const RAISED: [(char, char); 13] = [
+        ('⁰', '0'),
+        ('¹', '1'),
+        ('²', '2'),
+        ('³', '3'),
+        ('⁴', '4'),
+        ('⁵', '5'),
+        ('⁶', '6'),
+        ('⁷', '7'),
+        ('⁸', '8'),
+        ('⁹', '9'),
+        ('⁺', '+'),
+        ('⁻', '-'),
+        ('ⁿ', 'n'),
+    ];
+    if let Some((_, plain)) = RAISED.iter().find(|(raised, _)| *raised == character) {
+        return Some(('^', *plain));
+    }
+    let lowered = u32::from(character).checked_sub(u32::from('₀')).filter(|digit| *digit < 10);
+    Some(('_', char::from_digit(lowered?, 10)?))
 }
 
 struct Lexer<'a> {
@@ -116,7 +174,7 @@ impl<'a> Lexer<'a> {
                 b'.' if self.digits_from(self.at + 1) > 0 => self.number(),
                 b'a'..=b'z' | b'A'..=b'Z' => self.letters()?,
                 b'\\' => self.command()?,
-                0x80.. => self.foreign(),
+                0x80.. => self.foreign()?,
                 _ => {
                     self.at += 1;
                     self.sign(byte)?;
@@ -141,8 +199,8 @@ impl<'a> Lexer<'a> {
             b'}' => return self.close(Bracket::Group),
             b'$' | b'~' | b'"' => return Ok(()),
             space if space.is_ascii_whitespace() => return Ok(()),
-            // The end of a sentence.
-            b'.' if self.rest().trim_matches(['$', '.', ' ', '\n']).is_empty() => return Ok(()),
+            // The end of a sentence; more points go on with what is before them.
+            b'.' if self.rest().trim_matches(['$', ' ', '\n']).is_empty() => return Ok(()),
             b'*' if self.peek() == Some(b'*') => {
                 self.at += 1;
                 Token::Power
@@ -303,12 +361,18 @@ impl<'a> Lexer<'a> {
         true
     }
 
-    fn foreign(&mut self) {
+    /// A word in letters of another language. Other signs, and letters of formulas, may change what the answer is.
+    fn foreign(&mut self) -> Result<(), Unreadable> {
+        let formula = |c| matches!(c, '\u{2100}'..='\u{214f}' | '\u{1d400}'..='\u{1d7ff}');
         let rest = self.rest();
-        let end = rest.find(|c: char| !c.is_alphabetic() || c.is_ascii()).unwrap_or(rest.len());
-        let end = if end == 0 { rest.chars().next().map_or(1, char::len_utf8) } else { end };
+        let ends = |c: char| !c.is_alphabetic() || c.is_ascii() || formula(c);
+        let end = rest.find(ends).unwrap_or(rest.len());
+        if end == 0 {
+            return Err(Unreadable::Sign);
+        }
         self.tokens.push(Token::Text(rest[..end].to_owned()));
         self.at += end;
+        Ok(())
     }
 
     fn after_operand(&self) -> bool {
@@ -319,6 +383,7 @@ impl<'a> Lexer<'a> {
                     | Token::Close(_)
                     | Token::Text(_)
                     | Token::Divide
+                    | Token::Degree
                     | Token::Repeating(_)
             )
         )
@@ -565,6 +630,40 @@ fn subscript(text: &str) -> Option<(&str, usize)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if digits > 0 { Some((&text[..digits], digits)) } else { argument(text) }
 }
+
+const GREEK_LETTERS: [(char, &str); 31] = [
+    ('π', "pi"),
+    ('α', "alpha"),
+    ('β', "beta"),
+    ('γ', "gamma"),
+    ('δ', "delta"),
+    ('ε', "epsilon"),
+    ('ζ', "zeta"),
+    ('η', "eta"),
+    ('θ', "theta"),
+    ('ι', "iota"),
+    ('κ', "kappa"),
+    ('λ', "lambda"),
+    ('μ', "mu"),
+    ('ν', "nu"),
+    ('ξ', "xi"),
+    ('ρ', "rho"),
+    ('σ', "sigma"),
+    ('τ', "tau"),
+    ('υ', "upsilon"),
+    ('φ', "phi"),
+    ('χ', "chi"),
+    ('ψ', "psi"),
+    ('ω', "omega"),
+    ('Γ', "Gamma"),
+    ('Δ', "Delta"),
+    ('Θ', "Theta"),
+    ('Λ', "Lambda"),
+    ('Σ', "Sigma"),
+    ('Φ', "Phi"),
+    ('Ψ', "Psi"),
+    ('Ω', "Omega"),
+];
 
 const GREEK: [&str; 34] = [
     "pi",

@@ -482,7 +482,7 @@ fn value(tokens: &[Token]) -> Result<Value, Unreadable> {
         rest.pop();
         unit.push('%');
     }
-    let suffix = suffix_text(suffix)?.unwrap_or_default();
+    let suffix = suffix_text(suffix)?.unwrap_or_default().replace(['{', '}'], "");
     let (scale, suffix) = unit::scaled(&suffix);
     if unit::changes(suffix) {
         return Err(Unreadable::Ambiguous);
