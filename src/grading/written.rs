@@ -119,7 +119,6 @@ fn squeezed(text: &str) -> String {
         ("\\left", ""),
         ("\\right", ""),
         ("\\!", ""),
-        ("\\,", ""),
         ("\\displaystyle", ""),
         ("\\dfrac", "\\frac"),
         ("\\tfrac", "\\frac"),
