@@ -4,7 +4,7 @@
     python3 -m venv mv && mv/bin/pip install math-verify==0.9.0 pytest
     benches/peers/math_verify.py compare PAIRS.jsonl --python mv/bin/python
     benches/peers/math_verify.py math FOLDER --out PAIRS.jsonl        # answers of MATH against themselves, changed ones and others
-    benches/peers/math_verify.py collect SDIST --out PAIRS.jsonl      # pairs of the library's own tests (needs pytest there)
+    mv/bin/python benches/peers/math_verify.py collect SDIST --out PAIRS.jsonl   # pairs of its own tests, from its source distribution
 
 A row is {gold, pred} and may have `kind` and `expected` (true or false), what is known to be right. `compare` prints both programs'
 verdicts by kind, their false accepts and rejects, and how often they agree.
