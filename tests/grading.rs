@@ -56,6 +56,18 @@ fn only_what_is_proved_is_called_exact() {
 }
 
 #[test]
+fn no_letters_are_taken_for_positive() {
+    let letters: Vec<char> = ('a'..='z').filter(|letter| !"ei".contains(*letter)).collect();
+    for (index, one) in letters.iter().enumerate() {
+        assert!(!grade(&format!("|{one}|"), &one.to_string()).is_equal(), "{one}");
+        for other in &letters[index + 1..] {
+            let product = format!("{one}{other}");
+            assert!(!grade(&format!("|{product}|"), &product).is_equal(), "{product}");
+        }
+    }
+}
+
+#[test]
 fn the_command_prints_a_verdict_a_row() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pairs.jsonl");

@@ -3,17 +3,18 @@
 
     python3 -m venv mv && mv/bin/pip install math-verify==0.9.0 pytest
     benches/peers/math_verify.py compare PAIRS.jsonl --python mv/bin/python
-    benches/peers/math_verify.py math FOLDER --out PAIRS.jsonl        # answers of MATH against themselves and others
-    benches/peers/math_verify.py collect SDIST --out PAIRS.jsonl      # pairs of the library's own tests (needs pytest there)
+    benches/peers/math_verify.py math FOLDER --out PAIRS.jsonl        # answers of MATH against themselves, changed ones and others
+    mv/bin/python benches/peers/math_verify.py collect SDIST --out PAIRS.jsonl   # pairs of its own tests, from its source distribution
 
-A row is {gold, pred} and may have `expected` (true or false), what is known to be right. `compare` prints a table of both verdicts,
-and against `expected` both programs' false accepts, false rejects and what they left undecided.
+A row is {gold, pred} and may have `kind` and `expected` (true or false), what is known to be right. `compare` prints both programs'
+verdicts by kind, their false accepts and rejects, and how often they agree.
 """
 
 import argparse
 import collections
 import glob
 import importlib
+import itertools
 import json
 import os
 import pathlib
@@ -31,26 +32,49 @@ def read(path):
 
 
 def write(path, rows):
+    count = 0
     with open(path, "w", encoding="utf-8") as out:
-        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    print(f"{len(rows)} pairs in {path}")
+        for count, row in enumerate(rows, start=1):
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    print(f"{count} pairs in {path}")
 
 
-def math(folder, out, seed):
-    """Answers against themselves as they are and written otherwise, and against other answers."""
+def math(folder, out, seed, every):
+    """Answers against themselves as they are, written otherwise, with one digit changed, and against other answers."""
     answers = set()
     for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))):
         answers.update(row["answer"] for row in read(path))
     answers = sorted(answer for answer in answers if answer.strip())
+    if every:
+        write(out, ({"kind": "other", "gold": gold, "pred": other} for gold, other in itertools.combinations(answers, 2)))
+        return
     draw = random.Random(seed)
     rows = [{"kind": "itself", "gold": answer, "pred": answer, "expected": True} for answer in answers]
     for answer in answers:
-        other = answer.replace("\\frac", "\\dfrac").replace(",\\!", ",").replace("\\text{", "\\mbox{")
-        rows.append({"kind": "rewritten", "gold": answer, "pred": "\\;" + other, "expected": True})
+        other = rewritten(answer)
+        if other != answer:
+            rows.append({"kind": "rewritten", "gold": answer, "pred": other, "expected": True})
+    for answer in answers:
+        places = [index for index, character in enumerate(answer) if character in "0123456789"]
+        if places:
+            at = draw.choice(places)
+            digit = draw.choice([digit for digit in "0123456789" if digit != answer[at]])
+            rows.append({"kind": "changed", "gold": answer, "pred": answer[:at] + digit + answer[at + 1 :], "expected": False})
     for _ in range(len(answers)):
         gold, prediction = draw.sample(answers, 2)
         rows.append({"kind": "other", "gold": gold, "pred": prediction})
     write(out, rows)
+
+
+def rewritten(answer):
+    """The same answer in other LaTeX."""
+    forms = [(",\\!", ","), ("\\text{", "\\mbox{"), ("^\\circ", "^{\\circ}")]
+    if not any(form in answer for form in ("\\left", "\\text", "\\mbox", "[", "]")):
+        forms += [("(", "\\left("), (")", "\\right)")]
+    forms.append(("\\dfrac", "\\tfrac") if "\\dfrac" in answer else ("\\frac", "\\dfrac"))
+    for form, other in forms:
+        answer = answer.replace(form, other)
+    return answer
 
 
 def collect(sdist, out):
@@ -78,7 +102,14 @@ def collect(sdist, out):
                     kind = f"{module.__name__}:{name}"
                     row = {"kind": kind, "gold": marked(row["gold"]), "pred": marked(row["pred"]), "expected": bool(expected)}
                     rows.append(row)
-    write(out, rows)
+    # Where a setting of the library decides, and where a pair stands twice, it says nothing more.
+    expected = collections.defaultdict(set)
+    for row in rows:
+        expected[row["gold"], row["pred"]].add(row["expected"])
+    distinct = {(row["gold"], row["pred"]): row for row in rows}
+    kept = [row for pair, row in distinct.items() if len(expected[pair]) == 1]
+    print(f"of {len(rows)} pairs {len(rows) - len(distinct)} stand twice, and of {len(distinct) - len(kept)} the expected verdict depends on a setting")
+    write(out, kept)
 
 
 def marked(text):
@@ -96,29 +127,28 @@ def compare(path, program, python, extract, show):
         rows = [{**row, "gold": grade["gold"], "pred": grade["pred"]} for row, grade in zip(rows, ours)]
     theirs = library(rows, python)
     names = {True: "equal", False: "different", None: "undecided"}
-    both = collections.Counter((grade["verdict"], names[their]) for grade, their in zip(ours, theirs))
-    print(f"{'espalier':12}{'math-verify':12}{'pairs':>6}")
-    for (our, their), count in sorted(both.items()):
-        print(f"{our:12}{their:12}{count:6}")
-    decided = [(grade["verdict"], names[their]) for grade, their in zip(ours, theirs) if grade["verdict"] != "undecided" and their is not None]
+    verdicts = [(grade["verdict"], names[their]) for grade, their in zip(ours, theirs)]
+    groups = collections.defaultdict(list)
+    for row, both in zip(rows, verdicts):
+        expected = names[row["expected"]] if "expected" in row else "?"
+        groups[row.get("kind", "").split(":")[0], expected].append(both)
+    print(f"{'':26}{'':12}{'':6}  {'espalier':29}{'math-verify':29}")
+    print(f"{'kind':26}{'expected':12}{'pairs':>6}" + f"{'equal':>8}{'different':>11}{'undecided':>11}" * 2)
+    for (kind, expected), both in sorted(groups.items()):
+        counts = [collections.Counter(each) for each in zip(*both)]
+        cells = "".join(f"{count['equal']:8}{count['different']:11}{count['undecided']:11}" for count in counts)
+        print(f"{kind:26}{expected:12}{len(both):6}{cells}")
+    known = [(both, expected) for (_, expected), group in groups.items() if expected != "?" for both in group]
+    if known:
+        print(f"\n{f'against what is expected, {len(known)} pairs':40}{'right':>7}{'false accepts':>15}{'false rejects':>15}{'undecided':>11}")
+        for index, name in enumerate(["espalier", "math-verify"]):
+            right = sum(both[index] == expected for both, expected in known)
+            wrong = collections.Counter(both[index] for both, expected in known if both[index] != expected)
+            print(f"{name:40}{right:7}{wrong['equal']:15}{wrong['different']:15}{wrong['undecided']:11}")
+    decided = [both for both in verdicts if "undecided" not in both]
     if decided:
         same = sum(our == their for our, their in decided)
         print(f"agreement where both decide: {same} of {len(decided)} ({100 * same / len(decided):.2f} %)")
-    known = [index for index, row in enumerate(rows) if "expected" in row]
-    if known:
-        print(f"\n{'against what is expected':26}{'right':>7}{'false accepts':>15}{'false rejects':>15}{'undecided':>11}")
-        verdicts = {"espalier": [grade["verdict"] for grade in ours], "math-verify": [names[their] for their in theirs]}
-        for name, verdict in verdicts.items():
-            counts = collections.Counter()
-            for index in known:
-                expected = names[rows[index]["expected"]]
-                if verdict[index] == "undecided":
-                    counts["undecided"] += 1
-                elif verdict[index] == expected:
-                    counts["right"] += 1
-                else:
-                    counts[verdict[index]] += 1
-            print(f"{name:26}{counts['right']:7}{counts['equal']:15}{counts['different']:15}{counts['undecided']:11}")
     if show:
         for row, grade, their in zip(rows, ours, theirs):
             if grade["verdict"] != names[their]:
@@ -174,6 +204,7 @@ def main():
     two.add_argument("folder")
     two.add_argument("--out", required=True)
     two.add_argument("--seed", type=int, default=1)
+    two.add_argument("--every", action="store_true", help="every two different answers, and nothing else")
     three = commands.add_parser("collect")
     three.add_argument("sdist", help="the unpacked source distribution of math-verify")
     three.add_argument("--out", required=True)
@@ -181,7 +212,7 @@ def main():
     if arguments.command == "compare":
         compare(arguments.pairs, arguments.espalier, arguments.python, arguments.extract, arguments.show)
     elif arguments.command == "math":
-        math(arguments.folder, arguments.out, arguments.seed)
+        math(arguments.folder, arguments.out, arguments.seed, arguments.every)
     else:
         collect(arguments.sdist, arguments.out)
 

@@ -67,6 +67,13 @@ pub struct Name {
     pub arity: usize,
 }
 
+impl Name {
+    /// Whether letters that are named together stand in the alphabet's order.
+    pub fn is_alphabetical(&self) -> bool {
+        self.arity < 2 || self.text.trim_matches(['(', ')']).split(',').is_sorted()
+    }
+}
+
 impl Answer {
     /// An interval's end.
     pub fn infinite(negative: bool) -> Self {

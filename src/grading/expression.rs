@@ -37,7 +37,7 @@ impl Expression {
         }
     }
 
-    /// The same expression, a quotient or negative of numerals as the number that it is.
+    /// The same expression, a quotient or product of two numerals as the number that it is.
     pub fn folded(self) -> Self {
         match self {
             Self::Quotient(above, below) => match (above.folded(), below.folded()) {
@@ -47,6 +47,7 @@ impl Expression {
                 (above, below) => Self::Quotient(above.into(), below.into()),
             },
             Self::Product(factors) => match factors.as_slice() {
+                [Self::Number(left), Self::Number(right)] => Self::Number(left * right),
                 [Self::Number(sign), Self::Quotient(above, below)] => {
                     let quotient = Self::Quotient(above.clone(), below.clone()).folded();
                     match quotient {

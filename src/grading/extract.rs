@@ -26,31 +26,46 @@ fn last_behind<'a>(solution: &'a str, mark: &str) -> Option<(usize, &'a str)> {
 
 /// What models write around an answer is not part of it: closing tags, "The final answer is", "I hope it is correct".
 fn without_phrases(line: &str) -> &str {
-    const CLOSING: [&str; 5] = ["</p>", "</step>", "<Solution complete>", "I hope", "**"];
+    const CLOSING: [&str; 4] = ["</p>", "</step>", "<Solution complete>", "I hope"];
     const OPENING: [&str; 3] = ["the final answer is", "the answer is", ":"];
-    let end = CLOSING.iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
-    let mut answer = line[..end].trim();
+    let closing = CLOSING.iter().filter_map(|mark| line.find(mark)).chain(bold_ends(line));
+    let mut answer = line[..closing.min().unwrap_or(line.len())].trim();
     for phrase in OPENING {
         let begins = answer.get(..phrase.len()).is_some_and(|s| s.eq_ignore_ascii_case(phrase));
         if begins {
             answer = answer[phrase.len()..].trim_start();
         }
     }
-    let answer = answer.trim_end_matches(['.', ' ']);
-    // The only formula of the line is its answer, whatever words stand around it.
-    match answer.split('$').collect::<Vec<_>>()[..] {
-        [before, formula, after]
-            if !before.ends_with('\\') && is_words(before) && is_words(after) =>
-        {
-            formula.trim()
-        }
-        _ => answer,
-    }
+    // `0.333...` is not the end of a sentence.
+    let answer = answer.trim_end();
+    let sentence = answer.strip_suffix('.').filter(|sentence| !sentence.ends_with('.'));
+    let answer = sentence.map_or(answer, str::trim_end);
+    only_formula(answer).unwrap_or(answer)
+}
+
+/// Where asterisks end what is printed bold, and are no sign of a power.
+fn bold_ends(line: &str) -> Option<usize> {
+    line.match_indices("**").map(|(at, _)| at).find(|at| {
+        let after = &line[at + 2..];
+        let power = after.starts_with(|c: char| !c.is_whitespace() && !matches!(c, '.' | ','));
+        !power && !line[..*at].ends_with(' ')
+    })
+}
+
+/// The only formula of a line is its answer, whatever words stand around it.
+fn only_formula(line: &str) -> Option<&str> {
+    const MARKS: [[&str; 2]; 4] = [["$$", "$$"], ["\\(", "\\)"], ["\\[", "\\]"], ["$", "$"]];
+    MARKS.into_iter().find_map(|[open, close]| {
+        let (before, rest) = line.split_once(open)?;
+        let (formula, after) = rest.split_once(close)?;
+        let before = before.trim_end().trim_end_matches(':');
+        (is_words(before) && is_words(after)).then_some(formula.trim())
+    })
 }
 
 fn is_words(text: &str) -> bool {
     text.chars().all(|c| c.is_alphabetic() || c.is_whitespace())
-        && !text.split_whitespace().any(|word| word == "and" || word == "or")
+        && !text.split_whitespace().any(|word| matches!(word, "and" | "or" | "not"))
 }
 
 /// The content of the last box that is closed, and where it ends.
@@ -108,7 +123,7 @@ fn is_conjunction(between: &str) -> bool {
         .filter(|word| !word.is_empty())
         .collect();
     match words.as_slice() {
-        [] => between.contains([',', ';']),
+        [] => between.is_empty() || between.contains([',', ';']),
         [word] => *word == "and" || *word == "or",
         _ => false,
     }
@@ -133,6 +148,17 @@ mod tests {
             ("**Final Answer:**\n\n$x=5$", Some("x=5")),
             ("Final Answer: $12$ and $13$", Some("$12$ and $13$")),
             ("Final Answer: \\$5", Some("\\$5")),
+            ("#### 2**3", Some("2**3")),
+            ("#### x ** 2", Some("x ** 2")),
+            ("**Final Answer: 8**.", Some("8")),
+            ("#### 0.333...", Some("0.333...")),
+            ("#### It is not $5$", Some("It is not $5$")),
+            ("#### Answer \\( (9+1) \\)", Some("(9+1)")),
+            ("#### The matrix is: $$\\frac12$$", Some("\\frac12")),
+            ("#### It is \\[ 9 \\].", Some("9")),
+            ("#### \\(1\\) and \\(2\\)", Some("\\(1\\) and \\(2\\)")),
+            ("\\boxed{1}\\boxed{2}", Some("1, 2")),
+            ("\\boxed{1}\n\n\\boxed{2}", Some("2")),
             ("\\boxed{1} ... Final Answer: 2", Some("2")),
             ("#### 1\n\\boxed{2}", Some("2")),
             ("\\boxed{1} and \\boxed{-2}", Some("1, -2")),

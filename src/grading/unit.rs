@@ -41,6 +41,74 @@ const SAME: [&[&str]; 37] = [
     &["person", "people"],
 ];
 
+/// Words that multiply the number before them.
+const SCALES: [(&str, u64); 6] = [
+    ("dozen", 12),
+    ("hundred", 100),
+    ("thousand", 1000),
+    ("million", 1_000_000),
+    ("billion", 1_000_000_000),
+    ("trillion", 1_000_000_000_000),
+];
+
+/// Words that make another answer of the number before them: `5 or more`, `2 squared`, `7 hours and 30 minutes`.
+const CHANGING: [&str; 29] = [
+    "and",
+    "or",
+    "not",
+    "more",
+    "less",
+    "fewer",
+    "least",
+    "most",
+    "above",
+    "below",
+    "over",
+    "under",
+    "out",
+    "plus",
+    "minus",
+    "negative",
+    "half",
+    "halve",
+    "third",
+    "fifth",
+    "tenth",
+    "hundredth",
+    "squared",
+    "cubed",
+    "root",
+    "factorial",
+    "mod",
+    "modulo",
+    "remainder",
+];
+
+/// What the words at the beginning multiply the number before them by, and the other words.
+pub fn scaled(text: &str) -> (u64, &str) {
+    let (mut scale, mut rest) = (1_u64, text.trim_start());
+    loop {
+        let (first, others) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let lower = first.trim_matches(['.', ',']).to_lowercase();
+        let singular = lower.strip_suffix('s').unwrap_or(&lower);
+        let found = SCALES.iter().find(|(name, _)| *name == singular);
+        let Some(product) = found.and_then(|(_, factor)| scale.checked_mul(*factor)) else {
+            return (scale, rest);
+        };
+        (scale, rest) = (product, others.trim_start());
+    }
+}
+
+/// Whether words behind a number are more than what it counts.
+pub fn changes(text: &str) -> bool {
+    text.contains(['=', '<', '>'])
+        || text.to_lowercase().split(|c: char| !c.is_alphanumeric() && c != '^').any(|word| {
+            let singular = word.strip_suffix('s').unwrap_or(word);
+            let number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+            number || CHANGING.contains(&word) || CHANGING.contains(&singular)
+        })
+}
+
 /// One word of a unit: no plural, no abbreviation.
 fn word(word: &str) -> &str {
     let word = word.trim_matches(['.', ',']);

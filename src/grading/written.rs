@@ -43,7 +43,9 @@ impl<'a> Written<'a> {
         };
         let grade = Comparison::new().answers(&one.answer, &two.answer);
         if grade.is_equal() {
-            return grade;
+            let order = (capitals(&left), capitals(&right));
+            let other = matches!(&order, (Some(left), Some(right)) if left != right);
+            return if other { Grade::undecided(Rule::Words) } else { grade };
         }
         let words = |answer: &Answer| matches!(answer, Answer::Words(_));
         if words(&one.answer) != words(&two.answer) && same_letters(self.text, other.text) {
@@ -117,7 +119,6 @@ fn squeezed(text: &str) -> String {
         ("\\left", ""),
         ("\\right", ""),
         ("\\!", ""),
-        ("\\,", ""),
         ("\\displaystyle", ""),
         ("\\dfrac", "\\frac"),
         ("\\tfrac", "\\frac"),
@@ -126,7 +127,11 @@ fn squeezed(text: &str) -> String {
             text = text.replace(form, same);
         }
     }
-    text.trim_end_matches('.').to_owned()
+    // One point ends a sentence, and more go on with what is before them: 0.333... is not 0.333.
+    match text.strip_suffix('.') {
+        Some(sentence) if !sentence.ends_with('.') => sentence.to_owned(),
+        _ => text,
+    }
 }
 
 /// `2,74` as much of the world writes 2.74.
@@ -136,6 +141,12 @@ fn decimal_comma(text: &str) -> Option<String> {
     let (whole, fraction) = text.split_once(',').filter(|_| one)?;
     let digits = |c: char| c.is_ascii_digit();
     (whole.ends_with(digits) && fraction.starts_with(digits)).then(|| text.replace(',', "."))
+}
+
+/// Capitals alone, without spaces: `AB` and `BA` may be a segment, a product, or two orders of things.
+fn capitals(text: &str) -> Option<String> {
+    let letters = text.replace(' ', "");
+    letters.bytes().all(|byte| byte.is_ascii_uppercase()).then_some(letters)
 }
 
 /// Whether words in one text are plain letters in the other: `\text{odd}` and `odd`.

@@ -58,7 +58,7 @@ impl Comparison {
             members.iter().filter_map(name).map(|name| name.text.clone()).collect()
         };
         match (names(left).len(), names(right).len()) {
-            (2.., 0) | (0, 2..) => self.ordered(left, right, Rule::List),
+            (2.., 0) | (0, 2..) => self.named(left, right, Rule::List),
             // `x = 1, 2` names its first member alone, and means all.
             (1, _) | (_, 1) if names(left).union(&names(right)).count() == 1 => {
                 let unnamed = |members: &[Answer]| -> Vec<Answer> {
@@ -67,6 +67,34 @@ impl Comparison {
                 self.unordered(&unnamed(left), &unnamed(right), Rule::List)
             }
             _ => self.unordered(left, right, Rule::List),
+        }
+    }
+
+    /// Members of which one side gives the names: values without names stand in the alphabet's order.
+    fn named(&mut self, left: &[Answer], right: &[Answer], rule: Rule) -> Grade {
+        let sorted =
+            |members: &[Answer]| members.iter().filter_map(name).map(|name| &name.text).is_sorted();
+        if sorted(left) && sorted(right) {
+            self.ordered(left, right, rule)
+        } else {
+            possible(self.unordered(left, right, Rule::Name))
+        }
+    }
+
+    /// Members without brackets against those in brackets: `3, 4` may be the point (3, 4) or two solutions, and `x = 3, y = 4` is the
+    /// point.
+    pub(super) fn list_and_tuple(
+        &mut self,
+        list: &[Answer],
+        closed: [bool; 2],
+        members: &[Answer],
+    ) -> Grade {
+        let names: BTreeSet<&str> =
+            list.iter().filter_map(name).map(|name| name.text.as_str()).collect();
+        if names.len() == list.len() && list.len() > 1 && closed == [false, false] {
+            self.named(list, members, Rule::Tuple)
+        } else {
+            possible(self.unordered(list, members, Rule::Tuple))
         }
     }
 

@@ -34,6 +34,10 @@ impl Comparison {
             (Named { .. } | Related { .. }, Named { .. } | Related { .. }) => {
                 self.relations(left, right)
             }
+            // Nobody knows in which order the other side has them.
+            (Named { name, .. }, _) | (_, Named { name, .. }) if !name.is_alphabetical() => {
+                Grade::undecided(Rule::Name)
+            }
             (Named { value, .. }, other) | (other, Named { value, .. }) => {
                 self.answers(value, other)
             }
@@ -59,9 +63,8 @@ impl Comparison {
                 self.answers(&members[0], other)
             }
             (Tuple { .. }, Tuple { .. }) => self.tuples(left, right),
-            // `3, 4` may be the point (3, 4) or two solutions.
-            (List(list), Tuple { members, .. }) | (Tuple { members, .. }, List(list)) => {
-                possible(self.unordered(list, members, Rule::Tuple))
+            (List(list), Tuple { closed, members }) | (Tuple { closed, members }, List(list)) => {
+                self.list_and_tuple(list, *closed, members)
             }
             (Union(left), Union(right)) => {
                 let grade = self.unordered(left, right, Rule::Union);

@@ -1,6 +1,6 @@
 //! Equations and inequalities.
 
-use super::{Comparison, bare, possible};
+use super::{Comparison, all, bare, possible};
 use crate::grading::algebra::{Fraction, Halt, expand};
 use crate::grading::answer::Answer;
 use crate::grading::expression::Expression;
@@ -21,6 +21,19 @@ impl Comparison {
             } else {
                 possible(Grade { rule: Rule::Name, ..grade })
             };
+        }
+        if let (
+            Answer::Related { left: a, relation, right: b },
+            Answer::Related { left: c, relation: other, right: d },
+        ) = (left, right)
+            && [a, b, c, d].into_iter().all(Expression::is_constant)
+        {
+            // Both may be true, and say different things: 5 > 3 and 2 > 1.
+            let (c, d) = if relation == other { (c, d) } else { (d, c) };
+            let same = *relation == *other || *relation == other.flipped();
+            let sides = [self.expressions(a, c), self.expressions(b, d)];
+            let grade = all(sides, Rule::Relation);
+            return if same && grade.is_equal() { grade } else { Grade::undecided(Rule::Relation) };
         }
         let (Some((left, a)), Some((right, b))) = (related(left), related(right)) else {
             return match (left, right) {
@@ -44,6 +57,10 @@ impl Comparison {
     ) -> Result<Grade, Halt> {
         let left = expand(left, &mut self.budget)?;
         let right = expand(right, &mut self.budget)?;
+        // What always holds says nothing of the answer.
+        if left.above.is_zero() || right.above.is_zero() {
+            return Ok(Grade::undecided(Rule::Relation));
+        }
         let multiples = left.above.monic() == right.above.monic() && left.below == right.below;
         if multiples {
             let turned = left.above.leads_negative() != right.above.leads_negative();
@@ -66,8 +83,25 @@ fn related(answer: &Answer) -> Option<(Expression, Relation)> {
             Some((difference(left.clone(), right.clone()), *relation))
         }
         Answer::Named { name, value } => {
+            let (value, relation) = match &**value {
+                Answer::Tuple { closed, members } => ray(*closed, members)?,
+                value => (value, Relation::Equal),
+            };
             let (left, right) = sides(value, name.symbol.as_ref())?;
-            Some((difference(left, right), Relation::Equal))
+            Some((difference(left, right), relation))
+        }
+        _ => None,
+    }
+}
+
+/// The only end of an interval, and how its members stand to it.
+fn ray(closed: [bool; 2], members: &[Answer]) -> Option<(&Answer, Relation)> {
+    match members {
+        [Answer::Infinite { negative: true }, end] => {
+            Some((end, if closed[1] { Relation::LessEqual } else { Relation::Less }))
+        }
+        [end, Answer::Infinite { negative: false }] => {
+            Some((end, if closed[0] { Relation::GreaterEqual } else { Relation::Greater }))
         }
         _ => None,
     }

@@ -13,10 +13,15 @@ use self::evaluate::evaluate;
 use super::expression::Expression;
 use crate::seed;
 
-/// Points at which letters take random values.
-const POINTS: usize = 8;
-/// So many points must have a real value on both sides.
-const NEEDED: usize = 4;
+/// Points at which all letters are positive.
+const POSITIVE: usize = 4;
+/// Points at which letters are small: those, one with all of them negative, and three pairs of opposite signs, which between them
+/// give the product of any two of eight letters either sign.
+const NEAR: usize = POSITIVE + 1 + 2 * 3;
+/// With two far out, where `|x - 100|` is not `100 - x`: they can refute that two expressions are equal, and prove nothing.
+const POINTS: usize = NEAR + 2;
+/// So many near points must have a real value on both sides.
+const NEEDED: u32 = 4;
 /// Relative difference below which values count as one, as a power of two. They are computed to 2⁻²⁵⁶.
 const EQUAL: i32 = -160;
 /// Relative difference from which values are different.
@@ -40,30 +45,33 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
     let complex = symbols.remove("i");
     symbols.remove("e");
     symbols.remove("pi");
+    let symbols: Vec<String> = symbols.into_iter().collect();
     let Some(mut arithmetic) = Arithmetic::new() else { return Likeness::Unknown };
     let (points, needed) = if symbols.is_empty() { (1, 1) } else { (POINTS, NEEDED) };
-    let (mut agreed, mut same_domain) = (0, true);
+    let (mut agreed, mut same_domain) = (0_u32, true);
     for point in 0..points {
-        let value = |name: &str| coordinate(name, point);
+        let near = point < NEAR;
+        let index = |name: &str| symbols.partition_point(|symbol| symbol.as_str() < name);
+        let value = |name: &str| coordinate(name, index(name), point);
         let left = evaluate(left, &value, &mut arithmetic);
         let right = evaluate(right, &value, &mut arithmetic);
         let (left, right) = match (left, right) {
             (Some(left), Some(right)) => (left, right),
             (None, None) => continue,
             _ => {
-                same_domain = false;
+                same_domain &= !near;
                 continue;
             }
         };
         let real = left.is_real() && right.is_real();
         if !symbols.is_empty() && !complex && !real {
-            same_domain &= left.is_real() == right.is_real();
+            same_domain &= !near || left.is_real() == right.is_real();
             continue;
         }
         match arithmetic.relative_difference(&left, &right) {
-            None => agreed += 1,
-            Some(exponent) if exponent <= EQUAL => agreed += 1,
-            Some(exponent) if exponent >= DIFFERENT => return Likeness::Different,
+            None => agreed += u32::from(near),
+            Some(exponent) if exponent <= EQUAL => agreed += u32::from(near),
+            Some(exponent) if exponent >= DIFFERENT && near => return Likeness::Different,
             Some(_) => return Likeness::Unknown,
         }
     }
@@ -86,10 +94,20 @@ pub fn within(value: &Expression, other: &Expression, scale: &Expression) -> boo
     }
 }
 
-/// A letter's value at a point: positive at half of the points, either at the others, and exact in binary.
-fn coordinate(name: &str, point: usize) -> f64 {
+/// The value at a point of the letter with this index among all; it is exact in binary.
+fn coordinate(name: &str, index: usize, point: usize) -> f64 {
     let stream = seed::derive(0, &["grading", name, &point.to_string()]);
     let mut rng = ChaCha8Rng::seed_from_u64(stream);
     let size = f64::from(rng.random_range(1_u32 << 18..7 << 20)) / f64::from(1_u32 << 21);
-    if point >= POINTS / 2 && rng.random_range(0..2) == 0 { -size } else { size }
+    let (negative, scale) = match point {
+        0..POSITIVE => (false, 1.0),
+        POSITIVE => (true, 1.0),
+        // A pair of points a bit of the index.
+        _ if point < NEAR => {
+            let pair = point - POSITIVE - 1;
+            ((index >> (pair / 2)) & 1 == pair % 2, 1.0)
+        }
+        _ => (point > NEAR, 1024.0),
+    };
+    if negative { -scale * size } else { scale * size }
 }

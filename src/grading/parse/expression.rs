@@ -98,8 +98,8 @@ impl<'t> Parser<'t> {
                 factors.push(Expression::Quotient(dividend.into(), divisor.into()));
                 divided = true;
             } else if self.factor_begins() {
-                // What `1/2x` is depends on who reads it.
-                if divided {
+                // What `1/2x` is depends on who reads it, and `{1}{2}` shows 12.
+                if divided || self.shows_one_numeral() {
                     return Err(Unreadable::Ambiguous);
                 }
                 factors.push(self.factor()?);
@@ -125,6 +125,14 @@ impl<'t> Parser<'t> {
             // The rest of a numeral whose first digit was an argument.
             _ => false,
         }
+    }
+
+    /// Whether digits in braces follow what ends in a digit or brace.
+    fn shows_one_numeral(&self) -> bool {
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        matches!(before, Some(Token::Number(_) | Token::Close(Bracket::Group)))
+            && self.peek() == Some(&Token::Open(Bracket::Group))
+            && matches!(self.look(1), Some(Token::Number(_)))
     }
 
     fn factor(&mut self) -> Result<Expression, Unreadable> {

@@ -1,6 +1,7 @@
 //! Text to words. What only changes looks is dropped here: sizes, spaces, math delimiters, fonts.
 
 use super::token::{Bracket, Function, Relation, Token};
+use super::unicode::ascii;
 use super::{Limits, Unreadable};
 use crate::grading::braces::braced;
 use crate::grading::unit;
@@ -38,53 +39,6 @@ pub fn lex(text: &str, commas_part_thousands: bool) -> Result<Lexed, Unreadable>
     }
 }
 
-/// Signs outside ASCII as the LaTeX that says the same.
-fn ascii(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        let command = match character {
-            '−' | '–' | '—' => "-",
-            '×' | '·' | '⋅' | '∙' => "\\times ",
-            '÷' => "\\div ",
-            '√' => "\\sqrt ",
-            'π' => "\\pi ",
-            'θ' => "\\theta ",
-            'α' => "\\alpha ",
-            'β' => "\\beta ",
-            '∞' => "\\infty ",
-            '≤' | '⩽' => "\\le ",
-            '≥' | '⩾' => "\\ge ",
-            '≠' => "\\ne ",
-            '≈' => "\\approx ",
-            '±' => "\\pm ",
-            '∪' => "\\cup ",
-            '∈' => "\\in ",
-            '∅' => "\\emptyset ",
-            'ℝ' => "\\mathbb{R}",
-            '°' => "\\degree ",
-            '²' => "^2",
-            '³' => "^3",
-            '½' => "\\frac12 ",
-            '¼' => "\\frac14 ",
-            '¾' => "\\frac34 ",
-            '€' => "\\euro ",
-            '£' => "\\pounds ",
-            '，' => ",",
-            '；' => ";",
-            '：' => ":",
-            '（' => "(",
-            '）' => ")",
-            '\u{a0}' | '\u{2009}' | '\u{202f}' => " ",
-            _ => {
-                out.push(character);
-                continue;
-            }
-        };
-        out.push_str(command);
-    }
-    out
-}
-
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -116,7 +70,7 @@ impl<'a> Lexer<'a> {
                 b'.' if self.digits_from(self.at + 1) > 0 => self.number(),
                 b'a'..=b'z' | b'A'..=b'Z' => self.letters()?,
                 b'\\' => self.command()?,
-                0x80.. => self.foreign(),
+                0x80.. => self.foreign()?,
                 _ => {
                     self.at += 1;
                     self.sign(byte)?;
@@ -141,8 +95,8 @@ impl<'a> Lexer<'a> {
             b'}' => return self.close(Bracket::Group),
             b'$' | b'~' | b'"' => return Ok(()),
             space if space.is_ascii_whitespace() => return Ok(()),
-            // The end of a sentence.
-            b'.' if self.rest().trim_matches(['$', '.', ' ', '\n']).is_empty() => return Ok(()),
+            // The end of a sentence; more points go on with what is before them.
+            b'.' if self.rest().trim_matches(['$', ' ', '\n']).is_empty() => return Ok(()),
             b'*' if self.peek() == Some(b'*') => {
                 self.at += 1;
                 Token::Power
@@ -303,12 +257,18 @@ impl<'a> Lexer<'a> {
         true
     }
 
-    fn foreign(&mut self) {
+    /// A word in letters of another language. Other signs, and letters of formulas, may change what the answer is.
+    fn foreign(&mut self) -> Result<(), Unreadable> {
+        let formula = |c| matches!(c, '\u{2100}'..='\u{214f}' | '\u{1d400}'..='\u{1d7ff}');
         let rest = self.rest();
-        let end = rest.find(|c: char| !c.is_alphabetic() || c.is_ascii()).unwrap_or(rest.len());
-        let end = if end == 0 { rest.chars().next().map_or(1, char::len_utf8) } else { end };
+        let ends = |c: char| !c.is_alphabetic() || c.is_ascii() || formula(c);
+        let end = rest.find(ends).unwrap_or(rest.len());
+        if end == 0 {
+            return Err(Unreadable::Sign);
+        }
         self.tokens.push(Token::Text(rest[..end].to_owned()));
         self.at += end;
+        Ok(())
     }
 
     fn after_operand(&self) -> bool {
@@ -319,6 +279,7 @@ impl<'a> Lexer<'a> {
                     | Token::Close(_)
                     | Token::Text(_)
                     | Token::Divide
+                    | Token::Degree
                     | Token::Repeating(_)
             )
         )
@@ -385,6 +346,11 @@ impl<'a> Lexer<'a> {
             let token = match character {
                 '{' => return self.open(Bracket::Set),
                 '}' => return self.close(Bracket::Set),
+                // Outside matrices no line ends before a command: its backslash was doubled, as by a second encoding to JSON.
+                '\\' if self.doubled() => {
+                    self.at -= 1;
+                    return Ok(());
+                }
                 '\\' => Token::Row,
                 '%' => Token::Percent,
                 '$' => Token::Currency("dollar"),
@@ -480,6 +446,11 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
+    fn doubled(&self) -> bool {
+        let command = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'{' | b'}' | b'%');
+        !self.brackets.contains(&Bracket::Environment) && self.peek().is_some_and(command)
+    }
+
     fn begin(&mut self) -> Result<(), Unreadable> {
         let (name, width) = argument(self.rest()).ok_or(Unreadable::Unbalanced)?;
         let columns = match name {
@@ -511,6 +482,9 @@ impl<'a> Lexer<'a> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
         if content.bytes().all(is_digit) && self.peek() == Some(b'_') && self.based(content) {
             return Ok(());
+        }
+        if matches!(content, "e" | "i" | "pi" | "x" | "y" | "z") {
+            return self.symbol(content);
         }
         let unit = self.after_operand() && !content.contains(',');
         let mut words = content.split(|c: char| !c.is_ascii_alphabetic());

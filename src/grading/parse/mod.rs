@@ -5,6 +5,7 @@ mod lexer;
 mod numeral;
 mod structure;
 mod token;
+mod unicode;
 
 pub use numeral::{Plain, plain};
 pub use token::{Function, Relation};

@@ -71,9 +71,28 @@ fn words(tokens: &[Token]) -> Option<Answer> {
 
 /// What words mean.
 pub fn spoken(words: &str) -> Answer {
-    const NUMBERS: [&str; 13] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve",
+    const NUMBERS: [&str; 21] = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
     ];
     if let Some(number) = NUMBERS.iter().position(|name| *name == words) {
         let expression = Expression::integer(number as i64);
@@ -83,8 +102,14 @@ pub fn spoken(words: &str) -> Answer {
         "no solution" | "no solutions" | "no real solution" | "no real solutions" | "empty set" => {
             Answer::Set(Vec::new())
         }
+        "all real numbers" | "all reals" | "real numbers" => reals(),
         _ => Answer::Words(words.to_owned()),
     }
+}
+
+fn reals() -> Answer {
+    let members = vec![Answer::infinite(true), Answer::infinite(false)];
+    Answer::Tuple { closed: [false, false], members }
 }
 
 /// The parts between separators that stand in no brackets.
@@ -175,10 +200,7 @@ fn item(tokens: &[Token]) -> Result<Answer, Unreadable> {
     }
     match tokens {
         [Token::EmptySet] => Ok(Answer::Set(Vec::new())),
-        [Token::Reals] => Ok(Answer::Tuple {
-            closed: [false, false],
-            members: vec![Answer::infinite(true), Answer::infinite(false)],
-        }),
+        [Token::Reals] => Ok(reals()),
         [Token::Infinity] | [Token::Plus, Token::Infinity] => Ok(Answer::infinite(false)),
         [Token::Minus, Token::Infinity] => Ok(Answer::infinite(true)),
         [Token::Based(digits, base)] => based("", digits, *base),
@@ -482,9 +504,12 @@ fn value(tokens: &[Token]) -> Result<Value, Unreadable> {
         rest.pop();
         unit.push('%');
     }
-    if let Some(suffix) = suffix_text(suffix)? {
-        unit.push_str(&suffix);
+    let suffix = suffix_text(suffix)?.unwrap_or_default().replace(['{', '}'], "");
+    let (scale, suffix) = unit::scaled(&suffix);
+    if unit::changes(suffix) {
+        return Err(Unreadable::Ambiguous);
     }
+    unit.push_str(suffix);
     let digits = match rest.as_slice() {
         [Token::Number(numeral)] | [Token::Minus, Token::Number(numeral)] => {
             significant_digits(numeral)
@@ -495,6 +520,10 @@ fn value(tokens: &[Token]) -> Result<Value, Unreadable> {
     if let Expression::Degrees(angle) = expression {
         expression = *angle;
         unit.push_str("degree");
+    }
+    if scale > 1 {
+        let scale = Expression::Number(scale.into());
+        expression = Expression::Product(vec![scale, expression]);
     }
     Ok(Value { expression: expression.folded(), unit: unit::normal(&unit), digits })
 }
