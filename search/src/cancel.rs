@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{AtomicBool, Ordering};
 
 /// Longest sleep of a thread that waits for something else and must notice a cancellation.
-const LONGEST_SLEEP: Duration = Duration::from_millis(10);
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
 /// Says whether work is still wanted: once it is cancelled, by hand or because its deadline has passed, it stays so.
 ///
@@ -63,7 +63,7 @@ impl Cancel {
     }
 
     /// How long a thread that waits for something else may sleep before it looks again: up to the next deadline, and never
-    /// longer than 10 ms.
+    /// longer than 50 ms.
     #[must_use]
     pub fn patience(&self) -> Duration {
         let deadlines = self.lineage().filter_map(|state| state.deadline);
