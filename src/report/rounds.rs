@@ -51,37 +51,42 @@ pub fn rounds_table(runs: &[PathBuf]) -> Result<Table> {
             table.push(row);
         }
     }
-    let mut row = vec!["training problems solved, %".to_owned()];
-    for round in 0..rounds {
-        let shares: Vec<f64> = runs.iter().filter_map(|run| run.rounds[round].solved).collect();
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        row.push(if shares.is_empty() { "–".into() } else { format!("{:.1}", 100.0 * mean) });
-    }
-    row.push(String::new());
-    table.push(row);
-    for (label, pick) in [
-        ("AUC of Q (labels)", (|round: &Round| round.q_auc) as fn(&Round) -> Option<Auc>),
-        ("AUC of the value net", |round: &Round| round.value_auc),
-    ] {
-        let mut row = vec![label.to_owned()];
-        for round in 0..rounds {
-            let found: Vec<Auc> = runs.iter().filter_map(|run| pick(&run.rounds[round])).collect();
-            row.push(mean_auc(&found));
+    type Row = (&'static str, fn(&[Run], usize) -> String);
+    let rows: [Row; 3] = [
+        ("training problems solved, %", mean_solved),
+        ("AUC of Q (labels)", |runs, round| mean_auc(runs, |run| run.rounds[round].q_auc)),
+        ("AUC of the value net", |runs, round| mean_auc(runs, |run| run.rounds[round].value_auc)),
+    ];
+    for (label, cell) in rows {
+        let cells: Vec<String> = (0..rounds).map(|round| cell(&runs, round)).collect();
+        // What these problems do not have is left out.
+        if cells.iter().any(|cell| cell != ABSENT) {
+            table.push([&[label.to_owned()], &cells[..], &[String::new()]].concat());
         }
-        row.push(String::new());
-        table.push(row);
     }
     Ok(table)
 }
+
+/// A cell without a number.
+const ABSENT: &str = "–";
 
 fn percent(mean: f64, low: f64, high: f64) -> String {
     format!("{:.1} [{:.1}, {:.1}]", 100.0 * mean, 100.0 * low, 100.0 * high)
 }
 
+fn mean_solved(runs: &[Run], round: usize) -> String {
+    let shares: Vec<f64> = runs.iter().filter_map(|run| run.rounds[round].solved).collect();
+    if shares.is_empty() {
+        return ABSENT.into();
+    }
+    format!("{:.1}", 100.0 * shares.iter().sum::<f64>() / shares.len() as f64)
+}
+
 /// Mean over runs; the interval treats the runs as independent.
-fn mean_auc(found: &[Auc]) -> String {
+fn mean_auc(runs: &[Run], pick: impl Fn(&Run) -> Option<Auc>) -> String {
+    let found: Vec<Auc> = runs.iter().filter_map(pick).collect();
     if found.is_empty() {
-        return "–".into();
+        return ABSENT.into();
     }
     let count = found.len() as f64;
     let mean = found.iter().map(|auc| auc.auc).sum::<f64>() / count;
