@@ -58,7 +58,7 @@ pub struct InferenceOptions {
     pub problems: u16,
     /// Simulations of each tree in `search` and `lockstep`.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
-    pub simulations: u16,
+    pub search_simulations: u16,
 }
 
 /// MiB for keys and values: nothing is dropped.
@@ -215,7 +215,7 @@ impl Timing<'_> {
             true => (InferenceCase::Lockstep, 0),
         };
         let count = usize::from(self.options.problems);
-        let simulations = u64::from(self.options.simulations);
+        let simulations = u64::from(self.options.search_simulations);
         let config = MctsConfig { samples: 5, simulations, ..MctsConfig::default() };
         let environment = TextSteps { depth: 8 };
         let slots = InferenceConfig::default().slots;

@@ -47,6 +47,7 @@ pub fn run<E: Measurable>(environment: &E, recipe: &Recipe, run: &RunDir) -> Res
         bail!("{SERVED_POLICY}");
     }
     let rounds = Rounds { environment, recipe, run };
+    rounds.draw_problems()?;
     let mut summaries = Vec::new();
     for round in 0..=recipe.rounds.count {
         tracing::info!("round {round} of {}", recipe.rounds.count);
@@ -88,6 +89,18 @@ impl<E: Measurable> Rounds<'_, E> {
     ) -> Result<()> {
         summaries.push(self.run.stage(round, name, work)?);
         self.run.write_metrics(summaries)
+    }
+
+    /// Draws what no round changes and what the first one searches: a source that cannot be read is known at once.
+    fn draw_problems(&self) -> Result<()> {
+        self.held_out_problems()?;
+        for (name, source) in &self.recipe.evaluation.others {
+            self.other_problems(name, source)?;
+        }
+        if self.recipe.rounds.count > 0 {
+            self.training_problems(1)?;
+        }
+        Ok(())
     }
 
     /// Problems, written down once so that the run does not depend on a file that may change.

@@ -77,7 +77,7 @@ fn problems_of_other_sources_are_measured_beside_the_held_out_ones() {
     assert_eq!(run(&arguments), table);
     let without = world.path("without");
     run(&[&["run", "--run-dir", text(&without), "--set", "rounds.count=0"][..], &fewer].concat());
-    let error = fail(&["report", text(&run_dir), text(&without)], 1);
+    let error = fail(&["report", text(&run_dir), text(&without)], 3);
     assert!(error.contains("nothing of svamp"), "{error}");
     let error = fail(&[&arguments[..2], &[text(&world.path("new"))], &arguments[3..]].concat(), 1);
     assert!(

@@ -319,10 +319,19 @@ impl Domain for Program {
         let mut state = environment.root(problem)?;
         let prompt = environment.context(&state).to_owned();
         let last = self.shared.format.answer_step.replace("{answer}", &problem.answer);
-        let mut steps = Vec::new();
+        let mut steps: Vec<(String, String)> = Vec::new();
+        // Where observations are lines, as steps are, those of a solution are read again as they are made here.
+        let mut shown: Vec<String> = Vec::new();
         for action in self.pieces(solution).into_iter().chain([last]) {
+            if shown.last() == Some(&action) {
+                shown.pop();
+                continue;
+            }
             let transition = environment.try_step(&state, &action)?;
-            steps.push((action, transition.observation.into_owned()));
+            let observation = transition.observation.into_owned();
+            let lines = observation.lines().rev().map(|line| line.trim_end().to_owned());
+            shown = lines.filter(|line| !line.is_empty()).collect();
+            steps.push((action, observation));
             match transition.terminal {
                 None => state = transition.state,
                 Some(Terminal::Answer(answer)) if environment.grade(problem, &answer) => {
