@@ -79,11 +79,13 @@ fn problems_of_other_sources_are_measured_beside_the_held_out_ones() {
     run(&[&["run", "--run-dir", text(&without), "--set", "rounds.count=0"][..], &fewer].concat());
     let error = fail(&["report", text(&run_dir), text(&without)], 3);
     assert!(error.contains("nothing of svamp"), "{error}");
-    let error = fail(&[&arguments[..2], &[text(&world.path("new"))], &arguments[3..]].concat(), 1);
+    let new = world.path("new");
+    let error = fail(&[&arguments[..2], &[text(&new)], &arguments[3..]].concat(), 3);
     assert!(
         error.contains("[evaluation.others.svamp]") && error.contains("svamp.jsonl"),
         "{error}"
     );
+    assert!(!new.join("rounds").exists(), "a source is read before anything is computed");
 }
 
 #[test]
