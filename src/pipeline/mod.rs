@@ -301,3 +301,23 @@ impl<E: Measurable> Rounds<'_, E> {
         Ok(results)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use espalier_search::{Cancel, Evaluation, EvaluatorError, Request};
+
+    /// The answers of an evaluator that is stuck until it is cancelled.
+    pub fn until_cancelled(
+        requests: &[Request],
+        cancel: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
+        let begun = Instant::now();
+        while !cancel.is_cancelled() {
+            assert!(begun.elapsed().as_secs() < 60, "nobody cancels the evaluation");
+            std::thread::yield_now();
+        }
+        vec![Err(EvaluatorError::Cancelled); requests.len()]
+    }
+}

@@ -183,6 +183,7 @@ mod tests {
     use espalier_search::{Evaluation, EvaluatorError, ProblemError, Request, Transition};
 
     use super::*;
+    use crate::pipeline::tests::until_cancelled;
 
     /// The game of letters, in which one problem breaks the whole stage as long as it may.
     #[derive(Serialize)]
@@ -231,12 +232,7 @@ mod tests {
             if !self.fails.load(Ordering::SeqCst) {
                 return self.inner.evaluate(requests, cancel);
             }
-            let begun = Instant::now();
-            while !cancel.is_cancelled() {
-                assert!(begun.elapsed().as_secs() < 60, "nobody cancels the evaluation");
-                std::thread::yield_now();
-            }
-            vec![Err(EvaluatorError::Cancelled); requests.len()]
+            until_cancelled(requests, cancel)
         }
     }
 
