@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 const LOG_SCHEMA: &str = "espalier.log/1";
@@ -198,6 +199,19 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
         // A poisoned lock means that another thread's append panicked between lines; the file is still a log.
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(bytes).with_context(|| format!("cannot append to {}", self.path.display()))
+    }
+}
+
+/// A text, or a number as it is written; `None` of null.
+///
+/// # Errors
+/// What is wrong with a value of another kind.
+pub fn text_or_number(value: &Value) -> Result<Option<String>, &'static str> {
+    match value {
+        Value::String(text) => Ok(Some(text.clone())),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::Null => Ok(None),
+        _ => Err("is neither a text nor a number"),
     }
 }
 

@@ -3,34 +3,24 @@
 use std::collections::BTreeSet;
 
 use espalier::environment::countdown::{Countdown, legal_moves, parse_problem};
+use espalier_search::testing::AnswerEach;
 use espalier_search::{
-    Cancel, Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal, Request, StopReason,
-    Terminal, TreeRecord, search_tree,
+    Cancel, Evaluation, EvaluatorError, MctsConfig, Proposal, Request, StopReason, Terminal,
+    TreeRecord, search_tree,
 };
 
 /// Proposes every legal move, all equally likely.
-struct EveryMove;
-
-impl Evaluator for EveryMove {
-    fn evaluate(
-        &self,
-        requests: &[Request],
-        _: &Cancel,
-    ) -> Vec<Result<Evaluation, EvaluatorError>> {
-        let answer = |request: &Request| {
-            let context = request.context.trim_end();
-            let numbers = context.rsplit(['|', ':']).next().unwrap();
-            let numbers: Vec<u64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
-            let moves = legal_moves(&numbers);
-            let proposal = |index: usize| {
-                // Where fewer are legal than samples are asked for, the last one is proposed again.
-                let (chosen, _) = &moves[index.min(moves.len() - 1)];
-                Proposal { action: chosen.to_string(), log_prob: -2.0, tokens: 2 }
-            };
-            Ok(Evaluation { proposals: (0..request.samples).map(proposal).collect(), value: 0.0 })
-        };
-        requests.iter().map(answer).collect()
-    }
+fn every_move(request: &Request) -> Result<Evaluation, EvaluatorError> {
+    let context = request.context.trim_end();
+    let numbers = context.rsplit(['|', ':']).next().unwrap();
+    let numbers: Vec<u64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+    let moves = legal_moves(&numbers);
+    let proposal = |index: usize| {
+        // Where fewer are legal than samples are asked for, the last one is proposed again.
+        let (chosen, _) = &moves[index.min(moves.len() - 1)];
+        Proposal { action: chosen.to_string(), log_prob: -2.0, tokens: 2 }
+    };
+    Ok(Evaluation { proposals: (0..request.samples).map(proposal).collect(), value: 0.0 })
 }
 
 fn answers(tree: &TreeRecord) -> BTreeSet<String> {
@@ -52,7 +42,8 @@ fn shared_states_save_evaluations_and_lose_no_answer() {
             transpositions,
             ..MctsConfig::default()
         };
-        search_tree(&Countdown::default(), &EveryMove, &problem, &config, 1, true, &Cancel::new())
+        let net = AnswerEach(every_move);
+        search_tree(&Countdown::default(), &net, &problem, &config, 1, true, &Cancel::new())
             .unwrap()
     };
     let (apart, shared) = (grow(false), grow(true));

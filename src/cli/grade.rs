@@ -50,12 +50,9 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 
 /// A text, or a number as it is written.
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) => Ok(Some(text)),
-        Value::Number(number) => Ok(Some(number.to_string())),
-        Value::Null => Ok(None),
-        other => Err(serde::de::Error::custom(format!("{other} is neither a text nor a number"))),
-    }
+    let value = Value::deserialize(deserializer)?;
+    jsonl::text_or_number(&value)
+        .map_err(|wrong| serde::de::Error::custom(format!("{value} {wrong}")))
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {

@@ -106,30 +106,19 @@ pub fn value_auc<E: Measurable>(
 mod tests {
     use super::*;
     use crate::environment::countdown::{Countdown, parse_problem};
+    use espalier_search::testing::AnswerEach;
     use espalier_search::{Evaluation, EvaluatorError};
 
     /// Values a state by its number of characters: enough to know what must come out.
-    struct ByLength;
-
-    impl Evaluator for ByLength {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            _: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            let value = |request: &Request| 1.0 / request.context.len() as f64;
-            requests
-                .iter()
-                .map(|request| Ok(Evaluation { proposals: vec![], value: value(request) }))
-                .collect()
-        }
+    fn by_length(request: &Request) -> Result<Evaluation, EvaluatorError> {
+        Ok(Evaluation { proposals: vec![], value: 1.0 / request.context.len() as f64 })
     }
 
     #[test]
     fn the_value_is_compared_on_unfinished_states_alone() {
         let problems: Vec<Problem> =
             ["26: 3 5 7", "9: 2 3 4", "24: 2 3 4"].map(|text| parse_problem(text).unwrap()).into();
-        let auc = value_auc(&Countdown::default(), &ByLength, &problems, 1).unwrap();
+        let auc = value_auc(&Countdown::default(), &AnswerEach(by_length), &problems, 1).unwrap();
         // Three numbers: one unfinished state a line, equal ones counted once.
         let auc = auc.expect("some first moves keep these targets reachable and some do not");
         assert!((4..=3 * LINES).contains(&auc.n) && (1..auc.n).contains(&auc.positives), "{auc:?}");

@@ -273,7 +273,8 @@ pub fn best_threshold(scored: &[Scored]) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use espalier_search::{Cancel, Evaluation, EvaluatorError, Request};
+    use espalier_search::testing::AnswerEach;
+    use espalier_search::{Evaluation, EvaluatorError, Request};
     use std::fs;
 
     fn scored(first_error: Option<usize>, values: &[f64]) -> Scored {
@@ -372,23 +373,12 @@ mod tests {
     }
 
     /// Values a text by its last character but the delimiter, and reads no long one.
-    struct ByLastDigit;
-
-    impl Evaluator for ByLastDigit {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            _: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            let answer = |request: &Request| {
-                if request.context.len() > 20 {
-                    return Err(EvaluatorError::ContextTooLong { tokens: 21, limit: 20 });
-                }
-                let digit = request.context.trim_end().chars().last().and_then(|c| c.to_digit(10));
-                Ok(Evaluation { proposals: vec![], value: f64::from(digit.unwrap()) / 10.0 })
-            };
-            requests.iter().map(answer).collect()
+    fn by_last_digit(request: &Request) -> Result<Evaluation, EvaluatorError> {
+        if request.context.len() > 20 {
+            return Err(EvaluatorError::ContextTooLong { tokens: 21, limit: 20 });
         }
+        let digit = request.context.trim_end().chars().last().and_then(|c| c.to_digit(10));
+        Ok(Evaluation { proposals: vec![], value: f64::from(digit.unwrap()) / 10.0 })
     }
 
     #[test]
@@ -404,7 +394,7 @@ mod tests {
             solution(&["x 3", "y 1"], Some(1)),
             solution(&["long 2", "longer and longer 9"], None),
         ];
-        let (scored, too_long) = score(&ByLastDigit, &template, &solutions).unwrap();
+        let (scored, too_long) = score(&AnswerEach(by_last_digit), &template, &solutions).unwrap();
         assert_eq!(
             (&scored[0].values[..], &scored[1].values[..]),
             (&[0.3, 0.1][..], &[0.2, -1.0][..])

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::ValueEnum;
 use espalier_search::Evaluator;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{Template, read_values};
 use crate::data::{self, Place};
 use crate::grading::{Written, extract, groups};
+use crate::jsonl;
 use crate::report::{Proportion, proportion};
 
 /// The form of the rows.
@@ -169,12 +170,8 @@ fn from_qwen_math((place, row): (Place, QwenMathRow)) -> Result<Sampled> {
 
 /// A text, a number as it is written, or nothing.
 fn text_of(place: &Place, key: &str, value: &Value) -> Result<String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Null => Ok(String::new()),
-        _ => anyhow::bail!("{place}: `{key}` is neither a text nor a number"),
-    }
+    let text = jsonl::text_or_number(value).map_err(|wrong| anyhow!("{place}: `{key}` {wrong}"))?;
+    Ok(text.unwrap_or_default())
 }
 
 /// Replaces the file's scores by the value net's: of the whole solution, read at its end. Says how many were too long to be read.

@@ -5,34 +5,29 @@ use std::sync::Arc;
 
 use espalier::environment::program::{Program, ProgramRecipe};
 use espalier::execution::{ExecutorConfig, ExecutorKind, start_with};
+use espalier::search::testing::AnswerEach;
 use espalier::search::{
-    Cancel, DecodeConfig, Environment, Evaluation, Evaluator, EvaluatorError, MctsConfig, Proposal,
-    Request, StopReason, Terminal, TreeRecord, decode, for_each_index, search_tree,
+    Cancel, DecodeConfig, Environment, Evaluation, Evaluator, MctsConfig, Proposal, Request,
+    StopReason, Terminal, TreeRecord, decode, for_each_index, search_tree,
 };
 
 use super::problem;
 use crate::execution::{PROGRAM, cpython, python};
 
-/// Says what to write by how many steps there are already; values every state 0.25.
-struct Table(&'static [&'static [&'static str]]);
+/// What to write by how many steps there are already.
+type Table = &'static [&'static [&'static str]];
 
-impl Evaluator for Table {
-    fn evaluate(
-        &self,
-        requests: &[Request],
-        _: &Cancel,
-    ) -> Vec<Result<Evaluation, EvaluatorError>> {
-        let answer = |request: &Request| {
-            let steps = request.context.matches("</step>").count()
-                + request.context.matches("\n- ").count();
-            let texts = self.0[steps.min(self.0.len() - 1)];
-            let proposal =
-                |text: &&str| Proposal { action: (*text).to_owned(), log_prob: -1.0, tokens: 2 };
-            let proposals = texts.iter().cycle().take(request.samples).map(proposal).collect();
-            Ok(Evaluation { proposals, value: 0.25 })
-        };
-        requests.iter().map(answer).collect()
-    }
+/// Writes what a table says, and values every state 0.25.
+fn writer(table: Table) -> impl Evaluator {
+    AnswerEach(move |request: &Request| {
+        let steps =
+            request.context.matches("</step>").count() + request.context.matches("\n- ").count();
+        let texts = table[steps.min(table.len() - 1)];
+        let proposal =
+            |text: &&str| Proposal { action: (*text).to_owned(), log_prob: -1.0, tokens: 2 };
+        let proposals = texts.iter().cycle().take(request.samples).map(proposal).collect();
+        Ok(Evaluation { proposals, value: 0.25 })
+    })
 }
 
 /// The environment over each interpreter that there is.
@@ -51,7 +46,7 @@ fn environments(text: &str) -> Vec<Program> {
     kinds.into_iter().map(start).collect()
 }
 
-const CODE: Table = Table(&[
+const CODE: Table = &[
     &["<step>\n<code>\nx = 5", "<step>\n<code>\ny = 1\nx = 7", "<step>\nneither\n"],
     &["<step>\n<code>\nprint(x)", "<step>\n<code>\ny", "<step>\n<code>\nprint('a' * 1000)"],
     &[
@@ -59,12 +54,20 @@ const CODE: Table = Table(&[
         "<step>\n<p>\nFinal Answer: 7\n</p>\n",
         "<step>\n<p>\nFinal Answer:\n</p>\n",
     ],
-]);
+];
 
 fn tree(environment: &Program) -> TreeRecord {
     let config = MctsConfig { samples: 3, simulations: 100, ..MctsConfig::default() };
-    search_tree(environment, &CODE, &problem("p", "Q?", "5"), &config, 1, true, &Cancel::new())
-        .unwrap()
+    search_tree(
+        environment,
+        &writer(CODE),
+        &problem("p", "Q?", "5"),
+        &config,
+        1,
+        true,
+        &Cancel::new(),
+    )
+    .unwrap()
 }
 
 fn node<'a>(tree: &'a TreeRecord, tag: &str) -> &'a espalier::search::NodeRecord {
@@ -138,15 +141,14 @@ fn many_threads_may_step_at_once() {
 
 #[test]
 fn votes_go_to_what_an_answer_means() {
-    const ANSWERS: Table =
-        Table(&[&["#### 3", "#### 1/2", "#### 0.5", "#### $\\frac{1}{2}$", "#### 3"]]);
+    const ANSWERS: Table = &[&["#### 3", "#### 1/2", "#### 0.5", "#### $\\frac{1}{2}$", "#### 3"]];
     let environment = Arc::new(environments("").swap_remove(0));
     let config = DecodeConfig::default();
     let question = problem("p", "Q?", "0.5");
     let outcome = decode(
         "maj@5".parse().unwrap(),
         &*environment,
-        &ANSWERS,
+        &writer(ANSWERS),
         &question,
         &config,
         1,

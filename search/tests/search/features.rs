@@ -1,9 +1,9 @@
 //! Every setting of a search, on the letter game: what it must change and what it must not.
 
-use espalier_search::testing::{HashedEvaluator, LetterGame};
+use espalier_search::testing::{AnswerEach, HashedEvaluator, LetterGame};
 use espalier_search::{
-    AnswerRule, Cancel, InFlightRule, MctsConfig, StopConfig, StopReason, Tag, TreeRecord,
-    best_path, continue_tree, search_tree,
+    AnswerRule, Cancel, Evaluator, EvaluatorError, InFlightRule, MctsConfig, Request, StopConfig,
+    StopReason, Tag, TreeRecord, best_path, continue_tree, search_tree,
 };
 use proptest::prelude::*;
 
@@ -184,7 +184,7 @@ proptest! {
             ..MctsConfig::default()
         };
         let short = MctsConfig { simulations: first, ..long.clone() };
-        let net = Short(HashedEvaluator::new(seed, ["a", "b", "c", "d", "=", "!"]));
+        let net = short_sighted(HashedEvaluator::new(seed, ["a", "b", "c", "d", "=", "!"]));
         let game = LetterGame::default();
         let search = |config: &MctsConfig| {
             search_tree(&game, &net, &problem("ab"), config, seed, ground_truth, &Cancel::new()).unwrap()
@@ -218,23 +218,14 @@ proptest! {
 }
 
 /// Reads at most 18 characters, so that some contexts turn out too long.
-struct Short(HashedEvaluator);
-
-impl espalier_search::Evaluator for Short {
-    fn evaluate(
-        &self,
-        requests: &[espalier_search::Request],
-        _: &Cancel,
-    ) -> Vec<Result<espalier_search::Evaluation, espalier_search::EvaluatorError>> {
-        let answer = |request: &espalier_search::Request| {
-            let tokens = request.context.len();
-            if tokens > 18 {
-                return Err(espalier_search::EvaluatorError::ContextTooLong { tokens, limit: 18 });
-            }
-            self.0.evaluate(std::slice::from_ref(request), &Cancel::new()).remove(0)
-        };
-        requests.iter().map(answer).collect()
-    }
+fn short_sighted(inner: HashedEvaluator) -> impl Evaluator {
+    AnswerEach(move |request: &Request| {
+        let tokens = request.context.len();
+        if tokens > 18 {
+            return Err(EvaluatorError::ContextTooLong { tokens, limit: 18 });
+        }
+        inner.evaluate(std::slice::from_ref(request), &Cancel::new()).remove(0)
+    })
 }
 
 #[test]

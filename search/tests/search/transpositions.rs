@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use espalier_search::testing::AnswerEach;
 use espalier_search::{
-    Cancel, Environment, Evaluation, Evaluator, EvaluatorError, MctsConfig, NodeRecord, Problem,
-    ProblemError, Proposal, Request, StopReason, Terminal, Transition, TreeRecord, search_tree,
+    Cancel, Environment, Evaluation, Evaluator, MctsConfig, NodeRecord, Problem, ProblemError,
+    Proposal, Request, StopReason, Terminal, Transition, TreeRecord, search_tree,
 };
 
 use crate::script::problem;
@@ -48,11 +49,6 @@ impl Environment for Sums {
     }
 }
 
-/// Proposes every number that is left; priors and values depend on the set alone.
-struct Table {
-    calls: AtomicU64,
-}
-
 fn left_of(context: &str) -> Vec<u32> {
     let taken = context.split(':').nth(1).unwrap();
     (1..=4).filter(|number| !taken.contains(&number.to_string())).collect()
@@ -66,25 +62,19 @@ fn prior_of(number: u32) -> f64 {
     f64::from(number) / 8.0
 }
 
-impl Evaluator for Table {
-    fn evaluate(
-        &self,
-        requests: &[Request],
-        _: &Cancel,
-    ) -> Vec<Result<Evaluation, EvaluatorError>> {
-        let answer = |request: &Request| {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-            let left = left_of(&request.context);
-            let proposal = |index: usize| {
-                // Where fewer are left than samples are asked for, the last one is proposed again.
-                let number = left[index.min(left.len() - 1)];
-                Proposal { action: number.to_string(), log_prob: prior_of(number).ln(), tokens: 1 }
-            };
-            let proposals = (0..request.samples).map(proposal).collect();
-            Ok(Evaluation { proposals, value: value_of(&left) })
+/// Proposes every number that is left; priors and values depend on the set alone. Counts its calls.
+fn table(calls: &AtomicU64) -> impl Evaluator {
+    AnswerEach(|request: &Request| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        let left = left_of(&request.context);
+        let proposal = |index: usize| {
+            // Where fewer are left than samples are asked for, the last one is proposed again.
+            let number = left[index.min(left.len() - 1)];
+            Proposal { action: number.to_string(), log_prob: prior_of(number).ln(), tokens: 1 }
         };
-        requests.iter().map(answer).collect()
-    }
+        let proposals = (0..request.samples).map(proposal).collect();
+        Ok(Evaluation { proposals, value: value_of(&left) })
+    })
 }
 
 fn config(simulations: u64, transpositions: bool) -> MctsConfig {
@@ -98,9 +88,10 @@ fn config(simulations: u64, transpositions: bool) -> MctsConfig {
 }
 
 fn grow(config: &MctsConfig) -> (TreeRecord, u64) {
-    let net = Table { calls: AtomicU64::new(0) };
-    let tree = search_tree(&Sums, &net, &problem("3"), config, 1, true, &Cancel::new()).unwrap();
-    (tree, net.calls.into_inner())
+    let calls = AtomicU64::new(0);
+    let free = Cancel::new();
+    let tree = search_tree(&Sums, &table(&calls), &problem("3"), config, 1, true, &free).unwrap();
+    (tree, calls.into_inner())
 }
 
 /// Brute force: one table of states and one of edges, a simulation at a time, each rule written out.
@@ -289,11 +280,12 @@ fn each_state_is_evaluated_once() {
 #[test]
 fn many_workers_share_states_too() {
     for seed in 0..30 {
-        let net = Table { calls: AtomicU64::new(0) };
+        let (calls, free) = (AtomicU64::new(0), Cancel::new());
         let config = MctsConfig { workers: 8, ..config(1000, true) };
-        let tree =
-            search_tree(&Sums, &net, &problem("3"), &config, seed, true, &Cancel::new()).unwrap();
-        assert_eq!((tree.stop, net.calls.into_inner()), (StopReason::Exhausted, 15));
+        let net = table(&calls);
+        let tree = search_tree(&Sums, &net, &problem("3"), &config, seed, true, &free).unwrap();
+        let calls = calls.load(Ordering::Relaxed);
+        assert_eq!((tree.stop, calls), (StopReason::Exhausted, 15));
         assert_eq!(tree.simulations, 15);
     }
 }
