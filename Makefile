@@ -19,7 +19,7 @@ CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
 DATA := ../shared/data
-QUESTIONS := 400
+QUESTIONS := 450
 
 .PHONY: quickstart test build set-up peers results real-model real-data bench check-concurrency clean
 

@@ -112,7 +112,6 @@ impl Run {
 struct RunView<'t> {
     header: &'t Slot,
     siblings: &'t [Slot],
-    first_id: u32,
 }
 
 /// What a tree is to be used for.
@@ -138,14 +137,16 @@ pub struct Tree {
     avoid_exhausted: bool,
 }
 
-const ROOT_SLOT: u32 = 0;
+/// The root has a header like any other node, and comes behind it.
+const ROOT_HEADER: u32 = 0;
 
 impl Tree {
     /// A tree of an unexpanded root.
     #[must_use]
     pub fn new(config: &TreeConfig) -> Self {
-        let slots = Chunked::new();
-        slots.reserve_zeroed(ROOT_SLOT);
+        let slots: Chunked<Slot> = Chunked::new();
+        slots.reserve_zeroed(ROOT_HEADER);
+        slots.get(ROOT_HEADER).write_header(1, 1, NodeId::ROOT.0);
         Self {
             slots,
             next: AtomicU64::new((u64::from(Link::FIRST_RUN) << 32) | 1),
@@ -166,7 +167,7 @@ impl Tree {
     #[inline]
     #[must_use]
     pub fn root(&self) -> Node<'_> {
-        Node { slot: self.slots.get(ROOT_SLOT), first: NodeId::ROOT.0, index: 0 }
+        self.first_of(Address::of(ROOT_HEADER))
     }
 
     /// Whether nothing is left to search.
@@ -224,9 +225,9 @@ impl Tree {
     pub fn siblings<'t>(&'t self, parent: Node<'t>) -> Option<Siblings<'t>> {
         let link = parent.link();
         (link.state() == NodeState::Expanded).then(|| {
-            let RunView { siblings, first_id, .. } = self.run(link);
+            let RunView { header, siblings } = self.run(link);
             let (layout, in_flight) = (self.layout, self.in_flight);
-            Siblings { slots: siblings, first_id, layout, in_flight }
+            Siblings { slots: siblings, header, layout, in_flight }
         })
     }
 
@@ -259,7 +260,7 @@ impl Tree {
     /// A shared node.
     #[must_use]
     pub fn shared(&self, shared: SharedNode) -> Node<'_> {
-        Node { slot: &self.slots.from(shared.address)[1], first: shared.id.0, index: 0 }
+        self.first_of(shared.address)
     }
 
     /// Writes the records of a leaf's children where nobody sees them yet.
@@ -391,7 +392,14 @@ impl Tree {
     fn run(&self, link: Link) -> RunView<'_> {
         let slots = self.slots.from(link.run());
         let header = &slots[0];
-        RunView { header, siblings: &slots[1..=header.count()], first_id: header.first_id() }
+        RunView { header, siblings: &slots[1..=header.count()] }
+    }
+
+    /// The first node of a run.
+    #[inline]
+    fn first_of(&self, run: Address) -> Node<'_> {
+        let slots = self.slots.from(run);
+        Node { slot: &slots[1], header: &slots[0] }
     }
 
     /// Slots for a header and `count` siblings in one chunk, and as many ids. Slots that would

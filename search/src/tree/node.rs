@@ -2,7 +2,7 @@
 
 use super::Tree;
 use super::link::{Link, NodeState};
-use super::slot::Slot;
+use super::slot::{SLOT_BYTES, Slot};
 use super::stats::Stats;
 use crate::sync::Ordering;
 
@@ -27,10 +27,9 @@ impl NodeId {
 #[derive(Clone, Copy)]
 pub struct Node<'t> {
     pub(super) slot: &'t Slot,
-    /// The first sibling's number.
-    pub(super) first: u32,
-    /// The node's place among its siblings.
-    pub(super) index: u32,
+    /// In front of the node and its siblings. A descent passes it on without a look, and only where it ends is the node's
+    /// number read from it.
+    pub(super) header: &'t Slot,
 }
 
 impl<'t> Node<'t> {
@@ -38,14 +37,16 @@ impl<'t> Node<'t> {
     #[inline]
     #[must_use]
     pub fn id(self) -> NodeId {
-        NodeId(self.first + self.index)
+        let (first, index) = self.place();
+        NodeId(first.0 + index as u32)
     }
 
     /// The number of the first of the node and its siblings, and the node's place among them.
     #[inline]
     #[must_use]
     pub fn place(self) -> (NodeId, usize) {
-        (NodeId(self.first), self.index as usize)
+        let bytes = std::ptr::from_ref(self.slot).addr() - std::ptr::from_ref(self.header).addr();
+        (NodeId(self.header.first_id()), bytes / SLOT_BYTES - 1)
     }
 
     #[inline]
@@ -87,8 +88,8 @@ impl<'t> Node<'t> {
     pub fn children(self, tree: &'t Tree) -> impl ExactSizeIterator<Item = Node<'t>> + Clone {
         let link = self.link();
         let run = (link.state() == NodeState::Expanded).then(|| tree.run(link));
-        let (first, slots) = run.map_or((0, &[][..]), |run| (run.first_id, run.siblings));
-        slots.iter().enumerate().map(move |(index, slot)| Node { slot, first, index: index as u32 })
+        let (header, siblings) = run.map_or((self.slot, &[][..]), |run| (run.header, run.siblings));
+        siblings.iter().map(move |slot| Node { slot, header })
     }
 
     /// How many of the node's children can still be searched.

@@ -96,7 +96,7 @@ impl Entered {
 #[derive(Clone, Copy)]
 pub struct Siblings<'t> {
     pub(super) slots: &'t [Slot],
-    pub(super) first_id: u32,
+    pub(super) header: &'t Slot,
     pub(super) layout: StatsLayout,
     /// None where one descent at a time is under way.
     pub(super) in_flight: Option<InFlight>,
@@ -200,7 +200,7 @@ impl<'t> Siblings<'t> {
     #[inline]
     #[must_use]
     pub fn node(&self, index: usize) -> Node<'t> {
-        Node { slot: &self.slots[index], first: self.first_id, index: index as u32 }
+        Node { slot: &self.slots[index], header: self.header }
     }
 }
 

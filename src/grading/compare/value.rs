@@ -11,6 +11,12 @@ use crate::grading::numeric::{self, Likeness};
 
 /// A decimal of fewer digits is not taken for another number rounded.
 const ROUNDED_DIGITS: usize = 6;
+/// A decimal of so many digits is what a machine prints of a binary fraction,
+const FLOAT_DIGITS: usize = 15;
+/// of which so many are right after a few operations; `0.1 + 0.2` is `0.30000000000000004`.
+const RIGHT_DIGITS: usize = 14;
+/// A machine's decimal is another one of so many digits if it rounds to that.
+const SHARED_DIGITS: usize = 8;
 
 impl Comparison {
     pub(super) fn values(&mut self, left: &Value, right: &Value) -> Grade {
@@ -29,9 +35,7 @@ impl Comparison {
             (None, Some(_)) if percent(right) => {
                 self.hundredths(&right.expression, &left.expression, grade)
             }
-            _ if grade.verdict == Verdict::Different && self.rounded(left, right) => {
-                Grade::undecided(Rule::Rounding)
-            }
+            _ if grade.verdict == Verdict::Different => rounding(left, right).unwrap_or(grade),
             _ => grade,
         }
     }
@@ -77,17 +81,43 @@ impl Comparison {
         let decided = equal || !left.is_opaque() && !right.is_opaque();
         Ok(decided.then(|| Grade::new(equal, rule)))
     }
+}
 
-    /// Whether one is a decimal of many digits that the other rounds to.
-    fn rounded(&mut self, left: &Value, right: &Value) -> bool {
-        let near = |decimal: &Value, other: &Value| {
-            let digits = decimal.digits.filter(|digits| *digits >= ROUNDED_DIGITS);
-            let Some(digits) = digits.filter(|_| other.expression.is_constant()) else {
-                return false;
-            };
-            let scale = Expression::Number(RBig::from(10_u8).pow(digits - 1));
-            numeric::within(&decimal.expression, &other.expression, &scale)
-        };
-        near(left, right) || near(right, left)
+/// What two constants that differ are where one is a decimal of many digits that the other may round to.
+fn rounding(left: &Value, right: &Value) -> Option<Grade> {
+    if !left.expression.is_constant() || !right.expression.is_constant() {
+        return None;
     }
+    let agree = |digits: usize| {
+        let scale = Expression::Number(RBig::from(10_u8).pow(digits - 1));
+        numeric::within(&left.expression, &right.expression, &scale)
+    };
+    let printed = |float: &Value, other: &Value| {
+        float.digits.is_some_and(|digits| digits >= FLOAT_DIGITS)
+            && (agree(RIGHT_DIGITS) || rounds_to(float, other))
+    };
+    if printed(left, right) || printed(right, left) {
+        return Some(Grade::equal(Rule::Rounding).probable());
+    }
+    let digits = [left.digits, right.digits].into_iter().flatten();
+    let digits = digits.filter(|digits| *digits >= ROUNDED_DIGITS).min()?;
+    agree(digits).then(|| Grade::undecided(Rule::Rounding))
+}
+
+/// Whether a decimal is another one with its last digits rounded off.
+fn rounds_to(decimal: &Value, rounded: &Value) -> bool {
+    let (Expression::Number(from), Expression::Number(to), Some(digits)) =
+        (&decimal.expression, &rounded.expression, rounded.digits)
+    else {
+        return false;
+    };
+    let leading = to.to_f64().value().abs().log10().floor();
+    if digits < SHARED_DIGITS || !leading.is_finite() {
+        return false;
+    }
+    // Of the last digit's unit, half may be lost.
+    let places = digits as i64 - 1 - leading as i64;
+    let unit = RBig::from(10_u8).pow(places.unsigned_abs() as usize);
+    let twice = RBig::from(2_u8) * if from < to { to - from } else { from - to };
+    if places < 0 { twice <= unit } else { twice * unit <= RBig::ONE }
 }

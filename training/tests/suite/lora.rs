@@ -61,6 +61,7 @@ fn refusal(field: &str, value: serde_json::Value) -> String {
     }
     let path = dir.path().join("adapter_config.json");
     let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["base_model_name_or_path"] = "not/beside/it".into();
     config[field] = value;
     fs::write(&path, config.to_string()).unwrap();
     Checkpoint::load(dir.path()).unwrap_err().to_string()
