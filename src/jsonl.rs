@@ -99,6 +99,14 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     attempt().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Deletes a file.
+///
+/// # Errors
+/// When it cannot be deleted.
+pub fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+}
+
 /// The first line of a log.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,8 +199,7 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
     /// # Errors
     /// When it cannot be deleted.
     pub fn remove(self) -> Result<()> {
-        fs::remove_file(&self.path)
-            .with_context(|| format!("cannot remove {}", self.path.display()))
+        remove(&self.path)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<()> {

@@ -164,6 +164,20 @@ fn steps_are_judged_by_the_value_net() {
     assert!(by_net.iter().all(|row| row["scores"] == "net" && row["weight"] == "value"));
     assert_eq!(by_net[2]["method"], "best_of_n");
     assert_eq!(rows(&run(&votes)).len(), 3);
+
+    // The net's scores are written in the form that is read, and choose as the net itself did.
+    let scored = path("scored.jsonl");
+    run(&[&votes[..], &["--checkpoint", text(&checkpoint), "--out", text(&scored)]].concat());
+    let again = ["evaluate", "votes", text(&scored), "--weight", "value", "--json"];
+    let by_file = rows(&run(&again));
+    assert_eq!(by_file.len(), by_net.len());
+    for (mut row, by_net) in by_file.into_iter().zip(&by_net) {
+        row["scores"] = json!("net");
+        assert_eq!(&row, by_net);
+    }
+    assert!(!path("scored.jsonl.log").exists());
+    assert!(fail(&[&again[..], &["--out", text(&scored)]].concat(), 2).contains("--out"));
+    assert!(refuse(&["--threshold", "0", "--out", text(&measured)], 2).contains("--out"));
 }
 
 #[test]

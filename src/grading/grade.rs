@@ -38,7 +38,7 @@ pub enum Rule {
     Expansion,
     /// Values at random points.
     Numeric,
-    /// A decimal that may be the other answer rounded.
+    /// A decimal that is the other answer rounded, or may be.
     Rounding,
     /// A comma that may part thousands or members.
     Comma,

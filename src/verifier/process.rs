@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Template, Values, read_values};
+use super::{Kept, Template, Values, read_values};
 use crate::data::{self, Place};
 use crate::report::{Proportion, proportion};
 
@@ -135,15 +135,16 @@ impl Scored {
 /// Reads the value at the end of every step; also says how many step ends were too long to be read.
 ///
 /// # Errors
-/// When the evaluator fails.
+/// When the evaluator fails, or what is kept is of other solutions or another net.
 pub fn score(
     evaluator: &dyn Evaluator,
     template: &Template,
     solutions: &[Solution],
+    kept: Option<&Kept<'_>>,
 ) -> Result<(Vec<Scored>, usize)> {
     let step_ends = |solution: &Solution| template.step_ends(&solution.question, &solution.steps);
     let contexts: Vec<_> = solutions.iter().map(step_ends).collect();
-    let Values { values, too_long } = read_values(evaluator, &contexts, "value steps")?;
+    let Values { values, too_long } = read_values(evaluator, &contexts, "value steps", kept)?;
     let scored = solutions.iter().zip(values).map(|(solution, values)| Scored {
         id: solution.id.clone(),
         first_error: solution.first_error,
@@ -212,6 +213,22 @@ fn f1_interval(errors: &[f64], corrects: &[f64], seed: u64) -> (f64, f64) {
     (scores[RESAMPLES / 40], scores[RESAMPLES - 1 - RESAMPLES / 40])
 }
 
+/// Counts solutions with a wrong step and without.
+///
+/// # Errors
+/// When one of the kinds is absent: no threshold can be chosen on the other alone.
+pub fn both_kinds(first_errors: impl IntoIterator<Item = Option<usize>>) -> Result<(usize, usize)> {
+    let (mut n_error, mut n_correct) = (0, 0);
+    for first_error in first_errors {
+        *if first_error.is_some() { &mut n_error } else { &mut n_correct } += 1;
+    }
+    ensure!(
+        n_error > 0 && n_correct > 0,
+        "a threshold needs solutions with a wrong step and without; there are {n_error} and {n_correct}"
+    );
+    Ok((n_error, n_correct))
+}
+
 /// The threshold of the best F1, the lowest of equals.
 ///
 /// Only a value below all earlier ones of its solution can be the first below a threshold. Going up through those values, each one
@@ -220,12 +237,7 @@ fn f1_interval(errors: &[f64], corrects: &[f64], seed: u64) -> (f64, f64) {
 /// # Errors
 /// When solutions with an error or without are absent.
 pub fn best_threshold(scored: &[Scored]) -> Result<f64> {
-    let n_error = scored.iter().filter(|scored| scored.first_error.is_some()).count();
-    let n_correct = scored.len() - n_error;
-    ensure!(
-        n_error > 0 && n_correct > 0,
-        "a threshold needs solutions with a wrong step and without; there are {n_error} and {n_correct}"
-    );
+    let (n_error, n_correct) = both_kinds(scored.iter().map(|scored| scored.first_error))?;
     let mut minima: Vec<(f64, usize, usize)> = Vec::new();
     for (index, solution) in scored.iter().enumerate() {
         let mut least = f64::INFINITY;
@@ -394,7 +406,8 @@ mod tests {
             solution(&["x 3", "y 1"], Some(1)),
             solution(&["long 2", "longer and longer 9"], None),
         ];
-        let (scored, too_long) = score(&AnswerEach(by_last_digit), &template, &solutions).unwrap();
+        let (scored, too_long) =
+            score(&AnswerEach(by_last_digit), &template, &solutions, None).unwrap();
         assert_eq!(
             (&scored[0].values[..], &scored[1].values[..]),
             (&[0.3, 0.1][..], &[0.2, -1.0][..])

@@ -7,9 +7,9 @@ use anyhow::{Result, anyhow, ensure};
 use clap::ValueEnum;
 use espalier_search::Evaluator;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Template, read_values};
+use super::{Kept, Template, read_values};
 use crate::data::{self, Place};
 use crate::grading::{Written, extract, groups};
 use crate::jsonl;
@@ -75,6 +75,16 @@ pub struct Sample {
     pub score: Option<f64>,
     /// What the file itself says of it.
     pub correct: Option<bool>,
+}
+
+impl Sampled {
+    /// As a row of [`Format::Samples`].
+    #[must_use]
+    pub fn row(&self) -> Value {
+        let sample = |sample: &Sample| json!({ "text": sample.text, "answer": sample.answer, "score": sample.score });
+        let samples: Vec<Value> = self.samples.iter().map(sample).collect();
+        json!({ "question": self.question, "answer": self.answer, "samples": samples })
+    }
 }
 
 #[derive(Deserialize)]
@@ -177,18 +187,19 @@ fn text_of(place: &Place, key: &str, value: &Value) -> Result<String> {
 /// Replaces the file's scores by the value net's: of the whole solution, read at its end. Says how many were too long to be read.
 ///
 /// # Errors
-/// When the evaluator fails.
+/// When the evaluator fails, or what is kept is of other samples or another net.
 pub fn score(
     evaluator: &dyn Evaluator,
     template: &Template,
     problems: &mut [Sampled],
+    kept: Option<&Kept<'_>>,
 ) -> Result<usize> {
     let whole = |problem: &Sampled| {
         let ends = |sample: &Sample| template.step_ends(&problem.question, &[&sample.text]);
         problem.samples.iter().flat_map(ends).collect::<Vec<_>>()
     };
     let contexts: Vec<_> = problems.iter().map(whole).collect();
-    let read = read_values(evaluator, &contexts, "value samples")?;
+    let read = read_values(evaluator, &contexts, "value samples", kept)?;
     for (problem, values) in problems.iter_mut().zip(read.values) {
         for (sample, value) in problem.samples.iter_mut().zip(values) {
             sample.score = Some(value);

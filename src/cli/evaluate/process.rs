@@ -1,16 +1,17 @@
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
-use super::verifier::VerifierArguments;
+use super::verifier::{VerifierArguments, check_out, same_file};
 use crate::cli::arguments::{UsageError, print_json, print_line};
-use crate::jsonl;
 use crate::report::{Proportion, Table};
 use crate::seed;
-use crate::verifier::process::{Format, Metrics, Scored, best_threshold, metrics, read, score};
+use crate::verifier::Kept;
+use crate::verifier::process::{
+    Format, Metrics, Scored, best_threshold, both_kinds, metrics, read, score,
+};
 
 /// Find the first wrong step of written solutions with the value net, measured as ProcessBench does.
 ///
@@ -37,7 +38,8 @@ pub struct Arguments {
     /// Choose the threshold of the best F1 on this other file of the same form.
     #[arg(long, value_name = "FILE")]
     validation: Option<PathBuf>,
-    /// Write the values and the prediction of each solution to this file, one a line.
+    /// Write the values and the prediction of each solution to this file, one a line; killed and started again with the same command, the
+    /// evaluation goes on after the last values that were read.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print the metrics as JSON.
@@ -50,31 +52,31 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let template = arguments.verifier.template()?;
     check(arguments)?;
     let solutions = read(&arguments.file, arguments.format)?;
-    let validation =
-        arguments.validation.as_ref().map(|path| read(path, arguments.format)).transpose()?;
+    let mut all = Vec::new();
+    if let Some(validation) = &arguments.validation {
+        all = read(validation, arguments.format)?;
+        both_kinds(all.iter().map(|solution| solution.first_error))?;
+    }
+    let chosen_on = all.len();
+    all.extend(solutions);
     let policy = arguments.verifier.load(&recipe)?;
     let stream = seed::derive(recipe.seed, &["process"]);
-    let mut too_long = 0;
-    let mut values = |solutions: &[_]| -> Result<Vec<Scored>> {
-        let (scored, more) = score(policy.evaluator(), &template, solutions)?;
-        too_long += more;
-        Ok(scored)
-    };
-    let (threshold, chosen) = match (arguments.threshold, validation) {
-        (Some(threshold), _) => (threshold, None),
-        (None, validation) => {
-            let scored = values(&validation.unwrap_or_default())?;
-            let threshold = best_threshold(&scored)?;
-            (threshold, Some(metrics(&scored, threshold, stream)))
+    let kept = arguments.out.as_deref().map(|out| Kept::new(out, policy.fingerprint()));
+    let (all, too_long) = score(policy.evaluator(), &template, &all, kept.as_ref())?;
+    let (validation, scored) = all.split_at(chosen_on);
+    let (threshold, chosen) = match arguments.threshold {
+        Some(threshold) => (threshold, None),
+        None => {
+            let threshold = best_threshold(validation)?;
+            (threshold, Some(metrics(validation, threshold, stream)))
         }
     };
-    let scored = values(&solutions)?;
-    let measured = metrics(&scored, threshold, stream);
+    let measured = metrics(scored, threshold, stream);
     if too_long > 0 {
         tracing::warn!("{too_long} step ends are longer than the net reads; they count as wrong");
     }
-    if let Some(out) = &arguments.out {
-        jsonl::write(out, scored.iter().map(|scored| prediction(scored, threshold)))?;
+    if let Some(kept) = &kept {
+        kept.write(scored.iter().map(|scored| prediction(scored, threshold)))?;
     }
     if !arguments.json {
         return print_table(threshold, chosen.as_ref(), &measured);
@@ -93,12 +95,11 @@ fn check(arguments: &Arguments) -> Result<()> {
     if arguments.threshold.is_some_and(f64::is_nan) {
         return fault("--threshold must be a number");
     }
-    let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match &arguments.validation {
-        Some(path) if whole(path) == whole(&arguments.file) => fault(
+        Some(path) if same_file(path, &arguments.file) => fault(
             "--validation: a threshold that is chosen on the measured file itself says nothing",
         ),
-        _ => Ok(()),
+        _ => check_out(arguments.out.as_deref(), &arguments.file),
     }
 }
 

@@ -4,9 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::verifier::VerifierArguments;
+use super::verifier::{VerifierArguments, check_out};
 use crate::cli::arguments::{print_json, print_line};
+use crate::jsonl;
 use crate::report::Table;
+use crate::verifier::Kept;
 use crate::verifier::votes::{Accuracy, Ballot, Format, Sampled, Weight, measure, read, score};
 
 /// Choose among sampled solutions by majority, by the best score and by weighted votes, and grade the choices.
@@ -31,6 +33,10 @@ pub struct Arguments {
     /// Choose among the first so many samples, separated by commas [default: all].
     #[arg(long, value_name = "N", value_delimiter = ',')]
     samples: Vec<usize>,
+    /// Write the problems with the scores that counted to this file, in the form of `samples`, one a line; killed and started again with
+    /// the same command, scoring goes on after the last scores of the net that were read.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Print one JSON object a way to choose.
     #[arg(long)]
     json: bool,
@@ -39,14 +45,21 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.verifier.recipe.load()?;
     let template = arguments.verifier.template()?;
+    check_out(arguments.out.as_deref(), &arguments.file)?;
     let mut problems = read(&arguments.file, arguments.format)?;
     let by_net = arguments.verifier.policy.checkpoint.is_some() || !recipe.policy.is_local();
     if by_net {
         let policy = arguments.verifier.load(&recipe)?;
-        let too_long = score(policy.evaluator(), &template, &mut problems)?;
+        let kept = arguments.out.as_deref().map(|out| Kept::new(out, policy.fingerprint()));
+        let too_long = score(policy.evaluator(), &template, &mut problems, kept.as_ref())?;
         if too_long > 0 {
             tracing::warn!("{too_long} samples are longer than the net reads; they count as wrong");
         }
+        if let Some(kept) = kept {
+            kept.write(problems.iter().map(Sampled::row))?;
+        }
+    } else if let Some(out) = &arguments.out {
+        jsonl::write(out, problems.iter().map(Sampled::row))?;
     }
     let ballots = problems.iter().map(Ballot::new).collect::<Result<Vec<_>>>()?;
     if !ballots.iter().any(Ballot::has_scores) {
