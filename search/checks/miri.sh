@@ -9,4 +9,4 @@ fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-../target}/miri"
 # Isolation would hide the clock, which property tests read for their seeds.
 export MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}"
-PROPTEST_CASES=2 cargo +nightly miri test --locked --lib tree:: mcts::
+PROPTEST_CASES=2 cargo +nightly miri test --locked --lib -- tree:: mcts::
