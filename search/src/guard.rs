@@ -5,9 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::sync::{AtomicU64, Ordering};
-use crate::{
-    Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, Request, SearchError,
-};
+use crate::{Cancel, Evaluation, Evaluator, EvaluatorError, Request, SearchError};
 
 /// Runs `work`, turning a panic into its message.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
@@ -18,15 +16,6 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         text.or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without a message".to_owned())
     })
-}
-
-/// The state before the first step, of an environment that may panic.
-pub(crate) fn root_of<E: Environment>(
-    environment: &E,
-    problem: &Problem,
-) -> Result<E::State, SearchError> {
-    let root = catch_panic(|| environment.root(problem)).map_err(SearchError::Environment)?;
-    Ok(root?)
 }
 
 /// An evaluator whose answers are checked and counted.

@@ -16,7 +16,7 @@ pub use decoding::{Decoding, DecodingParseError};
 pub use mcts::best_path;
 pub use outcome::{Candidate, Outcome, SolutionStep};
 
-use crate::guard::{CheckedEvaluator, catch_panic, root_of};
+use crate::guard::{CheckedEvaluator, catch_panic};
 use crate::{Cancel, Environment, Evaluator, Problem, SearchError};
 
 /// Answers a problem. The ground truth is not read; the same seed gives the same outcome (`mcts`
@@ -38,7 +38,7 @@ pub fn decode<E: Environment>(
     if let Decoding::Mcts { simulations } = decoding {
         return mcts::decode(environment, evaluator, problem, simulations, config, seed, cancel);
     }
-    let root = root_of(environment, problem)?;
+    let root = environment.root(problem)?;
     let evaluator = &CheckedEvaluator::new(evaluator, cancel.clone());
     let answer = || match decoding {
         Decoding::Greedy => greedy::decode(environment, evaluator, root, config, seed),

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::step_data::StepData;
 use super::step_table::StepTable;
 use super::stop::{Status, StopRule};
-use crate::guard::{CheckedEvaluator, catch_panic, root_of};
+use crate::guard::{CheckedEvaluator, catch_panic};
 use crate::seed::{derive_seed, stream};
 use crate::selection::gumbel::{GumbelInterior, GumbelRoot};
 use crate::selection::{Bonus, Puct, Rule, RuleName, Scored};
@@ -101,7 +101,7 @@ impl<'a, E: Environment> Search<'a, E> {
             stop: OnceLock::new(),
             failure: OnceLock::new(),
         };
-        search.insert(NodeId::ROOT, vec![StepData::of_state(root_of(environment, problem)?, 0)]);
+        search.insert(NodeId::ROOT, vec![StepData::of_state(environment.root(problem)?, 0)]);
         Ok(search)
     }
 

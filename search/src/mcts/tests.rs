@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::algorithm::{DecodeConfig, Decoding, decode};
 use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::testing::{HashedEvaluator, LetterGame, LetterState};
@@ -77,14 +76,13 @@ impl Evaluator for Faulty {
     }
 }
 
-/// Panics at the letter z, and at an answer that holds one.
+/// Panics at the letter z.
 struct Fragile;
 
 impl Environment for Fragile {
     type State = LetterState;
 
     fn root(&self, problem: &Problem) -> Result<LetterState, ProblemError> {
-        assert!(!problem.answer.contains('z'), "z is too much to ask");
         LetterGame::default().root(problem)
     }
 
@@ -356,15 +354,6 @@ fn a_panicking_environment_fails_its_search_alone() {
         assert_eq!(error, SearchError::Environment("z is too much".to_owned()));
         assert_settled(&search);
     }
-    let net = HashedEvaluator::new(5, ["a"]);
-    let problem = LetterGame::problem("p", "z");
-    let config = config(1, false);
-    let free = Cancel::new();
-    let error = search_tree(&Fragile, &net, &problem, &config, 5, true, &free).unwrap_err();
-    assert_eq!(error, SearchError::Environment("z is too much to ask".to_owned()));
-    let greedy = Decoding::Greedy;
-    let error = decode(greedy, &Fragile, &net, &problem, &DecodeConfig::default(), 5, &free);
-    assert_eq!(error, Err(SearchError::Environment("z is too much to ask".to_owned())));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl StatsLayout {
         let fraction_bits = u64::BITS.checked_sub(fixed)?.min(widest);
         (fraction_bits >= MIN_FRACTION_BITS).then_some(Self {
             fraction_bits,
-            resolution: (-f64::from(fraction_bits)).exp2(),
+            resolution: fraction(fraction_bits),
             visit_shift: u64::BITS - in_flight_bits - visit_bits,
             in_flight_shift: u64::BITS - in_flight_bits,
         })
@@ -113,6 +113,12 @@ impl StatsLayout {
             value_sum: centred as f64 * self.resolution,
         }
     }
+}
+
+/// 2^-bits, exactly: of `exp2` the last digits are not promised.
+fn fraction(bits: u32) -> f64 {
+    const BIAS: u32 = f64::MAX_EXP.cast_unsigned() - 1;
+    f64::from_bits(u64::from(BIAS - bits) << (f64::MANTISSA_DIGITS - 1))
 }
 
 /// Counts below 2^52 as numbers, by way of the bits of 2^52: the processor's own conversion takes one at
