@@ -20,7 +20,7 @@ pub(super) fn zeroed<T: FromZeros>(length: usize) -> Box<[T]> {
 
 /// A wide tree is walked at random: with pages of 4 KiB most levels of a descent would miss the processor's page table
 /// cache.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 #[allow(unsafe_code)]
 fn ask_for_huge_pages<T>(items: &[T]) {
     /// The advice covers whole pages; half a page at the border more or less does not matter.
@@ -40,7 +40,7 @@ fn ask_for_huge_pages<T>(items: &[T]) {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 fn ask_for_huge_pages<T>(_: &[T]) {}
 
 #[cfg(all(test, not(espalier_loom)))]
