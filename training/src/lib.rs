@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout)]
 
+mod attention;
 mod batches;
 mod chat;
 mod checkpoint;

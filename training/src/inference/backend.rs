@@ -1,17 +1,18 @@
 //! The seam between the scheduler and the two engines that compute: our own kernels on the CPU, or libtorch on a device.
 //! It is crossed a few times a pass; below it nothing is chosen any more.
 
+use std::cell::RefCell;
 use std::sync::Arc;
-
-use pulp::Arch;
 
 use super::config::InferenceConfig;
 use super::model::{Activations, Model, Pass};
 use super::pages::Pool;
 use super::prefix::State;
+use super::sampling::{Ask, Distribution, Draw, SamplingConfig};
 use super::team::Team;
-use super::torch::TorchModel;
+use super::torch::{self, TorchModel};
 use crate::{Checkpoint, Dtype, Result};
+use tch::Tensor;
 
 /// Weights up to this size stay in the processor's caches, and every core runs passes of its own. Beyond it all cores
 /// share each pass, so that the weights come from memory once for all rows.
@@ -33,8 +34,13 @@ pub(super) enum Backend {
 #[derive(Default)]
 pub(super) struct Work {
     host: Activations,
-    /// libtorch's logits `[rows, vocab_size]`.
-    logits: Vec<f32>,
+    /// libtorch's logits `[rows, vocab_size]`, on the device.
+    logits: Option<Tensor>,
+}
+
+thread_local! {
+    /// Logits of one row, and what is drawn from.
+    static SCRATCH: RefCell<(Vec<f32>, Distribution)> = RefCell::default();
 }
 
 impl Backend {
@@ -90,14 +96,6 @@ impl Backend {
         }
     }
 
-    /// The kernels that draw tokens from logits.
-    pub fn arch(&self) -> Arch {
-        match self {
-            Self::Host(model) => model.arch,
-            Self::Torch(model) => model.arch,
-        }
-    }
-
     /// Positions that the net reads.
     pub fn max_length(&self) -> usize {
         match self {
@@ -137,7 +135,7 @@ impl Backend {
         }
     }
 
-    /// Computes the logits of final states, for [`Self::logits_of`].
+    /// Computes the logits of final states, for [`Self::draw`] and [`Self::log_probs`].
     ///
     /// # Errors
     /// As [`Self::forward`].
@@ -147,18 +145,69 @@ impl Backend {
                 model.logits(team, &mut work.host, states);
                 Ok(())
             }
-            Self::Torch(model) => model.logits(states, &mut work.logits),
+            Self::Torch(model) => {
+                work.logits = Some(model.logits(states)?);
+                Ok(())
+            }
         }
     }
 
-    /// Logits `[vocab_size]` of one of the states that were given to [`Self::logits`].
-    pub fn logits_of(&self, work: &Work, row: usize, out: &mut Vec<f32>) {
+    /// Draws what is asked for after each of the states that were given to [`Self::logits`]; `None` where the logits are
+    /// not finite.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn draw(
+        &self,
+        team: &Team,
+        work: &Work,
+        asks: &[Ask],
+        sampling: SamplingConfig,
+    ) -> Result<Vec<Option<Vec<Draw>>>> {
         match self {
-            Self::Host(model) => model.logits_of(&work.host, row, out),
-            Self::Torch(model) => {
-                out.clear();
-                out.extend_from_slice(&work.logits[row * model.vocab_size..][..model.vocab_size]);
+            Self::Host(model) => {
+                let host = &work.host;
+                let mut drawn: Vec<Option<Vec<Draw>>> = asks.iter().map(|_| None).collect();
+                let draw = |(row, (ask, drawn)): (usize, (&Ask, &mut _))| {
+                    SCRATCH.with_borrow_mut(|(logits, distribution)| {
+                        model.logits_of(host, row, logits);
+                        let read = distribution.read(model.arch, logits, ask.temperature, sampling);
+                        let sample = |&uniform: &f64| distribution.draw(logits, uniform);
+                        *drawn = read.map(|()| ask.uniforms.iter().map(sample).collect());
+                    });
+                };
+                let rows = asks.iter().zip(&mut drawn).enumerate().collect();
+                team.enter(|| team.each(rows, draw));
+                Ok(drawn)
             }
+            Self::Torch(_) => work
+                .logits
+                .as_ref()
+                .map_or_else(|| Ok(Vec::new()), |logits| torch::draw(logits, asks, sampling)),
+        }
+    }
+
+    /// Log-probability, at temperature 1, of a token after each of the states that were given to [`Self::logits`]; not
+    /// finite where the logits are not.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn log_probs(&self, work: &Work, tokens: &[u32]) -> Result<Vec<f64>> {
+        match self {
+            Self::Host(model) => Ok(SCRATCH.with_borrow_mut(|(logits, distribution)| {
+                let score = |(row, &token): (usize, &u32)| {
+                    model.logits_of(&work.host, row, logits);
+                    match distribution.read(model.arch, logits, 0.0, SamplingConfig::default()) {
+                        Some(()) => distribution.log_prob(logits, token),
+                        None => f64::NAN,
+                    }
+                };
+                tokens.iter().enumerate().map(score).collect()
+            })),
+            Self::Torch(_) => work
+                .logits
+                .as_ref()
+                .map_or_else(|| Ok(Vec::new()), |logits| torch::log_probs(logits, tokens)),
         }
     }
 

@@ -1,16 +1,14 @@
 //! The steps of one request: samples that agree so far share one row.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use espalier_search::EvaluatorError;
 use rand_chacha::ChaCha8Rng;
 
-use super::backend::Work;
 use super::metrics::add;
 use super::pages::{Block, Table};
 use super::prefix::State;
-use super::sampling::{Distribution, Draw};
+use super::sampling::{Ask, Draw, uniform};
 use super::scheduler::{Answer, Engine, Job, not_finite};
 use crate::random::stream;
 
@@ -51,10 +49,6 @@ struct Sample {
     log_prob: f64,
 }
 
-thread_local! {
-    static SCRATCH: RefCell<(Vec<f32>, Distribution)> = RefCell::default();
-}
-
 impl Row {
     /// Takes the state at the last token, which was just computed, after `context` tokens.
     pub fn computed(&mut self, context: usize, state: State) {
@@ -85,32 +79,37 @@ impl Group {
         Self { job, value, rows, steps: vec![(Vec::new(), 0.0); count], failed: false }
     }
 
-    /// Draws the next token of every sample from the logits of the rows, which begin at `first`.
-    pub fn advance(&mut self, engine: &Engine, work: &Work, first: usize) {
-        let rows = std::mem::take(&mut self.rows);
-        for (index, row) in rows.into_iter().enumerate() {
-            SCRATCH.with_borrow_mut(|(logits, distribution)| {
-                engine.model.logits_of(work, first + index, logits);
-                let temperature = self.job.request.temperature;
-                let (arch, sampling) = (engine.model.arch(), engine.sampling);
-                if distribution.read(arch, logits, temperature, sampling).is_none() {
-                    self.failed = true;
-                    return;
-                }
-                let mut branches: Vec<(u32, Vec<Sample>)> = Vec::new();
-                let Row { samples, .. } = &row;
-                add(&engine.counters.sampled, samples.len() as u64);
-                let mut row = row;
-                for mut sample in std::mem::take(&mut row.samples) {
-                    let Draw { token, log_prob } = distribution.draw(logits, &mut sample.rng);
-                    sample.log_prob += log_prob;
-                    match branches.iter_mut().find(|(other, _)| *other == token) {
-                        Some((_, samples)) => samples.push(sample),
-                        None => branches.push((token, vec![sample])),
-                    }
-                }
-                self.branch(engine, row, branches);
+    /// What is to be drawn after each row.
+    pub fn asks(&mut self) -> impl Iterator<Item = Ask> {
+        let temperature = self.job.request.temperature;
+        self.rows.iter_mut().map(move |row| {
+            let uniforms = row.samples.iter_mut().map(|sample| match temperature {
+                0.0 => 0.0,
+                _ => uniform(&mut sample.rng),
             });
+            Ask { temperature, uniforms: uniforms.collect() }
+        })
+    }
+
+    /// Goes on with the next token of every sample: for each row what was drawn, `None` where its logits are not finite.
+    pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<Vec<Draw>>>) {
+        let rows = std::mem::take(&mut self.rows);
+        for (mut row, drawn) in rows.into_iter().zip(drawn) {
+            let Some(drawn) = drawn else {
+                self.failed = true;
+                continue;
+            };
+            let mut branches: Vec<(u32, Vec<Sample>)> = Vec::new();
+            add(&engine.counters.sampled, drawn.len() as u64);
+            let samples = std::mem::take(&mut row.samples);
+            for (mut sample, Draw { token, log_prob }) in samples.into_iter().zip(drawn) {
+                sample.log_prob += log_prob;
+                match branches.iter_mut().find(|(other, _)| *other == token) {
+                    Some((_, samples)) => samples.push(sample),
+                    None => branches.push((token, vec![sample])),
+                }
+            }
+            self.branch(engine, row, branches);
         }
     }
 

@@ -46,7 +46,8 @@ pub use sampling::SamplingConfig;
 use scheduler::{Answer, Engine, Job, Scheduler};
 use team::Team;
 
-/// Requests of one call that may wait in the queue at a time, so that a call that asks for much does not hold up others.
+/// Requests of one call that may be on their way at a time, or as many as there are slots, so that a call that asks for
+/// much does not hold up others.
 const WINDOW: usize = 64;
 
 /// A policy-value net, with threads of its own. Any number of threads may ask.
@@ -206,6 +207,7 @@ impl LocalEvaluator {
         let mut take = |(index, answer): (usize, Result<Answer, EvaluatorError>)| {
             results[index] = Some(answer.map(&read));
         };
+        let window = WINDOW.max(self.engine.slots);
         let mut waiting = 0;
         for index in 0..count {
             let (request, tokens, scored) = match task(index) {
@@ -215,7 +217,7 @@ impl LocalEvaluator {
                     continue;
                 }
             };
-            if waiting >= WINDOW
+            if waiting >= window
                 && let Some(answer) = receive(&answers, &call)
             {
                 take(answer);

@@ -75,6 +75,19 @@ impl SamplingConfig {
     }
 }
 
+/// What is to be drawn after one row.
+pub(super) struct Ask {
+    /// 0 takes the most likely token, the first of equals.
+    pub temperature: f32,
+    /// A number for each sample, from [`uniform`].
+    pub uniforms: Vec<f64>,
+}
+
+/// One of 2^53 numbers in [0, 1).
+pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// The distribution over the next token, ready for any number of draws.
 #[derive(Default)]
 pub(super) struct Distribution {
@@ -134,13 +147,11 @@ impl Distribution {
         Some(())
     }
 
-    /// Draws a token; at temperature 0 the most likely one, the first of equals. `logits` are those that were read.
-    pub fn draw(&self, logits: &[f32], rng: &mut ChaCha8Rng) -> Draw {
+    /// Draws the token whose share `uniform` falls into. `logits` are those that were read.
+    pub fn draw(&self, logits: &[f32], uniform: f64) -> Draw {
         let token = if self.greedy {
             logits.iter().position(|&logit| logit == self.maximum)
         } else {
-            // 53 random bits.
-            let uniform = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
             let mut rest = uniform * self.sum;
             self.terms.iter().position(|&term| {
                 rest -= f64::from(term);
@@ -173,7 +184,7 @@ mod tests {
         let mut rng = stream(3, [0, 0]);
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..20_000 {
-            counts[distribution.draw(logits, &mut rng).token as usize] += 1.0 / 20_000.0;
+            counts[distribution.draw(logits, uniform(&mut rng)).token as usize] += 1.0 / 20_000.0;
         }
         counts
     }
@@ -196,7 +207,7 @@ mod tests {
         for temperature in [0.0, 0.3, 1.0, 2.0] {
             let mut distribution = Distribution::default();
             distribution.read(Arch::new(), &logits, temperature, ALL).unwrap();
-            let draw = distribution.draw(&logits, &mut stream(1, [0, 0]));
+            let draw = distribution.draw(&logits, 0.4);
             let expected = [0.125f64, 0.25, 0.625][draw.token as usize].ln();
             assert!((draw.log_prob - expected).abs() < 1e-6);
         }
@@ -260,7 +271,7 @@ mod tests {
         let logits = [1.0, 3.0, 3.0];
         let mut distribution = Distribution::default();
         distribution.read(Arch::new(), &logits, 0.0, ALL).unwrap();
-        assert_eq!(distribution.draw(&logits, &mut stream(1, [0, 0])).token, 1);
+        assert_eq!(distribution.draw(&logits, 0.9).token, 1);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::metrics::{Counters, add};
 use super::model::Pass;
 use super::pages::{Pool, Table};
 use super::prefix::{Claim, PrefixCache, State};
-use super::sampling::{Distribution, SamplingConfig};
+use super::sampling::{Ask, SamplingConfig};
 use super::stops::Stops;
 use super::team::Team;
 use crate::{Checkpoint, Error, InferenceConfig, Result, Tokenizer};
@@ -328,26 +328,22 @@ impl<'a> Scheduler<'a> {
             .iter()
             .flat_map(|group| group.rows.iter().filter_map(|row| row.state.as_deref()))
             .collect();
+        let mut drawn = Vec::new();
         if !states.is_empty() {
-            let start = Instant::now();
-            engine.model.logits(team, work, &states)?;
-            add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
-            let products = states.len() * engine.model.head_cost();
-            add(&engine.counters.multiply_adds, products as u64);
+            logits(engine, team, work, &states)?;
+            drop(states);
+            let asks: Vec<Ask> = groups.iter_mut().flat_map(Group::asks).collect();
+            drawn = engine.model.draw(team, work, &asks, engine.sampling)?;
         }
-        drop(states);
-        let work = &*work;
-        let mut row = 0;
-        let tasks: Vec<(usize, &mut Group)> = groups
+        let mut drawn = drawn.into_iter();
+        let tasks: Vec<(&mut Group, _)> = groups
             .iter_mut()
             .map(|group| {
-                let first = row;
-                row += group.rows.len();
-                (first, group)
+                let drawn = drawn.by_ref().take(group.rows.len()).collect();
+                (group, drawn)
             })
             .collect();
-        let advance = |(first, group): (usize, &mut Group)| group.advance(engine, work, first);
-        team.enter(|| team.each(tasks, advance));
+        team.enter(|| team.each(tasks, |(group, drawn)| group.advance(engine, drawn)));
         for group in groups.extract_if(.., |group| group.done()) {
             group.finish();
         }
@@ -362,25 +358,26 @@ struct Scoring {
     states: Vec<State>,
 }
 
+/// The head's product, of final states.
+fn logits(engine: &Engine, team: &Team, work: &mut Work, states: &[&[f32]]) -> Result<()> {
+    let start = Instant::now();
+    engine.model.logits(team, work, states)?;
+    add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
+    add(&engine.counters.multiply_adds, (states.len() * engine.model.head_cost()) as u64);
+    Ok(())
+}
+
 /// Answers scorings. The states go through the head a few at a time, since every row has the vocabulary's width.
 fn score(engine: &Engine, team: &Team, work: &mut Work, scorings: Vec<Scoring>) -> Result<()> {
-    let (mut logits, mut distribution) = (Vec::new(), Distribution::default());
     for Scoring { job, value, states } in scorings {
         let mut scores = Vec::with_capacity(states.len());
         let targets = &job.tokens[job.tokens.len() - job.scored..];
         for (states, targets) in states.chunks(engine.slots).zip(targets.chunks(engine.slots)) {
             let states: Vec<&[f32]> = states.iter().map(AsRef::as_ref).collect();
-            let start = Instant::now();
-            engine.model.logits(team, work, &states)?;
-            add(&engine.counters.forward_nanos, start.elapsed().as_nanos() as u64);
-            add(&engine.counters.multiply_adds, (states.len() * engine.model.head_cost()) as u64);
-            for (row, &target) in targets.iter().enumerate() {
-                engine.model.logits_of(work, row, &mut logits);
-                let read = distribution.read(engine.model.arch(), &logits, 0.0, engine.sampling);
-                scores.extend(read.map(|()| distribution.log_prob(&logits, target)));
-            }
+            logits(engine, team, work, &states)?;
+            scores.extend(engine.model.log_probs(work, targets)?);
         }
-        let finite = scores.len() == job.scored;
+        let finite = scores.iter().all(|score| score.is_finite());
         let answer = Answer { value, steps: Vec::new(), scores };
         job.answer(if finite { Ok(answer) } else { Err(not_finite()) });
     }

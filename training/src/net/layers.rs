@@ -1,10 +1,11 @@
 //! One decoder block: RMSNorm, rotary grouped-query attention, SwiGLU.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::arithmetic::Operand;
 use super::{PolicyValueNet, Turns};
 use crate::Result;
+use crate::attention::attention;
 
 impl PolicyValueNet {
     /// `[B * T, D] -> [B * T, D]`; T is what `turns` has.
@@ -42,6 +43,11 @@ impl PolicyValueNet {
     pub(super) fn rms_norm(&self, hidden: &Tensor, name: &str) -> Result<Tensor> {
         let hidden = hidden.f_to_kind(Kind::Float)?;
         let width = hidden.size().last().copied().unwrap_or(1);
+        if self.device() != Device::Cpu {
+            let norm =
+                hidden.f_rms_norm([width], Some(self.tensor(name)), self.config.rms_norm_eps)?;
+            return Ok(norm);
+        }
         // One pass over the row, where a mean of squares would write the squares first.
         let norm = hidden.f_norm_scalaropt_dim(2, [-1i64].as_slice(), true)?;
         let mean_square = norm.f_square()?.f_mul_scalar(1.0 / width as f64)?;
@@ -68,18 +74,11 @@ impl PolicyValueNet {
         let query = norm(project("q_proj", heads)?, "q_norm")?.f_transpose(1, 2)?;
         let key = norm(project("k_proj", key_value_heads)?, "k_norm")?.f_transpose(1, 2)?;
         let value = project("v_proj", key_value_heads)?.f_transpose(1, 2)?;
-        let grouped = key_value_heads != heads;
-        let mixed = Tensor::f_scaled_dot_product_attention(
-            // Tables are fp32, and so is what they turn.
-            &turns.rotate(&query)?.f_to_kind(value.kind())?,
-            &turns.rotate(&key)?.f_to_kind(value.kind())?,
-            &value,
-            None::<Tensor>,
-            0.0,
-            true,
-            None,
-            grouped,
-        )?;
+        // Tables are fp32, and so is what they turn.
+        let turned = |states: &Tensor| -> Result<Tensor> {
+            Ok(turns.rotate(states)?.f_to_kind(value.kind())?)
+        };
+        let mixed = attention(&turned(&query)?, &turned(&key)?, &value, None)?;
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([-1, heads * head_dim])?;
         self.linear(&self.arithmetic.operand(&mixed)?, &name("o_proj"))
     }

@@ -1,14 +1,24 @@
-//! Inference over libtorch, the engine of GPUs, run on the CPU and held against the CPU's own.
+//! Inference over libtorch, the engine of GPUs, held against the CPU's own: on the first GPU where there is one, and on
+//! the CPU elsewhere.
 
 use espalier_search::{Evaluation, Request};
-use espalier_training::{Checkpoint, Device, InferenceConfig, LocalEvaluator, NetConfig};
+use espalier_training::{
+    Checkpoint, Compute, Device, Dtype, InferenceConfig, LocalEvaluator, NetConfig, StepMetrics,
+    TrainConfig, train,
+};
 
 use crate::fixtures::{Reference, folder, names, reference};
 use crate::inference::{answers, request};
-use crate::nets::{opinionated, tiny};
+use crate::nets::{CPU, fresh, opinionated, tiny};
+use crate::training::{config as training, examples, go_on};
+
+fn device() -> Device {
+    if tch::Cuda::device_count() > 0 { Device::Cuda(0) } else { Device::Cpu }
+}
 
 fn over_libtorch(checkpoint: &Checkpoint, config: &InferenceConfig) -> LocalEvaluator {
-    LocalEvaluator::over_libtorch(checkpoint, config.clone()).unwrap()
+    let config = InferenceConfig { device: device(), ..config.clone() };
+    LocalEvaluator::over_libtorch(checkpoint, config).unwrap()
 }
 
 fn by_kernels(checkpoint: &Checkpoint, config: &InferenceConfig) -> LocalEvaluator {
@@ -211,4 +221,39 @@ fn many_threads_ask_at_once() {
         }
     });
     assert!(evaluator.stats().prefix_tokens_reused > 0);
+}
+
+#[test]
+fn a_gpu_trains_the_same_net_as_the_cpu() {
+    if device() == Device::Cpu {
+        eprintln!("SKIPPED: there is no GPU, or libtorch has no CUDA");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&tiny(), 1);
+    let losses = |name: &str, config: TrainConfig, compute: Compute| -> Vec<f64> {
+        let mut losses = Vec::new();
+        let mut note = |metrics: &StepMetrics| {
+            losses.push(metrics.loss);
+            go_on(metrics)
+        };
+        let out = dir.path().join(name);
+        train(&base, &examples(), &config, 7, compute, &out, &mut note).unwrap();
+        losses
+    };
+    let gpu = Compute { device: device(), threads: 1 };
+    let expected = losses("cpu", training(), CPU);
+    for (name, config, tolerance) in [
+        ("whole", training(), 1e-3),
+        ("passes", TrainConfig { micro_batch_tokens: Some(30), ..training() }, 1e-3),
+        ("kept", TrainConfig { activation_checkpointing: true, ..training() }, 1e-3),
+        ("bfloat16", TrainConfig { precision: Dtype::BFloat16, ..training() }, 3e-2),
+    ] {
+        let found = losses(name, config, gpu);
+        assert_eq!(found.len(), expected.len());
+        for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let off = (found - expected).abs();
+            assert!(off < tolerance * expected, "{name}, step {step}: {found}, not {expected}");
+        }
+    }
 }

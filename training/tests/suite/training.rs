@@ -29,7 +29,7 @@ pub fn examples() -> Vec<Example> {
     ]
 }
 
-fn config() -> TrainConfig {
+pub fn config() -> TrainConfig {
     TrainConfig {
         epochs: 4,
         batch_tokens: 64,

@@ -4,13 +4,13 @@
 //! attention gathers the blocks of sequences of about one size into a rectangle. So a pass is a fixed number of
 //! operations a layer and size, however many rows there are.
 
+mod draw;
 mod pages;
 mod plan;
 mod weights;
 
 use std::sync::{Mutex, PoisonError};
 
-use pulp::Arch;
 use tch::{Device, Kind, Tensor};
 
 use super::kernel::PANEL;
@@ -18,16 +18,16 @@ use super::model::Pass;
 use super::pages::CacheShape;
 use super::prefix::State;
 use super::value_head::ValueHead;
+use crate::attention::attention;
 use crate::{Checkpoint, Dtype, Result};
+pub(super) use draw::{draw, log_probs};
 use pages::Pages;
-use plan::{Batch, Plan};
+use plan::{Batch, Heads, Plan};
 use weights::{Layer, Weights};
 
 /// A net on a device.
 pub(super) struct TorchModel {
-    pub arch: Arch,
     pub cache: CacheShape,
-    pub vocab_size: usize,
     pub max_length: usize,
     /// Multiply-adds of the blocks' matrices, and of the head, for one row.
     pub body_cost: usize,
@@ -43,9 +43,7 @@ struct Net {
     weights: Weights,
     pages: Pages,
     device: Device,
-    /// Query heads, key/value heads, and elements of each.
-    heads: i64,
-    key_value_heads: i64,
+    heads: Heads,
     head_dim: i64,
     epsilon: f64,
 }
@@ -69,15 +67,12 @@ impl TorchModel {
             pages: Pages::new(cache, cached.map_or(weights.kind, Dtype::kind), device)?,
             weights,
             device,
-            heads: config.num_attention_heads as i64,
-            key_value_heads: config.key_value_heads() as i64,
+            heads: Heads { queries: config.num_attention_heads, keys: config.key_value_heads() },
             head_dim: config.head_dim() as i64,
             epsilon: config.rms_norm_eps,
         };
         Ok(Self {
-            arch: Arch::new(),
             cache,
-            vocab_size: config.vocab_size,
             max_length: config.max_position_embeddings,
             body_cost,
             head_cost: config.vocab_size * config.hidden_size,
@@ -102,23 +97,19 @@ impl TorchModel {
     /// reads them: a state is a few kilobytes, one copy brings those of a pass, and the keys and values, which are large,
     /// stay where they are.
     pub fn forward(&self, pass: &mut Pass<'_>) -> Result<Vec<State>> {
-        let states = self.with_net(|net| net.forward(pass))?;
+        let states = self.with_net(|net| tch::no_grad(|| net.forward(pass)))?;
         let mut values = vec![0.0; states.numel()];
         states.f_copy_data(&mut values, states.numel())?;
         Ok(values.chunks_exact(self.width).map(Box::from).collect())
     }
 
-    /// Logits `[states, vocab_size]` of final states. They come to the host in one copy, because drawing is the same code
-    /// there for both engines, with a random stream of its own for every sample, and needs every number of the
-    /// distribution for a log-probability.
-    pub fn logits(&self, states: &[&[f32]], out: &mut Vec<f32>) -> Result<()> {
+    /// Logits `[states, vocab_size]` of final states, on the device.
+    pub fn logits(&self, states: &[&[f32]]) -> Result<Tensor> {
         let rows = Tensor::f_from_slice(&states.concat())?.f_view([-1, self.width as i64])?;
-        let logits = self.with_net(|net| -> Result<Tensor> {
+        self.with_net(|net| {
             let rows = rows.f_to_device(net.device)?;
-            Ok(rows.f_linear(&net.weights.head, None::<Tensor>)?.f_to_device(Device::Cpu)?)
-        })?;
-        out.resize(logits.numel(), 0.0);
-        Ok(logits.f_copy_data(out, logits.numel())?)
+            Ok(rows.f_linear(&net.weights.head, None::<Tensor>)?)
+        })
     }
 }
 
@@ -126,8 +117,7 @@ impl Net {
     /// Final states `[wanted rows, width]`, fp32, on the host.
     fn forward(&mut self, pass: &mut Pass<'_>) -> Result<Tensor> {
         self.prepare(pass)?;
-        let group = (self.heads / self.key_value_heads) as usize;
-        let plan = Plan::new(pass, group, self.weights.kind, self.device)?;
+        let plan = Plan::new(pass, self.heads, self.weights.kind, self.device)?;
         let Weights { kind, embedding, cosines, sines, .. } = &self.weights;
         let kind = *kind;
         let turns = [cosines, sines].map(|table| table.f_index_select(0, &plan.positions));
@@ -183,56 +173,49 @@ impl Net {
         (cosines, sines): &(Tensor, Tensor),
         plan: &Plan,
     ) -> Result<Tensor> {
-        let Self { heads, key_value_heads, head_dim, .. } = *self;
-        let turned = heads + key_value_heads;
-        let qkv = qkv.f_view([-1, turned + key_value_heads, head_dim])?;
-        let values = qkv.f_narrow(1, turned, key_value_heads)?;
-        let mut both = qkv.f_narrow(1, 0, turned)?.f_to_kind(Kind::Float)?;
-        if let Some(weight) = &self.weights.layers[layer].head_norms {
-            both = both.f_rms_norm([head_dim], None::<Tensor>, self.epsilon)?.f_mul(weight)?;
-        }
-        // Pairs lie half a head apart, so that a roll by half a head exchanges them.
-        let exchanged = both.f_roll([head_dim / 2], [-1])?;
-        let both = both.f_mul(cosines)?.f_addcmul(&exchanged, sines)?;
-        let both = both.f_to_kind(self.weights.kind)?;
-        let (queries, keys) =
-            (both.f_narrow(1, 0, heads)?, both.f_narrow(1, heads, key_value_heads)?);
-        self.pages.write(layer, &plan.targets, &keys, &values)?;
-        let mixed = plan.batches.iter().map(|batch| self.mix(layer, &queries, batch));
-        let mixed = Tensor::f_cat(&mixed.collect::<Result<Vec<_>>>()?, 0)?;
-        Ok(mixed.f_index_select(0, &plan.places)?)
+        let Self { heads: Heads { queries, keys }, head_dim, .. } = *self;
+        let (queries, keys) = (queries as i64, keys as i64);
+        let qkv = qkv.f_view([-1, queries + 2 * keys, head_dim])?;
+        let turned = qkv.f_narrow(1, 0, queries + keys)?;
+        let both = match &self.weights.layers[layer].head_norms {
+            None => turned.shallow_clone(),
+            Some(weight) => {
+                let both = turned.f_to_kind(Kind::Float)?;
+                both.f_rms_norm([head_dim], None::<Tensor>, self.epsilon)?.f_mul(weight)?
+            }
+        };
+        // Pairs lie half a head apart.
+        let halves = both.f_chunk(2, 2)?;
+        let exchanged = Tensor::f_cat(&[&halves[1], &halves[0]], 2)?;
+        // In the tables' 32 bits, and rounded where it is written.
+        let _ = both.f_mul(cosines)?.f_addcmul_out(&turned, &exchanged, sines)?;
+        self.pages.write(layer, &plan.targets, &qkv.f_narrow(1, queries, 2 * keys)?)?;
+        let rows = qkv.f_view([-1, head_dim])?;
+        let mixed = plan.batches.iter().map(|batch| self.mix(layer, &rows, batch));
+        let mixed = match &mixed.collect::<Result<Vec<_>>>()?[..] {
+            [mixed] => mixed.shallow_clone(),
+            several => Tensor::f_cat(several, 0)?,
+        };
+        Ok(mixed.f_index_select(0, &plan.places)?.f_view([-1, queries * head_dim])?)
     }
 
-    /// Attention of one batch's entries, `[entries * rows, heads * head_dim]`.
-    fn mix(&self, layer: usize, queries: &Tensor, batch: &Batch) -> Result<Tensor> {
-        let Self { heads, key_value_heads, head_dim, .. } = *self;
+    /// Attention of one batch's entries, `[entries * rows * heads, head_dim]`.
+    fn mix(&self, layer: usize, rows_and_heads: &Tensor, batch: &Batch) -> Result<Tensor> {
+        let Self { heads, head_dim, .. } = *self;
         let [entries, rows, positions] = batch.shape;
-        let group = heads / key_value_heads;
+        let keys = heads.keys as i64;
         // Query heads that share a key/value head become rows of it: the fast kernels know no groups beside a mask.
-        let queries = queries
-            .f_index_select(0, &batch.queries)?
-            .f_view([entries, rows, key_value_heads, group, head_dim])?
-            .f_permute([0, 2, 1, 3, 4])?
-            .f_reshape([entries, key_value_heads, rows * group, head_dim])?;
-        let (keys, values) = self.pages.read(layer, &batch.seen)?;
-        let by_head = |rows: &Tensor| {
-            let rows = rows.f_to_kind(self.weights.kind)?;
-            rows.f_view([entries, positions, key_value_heads, head_dim])?.f_transpose(1, 2)
-        };
-        let mixed = Tensor::f_scaled_dot_product_attention(
-            &queries,
-            &by_head(&keys)?,
-            &by_head(&values)?,
-            Some(&batch.mask),
-            0.0,
-            false,
-            None,
-            false,
-        )?;
-        Ok(mixed
-            .f_reshape([entries, key_value_heads, rows, group, head_dim])?
-            .f_permute([0, 2, 1, 3, 4])?
-            .f_reshape([entries * rows, heads * head_dim])?)
+        let queries = rows_and_heads.f_index_select(0, &batch.queries)?.f_view([
+            entries,
+            keys,
+            rows * heads.group() as i64,
+            head_dim,
+        ])?;
+        let seen = self.pages.read(layer, &batch.seen)?.f_to_kind(self.weights.kind)?;
+        let seen = seen.f_view([entries, positions, 2 * keys, head_dim])?.f_transpose(1, 2)?;
+        let (keys, values) = (seen.f_narrow(1, 0, keys)?, seen.f_narrow(1, keys, keys)?);
+        let mixed = attention(&queries, &keys, &values, Some(&batch.mask))?;
+        Ok(mixed.f_transpose(1, 2)?.f_reshape([-1, head_dim])?)
     }
 }
 

@@ -11,18 +11,13 @@ use crate::Result;
 /// little is taken in vain.
 const FIRST: usize = 64;
 
-/// The rows of one layer, each a position's keys or values of all heads, `[blocks * PANEL, heads * head_dim]`. The first
-/// block is nobody's and stays 0: where a batch is padded its rows are read, so that what is masked is a number.
-struct Layer {
-    keys: Tensor,
-    values: Tensor,
-}
-
 /// All layers' pages.
 pub(super) struct Pages {
-    layers: Vec<Layer>,
-    /// Elements of a row.
-    width: i64,
+    /// Of each layer a position's keys, then its values, of all heads, `[blocks * PANEL, 2 * heads, head_dim]`. The first
+    /// block is nobody's and stays 0: where a batch is padded its rows are read, so that what is masked is a number.
+    layers: Vec<Tensor>,
+    /// `2 * heads` and `head_dim`.
+    row: [i64; 2],
     /// Blocks that there is room for.
     room: usize,
     options: (Kind, Device),
@@ -38,11 +33,10 @@ pub(super) fn row(block: usize, position: usize) -> i64 {
 
 impl Pages {
     pub fn new(shape: CacheShape, kind: Kind, device: Device) -> Result<Self> {
-        let width = (shape.heads * shape.head_dim) as i64;
-        let mut pages = Self { layers: Vec::new(), width, room: 0, options: (kind, device) };
+        let row = [2 * shape.heads as i64, shape.head_dim as i64];
+        let mut pages = Self { layers: Vec::new(), row, room: 0, options: (kind, device) };
         for _ in 0..shape.layers {
-            let layer = Layer { keys: pages.rows(0)?, values: pages.rows(0)? };
-            pages.layers.push(layer);
+            pages.layers.push(pages.rows(0)?);
         }
         Ok(pages)
     }
@@ -54,8 +48,8 @@ impl Pages {
 
     /// Zeros for so many blocks beside nobody's.
     fn rows(&self, blocks: usize) -> Result<Tensor> {
-        let rows = ((blocks + 1) * PANEL) as i64;
-        Ok(Tensor::f_zeros([rows, self.width], self.options)?)
+        let [heads, head_dim] = self.row;
+        Ok(Tensor::f_zeros([((blocks + 1) * PANEL) as i64, heads, head_dim], self.options)?)
     }
 
     /// Makes room for blocks below a number.
@@ -66,19 +60,13 @@ impl Pages {
         let room = blocks.max(self.room + self.room / 4).max(FIRST);
         // One tensor after the other, so that no more than one of them is there twice.
         for layer in 0..self.layers.len() {
-            let keys = self.grown(&self.layers[layer].keys, room)?;
-            self.layers[layer].keys = keys;
-            let values = self.grown(&self.layers[layer].values, room)?;
-            self.layers[layer].values = values;
+            let grown = self.rows(room)?;
+            let old = &self.layers[layer];
+            grown.f_narrow(0, 0, old.size()[0])?.f_copy_(old)?;
+            self.layers[layer] = grown;
         }
         self.room = room;
         Ok(())
-    }
-
-    fn grown(&self, rows: &Tensor, room: usize) -> Result<Tensor> {
-        let grown = self.rows(room)?;
-        grown.f_narrow(0, 0, rows.size()[0])?.f_copy_(rows)?;
-        Ok(grown)
     }
 
     /// Copies whole blocks, given by number, into others: tails that sequences share and one of them goes on writing.
@@ -91,35 +79,22 @@ impl Pages {
             to_device(&blocks, self.options.1)
         };
         let (from, to) = (index(from)?, index(to)?);
-        let block = PANEL as i64 * self.width;
-        for Layer { keys, values } in &mut self.layers {
-            for rows in [keys, values] {
-                let mut blocks = rows.f_view([-1, block])?;
-                let _ = blocks.f_index_copy_(0, &to, &blocks.f_index_select(0, &from)?)?;
-            }
+        let block = PANEL as i64 * self.row.iter().product::<i64>();
+        for rows in &self.layers {
+            let mut blocks = rows.f_view([-1, block])?;
+            let _ = blocks.f_index_copy_(0, &to, &blocks.f_index_select(0, &from)?)?;
         }
         Ok(())
     }
 
-    /// Writes keys and values, each `[rows, heads, head_dim]`, into rows of a layer.
-    pub fn write(
-        &mut self,
-        layer: usize,
-        rows: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-    ) -> Result<()> {
-        let Layer { keys: all_keys, values: all_values } = &mut self.layers[layer];
-        for (all, new) in [(all_keys, keys), (all_values, values)] {
-            let new = new.f_reshape([-1, self.width])?.f_to_kind(self.options.0)?;
-            let _ = all.f_index_copy_(0, rows, &new)?;
-        }
+    /// Writes keys and values `[rows, 2 * heads, head_dim]` into rows of a layer.
+    pub fn write(&mut self, layer: usize, rows: &Tensor, new: &Tensor) -> Result<()> {
+        let _ = self.layers[layer].f_index_copy_(0, rows, &new.f_to_kind(self.options.0)?)?;
         Ok(())
     }
 
-    /// Keys and values of rows of a layer, each `[rows, heads * head_dim]`.
-    pub fn read(&self, layer: usize, rows: &Tensor) -> Result<(Tensor, Tensor)> {
-        let Layer { keys, values } = &self.layers[layer];
-        Ok((keys.f_index_select(0, rows)?, values.f_index_select(0, rows)?))
+    /// Keys and values of rows of a layer, `[rows, 2 * heads, head_dim]`.
+    pub fn read(&self, layer: usize, rows: &Tensor) -> Result<Tensor> {
+        Ok(self.layers[layer].f_index_select(0, rows)?)
     }
 }

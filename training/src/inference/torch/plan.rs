@@ -50,12 +50,30 @@ impl Entry {
 pub(super) struct Batch {
     /// Entries, rows of each, and positions of each.
     pub shape: [i64; 3],
-    /// Row of the pass, `[entries * rows]`.
+    /// Row of the pass and its head, counted as in [`Heads`], `[entries * key/value heads * rows * heads of a group]`.
     pub queries: Tensor,
     /// Row of the pages, `[entries * positions]`.
     pub seen: Tensor,
     /// What is added to the scores, `[entries, 1, rows * heads of a group, positions]`: 0, or minus infinity.
     pub mask: Tensor,
+}
+
+/// A net's heads, as they follow one another in what a row is projected to: queries, keys, values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heads {
+    pub queries: usize,
+    pub keys: usize,
+}
+
+impl Heads {
+    pub fn all(self) -> usize {
+        self.queries + 2 * self.keys
+    }
+
+    /// Query heads that share a key/value head.
+    pub fn group(self) -> usize {
+        self.queries / self.keys
+    }
 }
 
 /// A pass as tensors. There are as many batches as sizes, a handful, whatever the number of sequences.
@@ -66,15 +84,15 @@ pub(super) struct Plan {
     /// Row of the pages that each row's keys and values go to.
     pub targets: Tensor,
     pub batches: Vec<Batch>,
-    /// Where each row stands in what the batches come to, one after the other.
+    /// Where each row's heads stand in what the batches come to, one after the other.
     pub places: Tensor,
     /// Rows whose final state is wanted.
     pub wanted: Tensor,
 }
 
 impl Plan {
-    /// `group` is the number of query heads that share a key/value head; `kind` that of the queries.
-    pub fn new(pass: &Pass<'_>, group: usize, kind: Kind, device: Device) -> Result<Self> {
+    /// `kind` is that of the queries.
+    pub fn new(pass: &Pass<'_>, heads: Heads, kind: Kind, device: Device) -> Result<Self> {
         let tokens: Vec<i64> = pass.tokens.iter().map(|&token| i64::from(token)).collect();
         let (mut positions, mut targets) = (vec![0; tokens.len()], vec![NOBODY; tokens.len()]);
         for sequence in &pass.sequences {
@@ -87,14 +105,20 @@ impl Plan {
         for entry in entries(pass) {
             sizes.entry(entry.size()).or_default().push(entry);
         }
-        let mut places = vec![0; tokens.len()];
+        let mut places = vec![0; tokens.len() * heads.queries];
         let (mut batches, mut first) = (Vec::new(), 0);
         for entries in sizes.values() {
-            let batch = Batch::new(entries, group, kind, device)?;
+            let batch = Batch::new(entries, heads, kind, device)?;
             let [count, rows, _] = batch.shape;
             for (index, entry) in entries.iter().enumerate() {
                 for (place, &(row, _)) in entry.rows.iter().enumerate() {
-                    places[row as usize] = first + index as i64 * rows + place as i64;
+                    // Attention leaves a row's heads in the order of the group, then of the keys.
+                    let start = (first + index as i64 * rows + place as i64) * heads.queries as i64;
+                    let places = &mut places[row as usize * heads.queries..][..heads.queries];
+                    for (head, place) in places.iter_mut().enumerate() {
+                        let (key, member) = (head / heads.group(), head % heads.group());
+                        *place = start + (member * heads.keys + key) as i64;
+                    }
                 }
             }
             first += count * rows;
@@ -139,7 +163,7 @@ fn entries(pass: &Pass<'_>) -> Vec<Entry> {
 }
 
 impl Batch {
-    fn new(entries: &[Entry], group: usize, kind: Kind, device: Device) -> Result<Self> {
+    fn new(entries: &[Entry], heads: Heads, kind: Kind, device: Device) -> Result<Self> {
         let rows = entries.iter().map(|entry| entry.rows.len()).max().unwrap_or(0);
         let length = entries.iter().map(|entry| entry.seen.len()).max().unwrap_or(0);
         let length = length.next_multiple_of(ALIGNMENT);
@@ -163,10 +187,19 @@ impl Batch {
         let hidden = past.f_logical_and(&own)?.f_logical_not()?;
         let mask = Tensor::f_zeros(shape, (kind, device))?;
         let mask = mask.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_unsqueeze(2)?;
-        let group = group as i64;
+        let group = heads.group() as i64;
         let mask = mask.f_expand([count, rows, group, length], false)?;
         let mask = mask.f_reshape([count, 1, rows * group, length])?;
-        let (queries, seen) = (to_device(&rows_of_pass, device)?, to_device(&column(0), device)?);
+        let mut queries = Vec::with_capacity(rows_of_pass.len() * heads.queries);
+        for entry in rows_of_pass.chunks(rows as usize) {
+            for key in 0..heads.keys {
+                for &row in entry {
+                    let first = row * heads.all() as i64 + (key * heads.group()) as i64;
+                    queries.extend(first..first + group);
+                }
+            }
+        }
+        let (queries, seen) = (to_device(&queries, device)?, to_device(&column(0), device)?);
         Ok(Self { shape, queries, seen, mask })
     }
 }
@@ -213,7 +246,8 @@ mod tests {
             contexts: 0,
             groups: vec![(2, 1)],
         };
-        let plan = Plan::new(&pass, 2, Kind::Float, Device::Cpu).unwrap();
+        let plan =
+            Plan::new(&pass, Heads { queries: 4, keys: 2 }, Kind::Float, Device::Cpu).unwrap();
         let batch = &plan.batches[0];
         assert_eq!((plan.batches.len(), batch.shape), (1, [1, 2, 32]));
         let seen = Vec::<i64>::try_from(&batch.seen).unwrap();
@@ -223,6 +257,10 @@ mod tests {
         assert_eq!(seen[..19], expected);
         assert_eq!(seen[19..], [NOBODY; 13]);
         let mask = Vec::<f32>::try_from(&batch.mask.view([-1])).unwrap();
+        let queries = Vec::<i64>::try_from(&batch.queries).unwrap();
+        assert_eq!(queries, [0, 1, 8, 9, 2, 3, 10, 11]);
+        let places = Vec::<i64>::try_from(&plan.places).unwrap();
+        assert_eq!(places, [0, 2, 1, 3, 4, 6, 5, 7]);
         for (row, mask) in mask.chunks(32).enumerate() {
             let own = if row < 2 { 16..18 } else { 18..19 };
             for (place, &mask) in mask.iter().enumerate() {
@@ -238,7 +276,8 @@ mod tests {
         let mut tables = tables(&lengths, 1);
         let sequences = last_rows(&mut tables, &lengths);
         let pass = Pass { tokens: vec![1; 200], sequences, contexts: 0, groups: vec![(1, 1); 200] };
-        let plan = Plan::new(&pass, 1, Kind::Float, Device::Cpu).unwrap();
+        let plan =
+            Plan::new(&pass, Heads { queries: 1, keys: 1 }, Kind::Float, Device::Cpu).unwrap();
         assert_eq!(plan.batches.len(), 1);
         assert_eq!(plan.batches[0].shape, [200, 1, 224]);
     }
