@@ -22,13 +22,18 @@ pub(crate) struct AdamWConfig {
 #[derive(Debug)]
 pub(crate) struct AdamW {
     config: AdamWConfig,
-    moments: BTreeMap<String, Moments>,
+    runs: Vec<Run>,
     /// Updates so far.
     steps: usize,
 }
 
+/// Tensors that are updated together, and their moments, one tensor behind the other.
 #[derive(Debug)]
-struct Moments {
+struct Run {
+    /// Number, name and shape of each, as of [`PolicyValueNet::trainable`].
+    members: Vec<(usize, String, Vec<i64>)>,
+    /// Matrices are decayed.
+    decays: bool,
     first: Tensor,
     second: Tensor,
 }
@@ -36,13 +41,37 @@ struct Moments {
 const FIRST: &str = "exp_avg.";
 const SECOND: &str = "exp_avg_sq.";
 
+impl Run {
+    /// The name of each member, and its part of one of the moments.
+    fn parts<'a>(&'a self, moment: &'a Tensor) -> impl Iterator<Item = Result<(&'a str, Tensor)>> {
+        let mut start = 0;
+        self.members.iter().map(move |(_, name, shape)| {
+            let length = shape.iter().product();
+            let part = moment.f_narrow(0, start, length)?.f_view(shape.as_slice())?;
+            start += length;
+            Ok((name.as_str(), part))
+        })
+    }
+}
+
 impl AdamW {
     pub fn new(config: AdamWConfig, net: &PolicyValueNet) -> Self {
-        let zeros = |tensor: &Tensor| Tensor::zeros_like(&tensor.detach());
-        let moments = net.trainable().map(|(name, tensor)| {
-            (name.to_owned(), Moments { first: zeros(tensor), second: zeros(tensor) })
-        });
-        Self { config, moments: moments.collect(), steps: 0 }
+        Self::in_runs(config, net, net.device() != Device::Cpu)
+    }
+
+    fn in_runs(config: AdamWConfig, net: &PolicyValueNet, joined: bool) -> Self {
+        let tensors: Vec<(&str, &Tensor)> = net.trainable().collect();
+        let run = |members: Vec<usize>| {
+            let length = members.iter().map(|&index| tensors[index].1.numel() as i64).sum();
+            let zeros = || Tensor::zeros([length], (Kind::Float, net.device()));
+            let decays = members.iter().any(|&index| tensors[index].1.dim() >= 2);
+            let member =
+                |index: usize| (index, tensors[index].0.to_owned(), tensors[index].1.size());
+            let members = members.into_iter().map(member).collect();
+            Run { members, decays, first: zeros(), second: zeros() }
+        };
+        let runs = runs(tensors.iter().map(|(_, tensor)| *tensor).enumerate(), joined);
+        Self { config, runs: runs.into_iter().map(run).collect(), steps: 0 }
     }
 
     /// One update of every tensor from its gradient, in the order of [`PolicyValueNet::trainable`], scaled by `scale`, on
@@ -68,18 +97,19 @@ impl AdamW {
         // lr m / c1 / (sqrt(v / c2) + eps) = m / ((sqrt(v) + eps sqrt(c2)) c1 / (lr sqrt(c2)))
         let epsilon = epsilon * root_correction;
         let divisor = -correction(beta1) / (learning_rate * root_correction);
-        let mut slots = Vec::new();
-        for ((name, tensor), gradient) in net.trainable().zip(gradients) {
-            let Some(moments) = self.moments.get(name) else {
-                continue;
+        let tensors: Vec<Tensor> = net.trainable().map(|(_, tensor)| tensor.detach()).collect();
+        let mut slots = Vec::with_capacity(self.runs.len());
+        for Run { members, decays, first, second } in &self.runs {
+            let gradient = |&(index, ..): &(usize, _, _)| match &gradients[index] {
+                Some(gradient) => Ok(gradient.shallow_clone()),
+                None => tensors[index].f_zeros_like(),
             };
-            let gradient = match gradient {
-                Some(gradient) => gradient.f_contiguous()?,
-                None => tensor.f_zeros_like()?,
-            };
-            let decay = if tensor.dim() >= 2 { 1.0 - learning_rate * weight_decay } else { 1.0 };
-            let Moments { first, second } = moments;
-            slots.push(Slot::new([&tensor.detach(), &gradient, first, second], decay)?);
+            let gradients = members.iter().map(gradient).collect::<Result<Vec<_>, _>>()?;
+            let parameters = members.iter().map(|&(index, ..)| &tensors[index]);
+            let decay = if *decays { 1.0 - learning_rate * weight_decay } else { 1.0 };
+            let [first, second] = [first, second].map(Tensor::shallow_clone);
+            let tensors = vec![joined(parameters)?, joined(&gradients)?, first, second];
+            slots.push(Slot { tensors, decay });
         }
         in_chunks(&slots, threads, |tensors, decay| {
             let [parameter, gradient, first, second] = tensors else { return Ok(None) };
@@ -96,15 +126,27 @@ impl AdamW {
             let _ = parameter.f_addcdiv_(first, &denominator)?;
             Ok(None)
         })?;
+        for (run, slot) in self.runs.iter().zip(&slots) {
+            // One alone was updated where it is.
+            if run.members.len() > 1 {
+                for ((index, ..), part) in run.members.iter().zip(run.parts(&slot.tensors[0])) {
+                    tensors[*index].shallow_clone().f_copy_(&part?.1)?;
+                }
+            }
+        }
         Ok(())
     }
 
     /// The state: `exp_avg.NAME` and `exp_avg_sq.NAME`.
     pub fn tensors(&self) -> Result<BTreeMap<String, Parameter>> {
         let mut tensors = BTreeMap::new();
-        for (name, Moments { first, second }) in &self.moments {
-            tensors.insert(format!("{FIRST}{name}"), from_tensor(first)?);
-            tensors.insert(format!("{SECOND}{name}"), from_tensor(second)?);
+        for run in &self.runs {
+            for (prefix, moment) in [(FIRST, &run.first), (SECOND, &run.second)] {
+                for part in run.parts(moment) {
+                    let (name, part) = part?;
+                    tensors.insert(format!("{prefix}{name}"), from_tensor(&part)?);
+                }
+            }
         }
         Ok(tensors)
     }
@@ -115,17 +157,21 @@ impl AdamW {
         mut tensors: BTreeMap<String, Parameter>,
         steps: usize,
     ) -> Result<()> {
-        for (name, moments) in &mut self.moments {
-            for (prefix, slot) in [(FIRST, &mut moments.first), (SECOND, &mut moments.second)] {
-                let name = format!("{prefix}{name}");
-                let expected: Vec<usize> = slot.size().iter().map(|&size| size as usize).collect();
-                let Some(tensor) = tensors.remove(&name) else {
-                    return Err(Error::MissingTensor { name, expected });
-                };
-                if tensor.shape != expected {
-                    return Err(Error::Shape { name, expected, found: tensor.shape });
+        for run in &self.runs {
+            for (prefix, moment) in [(FIRST, &run.first), (SECOND, &run.second)] {
+                for part in run.parts(moment) {
+                    let (name, mut part) = part?;
+                    let name = format!("{prefix}{name}");
+                    let expected: Vec<usize> =
+                        part.size().iter().map(|&size| size as usize).collect();
+                    let Some(tensor) = tensors.remove(&name) else {
+                        return Err(Error::MissingTensor { name, expected });
+                    };
+                    if tensor.shape != expected {
+                        return Err(Error::Shape { name, expected, found: tensor.shape });
+                    }
+                    part.f_copy_(&to_tensor(&tensor))?;
                 }
-                *slot = to_tensor(&tensor).f_to_device(slot.device())?;
             }
         }
         self.steps = steps;
@@ -143,16 +189,45 @@ pub(crate) fn sum_and_norm(
     others: &[Gradients],
     threads: usize,
 ) -> Result<f64> {
-    let mut slots = Vec::new();
-    for (index, sum) in gradients.iter_mut().enumerate() {
-        let mut parts = Vec::with_capacity(1 + others.len());
-        for gradient in std::iter::once(&*sum).chain(others.iter().map(|other| &other[index])) {
-            parts.extend(gradient.as_ref().map(Tensor::f_contiguous).transpose()?);
+    let device = gradients.iter().flatten().next().map_or(Device::Cpu, Tensor::device);
+    sum_in_runs(gradients, others, threads, device != Device::Cpu)
+}
+
+fn sum_in_runs(
+    gradients: &mut Gradients,
+    others: &[Gradients],
+    threads: usize,
+    join: bool,
+) -> Result<f64> {
+    let shares: Vec<&Gradients> = std::iter::once(&*gradients).chain(others).collect();
+    let found = |index: usize| shares.iter().find_map(|share| share[index].as_ref());
+    let present = (0..gradients.len()).filter_map(|index| Some((index, found(index)?)));
+    let (mut slots, mut sums) = (Vec::new(), Vec::new());
+    for run in runs(present, join) {
+        let like: Vec<&Tensor> = run.iter().filter_map(|&index| found(index)).collect();
+        let mut tensors = Vec::with_capacity(shares.len());
+        for share in &shares {
+            if run.iter().all(|&index| share[index].is_none()) {
+                continue;
+            }
+            let part = |(&index, like): (&usize, &&Tensor)| match &share[index] {
+                Some(gradient) => Ok(gradient.shallow_clone()),
+                None => like.f_zeros_like(),
+            };
+            let parts = run.iter().zip(&like).map(part).collect::<Result<Vec<_>, _>>()?;
+            tensors.push(joined(&parts)?);
         }
-        if let Some(first) = parts.first() {
-            *sum = Some(first.shallow_clone());
-            slots.push(Slot::new(&parts, 1.0)?);
+        let mut start = 0;
+        for (&index, like) in run.iter().zip(like) {
+            let length = like.numel() as i64;
+            sums.push((index, tensors[0].f_narrow(0, start, length)?.f_view_as(like)?));
+            start += length;
         }
+        slots.push(Slot { tensors, decay: 1.0 });
+    }
+    drop(shares);
+    for (index, sum) in sums {
+        gradients[index] = Some(sum);
     }
     let squares = in_chunks(&slots, threads, |parts, _| {
         let Some((sum, others)) = parts.split_first_mut() else { return Ok(None) };
@@ -169,6 +244,42 @@ pub(crate) fn sum_and_norm(
     Ok(f64::try_from(&square)?.sqrt())
 }
 
+/// On a GPU what counts for a small tensor is how often something is asked for: those of fewer numbers are joined, into
+/// runs of so many.
+const SMALL: usize = 1 << 22;
+const RUN: usize = 1 << 25;
+
+/// Parts tensors, given with their numbers, into runs that are worked on together: each alone, or small ones of one kind
+/// joined.
+fn runs<'a>(tensors: impl Iterator<Item = (usize, &'a Tensor)>, join: bool) -> Vec<Vec<usize>> {
+    let mut runs: Vec<Vec<usize>> = Vec::new();
+    // The last run of matrices and that of other tensors, and how much more they take.
+    let mut open: [(usize, usize); 2] = [(0, 0); 2];
+    for (index, tensor) in tensors {
+        let (kind, length) = (usize::from(tensor.dim() >= 2), tensor.numel());
+        let (run, room) = &mut open[kind];
+        if join && length < SMALL && length <= *room {
+            runs[*run].push(index);
+            *room -= length;
+            continue;
+        }
+        if join && length < SMALL {
+            (*run, *room) = (runs.len(), RUN - length);
+        }
+        runs.push(vec![index]);
+    }
+    runs
+}
+
+/// Tensors as one of a single dimension: a view of one alone, and a copy of several.
+fn joined<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Tensor> {
+    let flat = tensors.into_iter().map(|tensor| Ok(tensor.f_contiguous()?.f_view([-1])?));
+    match &flat.collect::<Result<Vec<_>>>()?[..] {
+        [alone] => Ok(alone.shallow_clone()),
+        several => Ok(Tensor::f_cat(several, 0)?),
+    }
+}
+
 /// Numbers of a tensor that are worked on together: an operation after the other over a whole tensor would fetch it from
 /// memory each time, and so many, of five tensors, stay in a core's cache.
 const CHUNK: i64 = 1 << 15;
@@ -181,11 +292,6 @@ struct Slot {
 }
 
 impl Slot {
-    fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, decay: f64) -> Result<Self> {
-        let flat = tensors.into_iter().map(|tensor| Ok(tensor.f_view([-1])?));
-        Ok(Self { tensors: flat.collect::<Result<_>>()?, decay })
-    }
-
     fn share(&self) -> Self {
         let tensors = self.tensors.iter().map(Tensor::shallow_clone);
         Self { tensors: tensors.collect(), decay: self.decay }
@@ -356,5 +462,48 @@ mod tests {
             vec![None, Some(Tensor::from_slice(&[12f32])), Some(Tensor::from_slice(&[3f32]))];
         assert!((sum_and_norm(&mut gradients, &[more], 2).unwrap() - 13.0).abs() < 1e-6);
         assert_eq!(gradients[2], Some(Tensor::from_slice(&[4f32])));
+    }
+
+    #[test]
+    fn tensors_that_are_joined_are_updated_as_each_alone() {
+        let nets = [wide(), wide()];
+        let mut optimizers = [false, true].map(|join| AdamW::in_runs(CONFIG, &nets[0], join));
+        assert!(optimizers[0].runs.iter().all(|run| run.members.len() == 1));
+        // Matrices, and norms with the biases.
+        assert_eq!(optimizers[1].runs.len(), 2);
+        let gradients = |shift: f64| -> Gradients {
+            let scaled = |(index, (_, tensor)): (usize, (&str, &Tensor))| {
+                // Neither share has a gradient of the third, and one of them none of the fourth.
+                let missing = index == 2 || (index == 3 && shift > 0.0);
+                (!missing).then(|| (tensor.detach() * 3.0) + shift)
+            };
+            nets[0].trainable().enumerate().map(scaled).collect()
+        };
+        for _ in 0..2 {
+            let mut norms = Vec::new();
+            let all = [gradients(-0.3), gradients(0.4)];
+            for (join, (net, optimizer)) in
+                [false, true].into_iter().zip(nets.iter().zip(&mut optimizers))
+            {
+                let [mut sum, other] = all.each_ref().map(|share| {
+                    share.iter().map(|part| part.as_ref().map(Tensor::copy)).collect::<Gradients>()
+                });
+                norms.push(sum_in_runs(&mut sum, &[other], 1, join).unwrap());
+                assert!(sum[2].is_none() && sum[3].is_some());
+                optimizer.step(net, &sum, 0.01, 0.7, 1).unwrap();
+            }
+            assert!((norms[0] - norms[1]).abs() < 1e-6 * norms[0], "{norms:?}");
+            let [one, other] = nets.each_ref().map(|net| net.parameters().unwrap());
+            for ((name, one), (_, other)) in one.iter().zip(other.iter()) {
+                for (one, other) in one.values.iter().zip(&other.values) {
+                    assert!((one - other).abs() < 1e-6, "{name}: {one} {other}");
+                }
+            }
+            // Saved and restored in either form.
+            let [alone, joined] = &mut optimizers;
+            let state = alone.tensors().unwrap();
+            joined.restore(state, alone.steps).unwrap();
+            assert_eq!(joined.tensors().unwrap(), alone.tensors().unwrap());
+        }
     }
 }
