@@ -1,7 +1,7 @@
 """Trees of AlphaMath's shape grown in lock-step over `transformers.generate`, beside `espalier bench inference --cases search`.
 
     pip install torch==2.11.0 transformers
-    python3 benches/peers/transformers_search.py DIR [--problems 64] [--threads N]
+    python3 benches/peers/transformers_search.py DIR [--problems 64] [--threads N] [--device cuda] [--dtype bfloat16]
 
 The loop that is usual in Python: every round takes a leaf of each tree, `generate` writes five steps for all of them in
 one padded batch with its key/value cache, and the value is read from the hidden state that the same call computes for
@@ -56,14 +56,14 @@ def backup(node, value):
 
 
 class Policy:
-    def __init__(self, folder):
+    def __init__(self, folder, device, dtype):
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.convert_ids_to_tokens(0)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).to(device).eval()
         config = self.model.config
         self.positions = config.max_position_embeddings
-        self.value_head = torch.nn.Linear(config.hidden_size, 1)
+        self.value_head = torch.nn.Linear(config.hidden_size, 1).to(device)
         ends = [index for index in range(config.vocab_size) if "\n" in self.tokenizer.decode([index])]
         self.ends = ends + [config.eos_token_id] if isinstance(config.eos_token_id, int) else ends
         self.state = None
@@ -71,12 +71,12 @@ class Policy:
 
     def keep(self, module, inputs, output):
         if self.state is None:
-            self.state = output[:, -1].clone()
+            self.state = output[:, -1].float()
 
     @torch.inference_mode()
     def expand(self, contexts):
         """For each context a value and steps `(text, tokens, mean log-probability)`."""
-        prompt = self.tokenizer(contexts, return_tensors="pt", padding=True, add_special_tokens=False)
+        prompt = self.tokenizer(contexts, return_tensors="pt", padding=True, add_special_tokens=False).to(self.model.device)
         self.state = None
         out = self.model.generate(
             input_ids=prompt["input_ids"],
@@ -97,7 +97,7 @@ class Policy:
         drawn = out.sequences[:, prompt["input_ids"].shape[1] :]
         steps = []
         logs = torch.stack(
-            [torch.log_softmax(row, -1).gather(1, drawn[:, at : at + 1])[:, 0] for at, row in enumerate(out.logits)], 1
+            [torch.log_softmax(row.float(), -1).gather(1, drawn[:, at : at + 1])[:, 0] for at, row in enumerate(out.logits)], 1
         )
         for row, log in zip(drawn.tolist(), logs.tolist()):
             length = next((at + 1 for at, token in enumerate(row) if token in self.ends), len(row))
@@ -121,11 +121,13 @@ def main():
     parser.add_argument("--problems", type=int, default=64)
     parser.add_argument("--simulations", type=int, default=40)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    policy = Policy(arguments.checkpoint)
+    policy = Policy(arguments.checkpoint, arguments.device, arguments.dtype)
     length, step = min(CONTEXT, policy.positions // 2), min(STEP, policy.positions // 4)
     roots = [Node(context(policy.tokenizer, index, length), 0, 1.0, None) for index in range(arguments.problems)]
     policy.expand([roots[0].text])
@@ -154,6 +156,7 @@ def main():
             expanded += 1
     seconds = time.perf_counter() - start
     row = {"schema": "espalier.bench.inference/1", "engine": "transformers", "case": "lockstep"}
+    row |= {"device": arguments.device, "dtype": arguments.dtype}
     row |= {"batch": arguments.problems, "threads": arguments.threads, "tokens": tokens, "expansions": expanded}
     row |= {"tokens_per_second": tokens / seconds, "seconds": seconds, "expansions_per_second": expanded / seconds}
     print(json.dumps(row), flush=True)

@@ -61,7 +61,7 @@ pub struct InferenceOptions {
     pub search_simulations: u16,
 }
 
-/// MiB for keys and values: nothing is dropped.
+/// MiB for keys and values at least: nothing is dropped.
 const KEPT: usize = 6144;
 
 /// One timed case.
@@ -211,14 +211,14 @@ impl Timing<'_> {
     /// or all in lock-step and without a memory of what was read.
     fn search(&self, lockstep: bool) -> Result<Row> {
         let (case, kept) = match lockstep {
-            false => (InferenceCase::Search, KEPT),
+            false => (InferenceCase::Search, KEPT.max(self.base.kv_cache_megabytes)),
             true => (InferenceCase::Lockstep, 0),
         };
         let count = usize::from(self.options.problems);
         let simulations = u64::from(self.options.search_simulations);
         let config = MctsConfig { samples: 5, simulations, ..MctsConfig::default() };
         let environment = TextSteps { depth: 8 };
-        let slots = InferenceConfig::default().slots;
+        let slots = self.base.slots;
         let problem = |index: usize| {
             Ok(Problem {
                 id: index.to_string(),

@@ -73,7 +73,8 @@ pub struct Row {
     pub tokens_per_second_max: f64,
     /// Share of padding in what was computed.
     pub padding: f64,
-    /// Share of a step's time in forward passes and losses; the mean of all steps.
+    /// Share of a step's time in forward passes and losses; the mean of all steps. A GPU works on while the program asks for
+    /// more: there the shares are the program's time.
     pub forward_share: f64,
     /// In backward passes.
     pub backward_share: f64,
