@@ -149,29 +149,37 @@ impl Group {
             engine.cache().complete(&tokens, from, &blocks, states);
             blocks
         });
-        for (token, samples) in going {
+        let known: Vec<_> = {
+            let mut cache = engine.cache();
+            let known = going.iter().map(|&(token, _)| {
+                tokens.push(token);
+                let known = cache.known(&tokens);
+                tokens.pop();
+                known
+            });
+            known.collect()
+        };
+        for ((token, samples), known) in going.into_iter().zip(known) {
             let mut path = path.clone();
             path.push(token);
-            tokens.push(token);
-            let found = engine.cache().find(&tokens);
+            let length = tokens.len() + 1;
             let mut row = Row {
                 path,
                 samples,
                 table: Table::default(),
-                from: tokens.len() - 1,
+                from: tokens.len(),
                 states: Vec::new(),
                 state: None,
                 known: None,
             };
-            if found.length == tokens.len() && found.state.is_some() {
+            if let Some((blocks, state)) = known {
                 add(&engine.counters.restored, 1);
-                row.state = found.state;
-                row.known = Some(found.blocks);
+                row.state = Some(state);
+                row.known = Some(blocks);
             } else {
-                row.table = Table::continued(blocks.clone(), tokens.len() - 1);
-                row.table.reserve(&engine.pool, tokens.len());
+                row.table = Table::continued(blocks.clone(), tokens.len());
+                row.table.reserve(&engine.pool, length);
             }
-            tokens.pop();
             self.rows.push(row);
         }
     }

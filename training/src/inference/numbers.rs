@@ -110,12 +110,18 @@ impl Numbers {
         }
     }
 
-    /// Overwrites all with those of another row of the same length and type.
-    pub fn copy_from(&mut self, other: &Self) {
+    /// Overwrites a part with that of another row of the same type.
+    pub fn copy_from(&mut self, other: &Self, range: Range<usize>) {
         match (self, other) {
-            (Self::Float32(to), Self::Float32(from)) => to.copy_from_slice(from),
-            (Self::BFloat16(to), Self::BFloat16(from)) => to.copy_from_slice(from),
-            (Self::Float16(to), Self::Float16(from)) => to.copy_from_slice(from),
+            (Self::Float32(to), Self::Float32(from)) => {
+                to[range.clone()].copy_from_slice(&from[range]);
+            }
+            (Self::BFloat16(to), Self::BFloat16(from)) => {
+                to[range.clone()].copy_from_slice(&from[range]);
+            }
+            (Self::Float16(to), Self::Float16(from)) => {
+                to[range.clone()].copy_from_slice(&from[range]);
+            }
             (to, from) => to.clone_from(from),
         }
     }
@@ -151,7 +157,7 @@ mod tests {
             assert_eq!(numbers.bytes(), 64 * dtype.size());
             values.iter().enumerate().for_each(|(index, &value)| numbers.set(index, value));
             let mut copy = Numbers::zeros(dtype, 64);
-            copy.copy_from(&numbers);
+            copy.copy_from(&numbers, 0..17);
             let mut read = vec![0.0; 10];
             copy.read(7, &mut read);
             assert_eq!(read, values[7..17]);

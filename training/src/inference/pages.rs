@@ -102,12 +102,21 @@ impl Pool {
 
     /// A block of undefined, finite content.
     pub fn take(self: &Arc<Self>) -> Block {
-        let used = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let (number, numbers) = used.unwrap_or_else(|| {
-            // Relaxed: a number of its own, nothing is published with it.
-            let number = self.made.fetch_add(1, Ordering::Relaxed);
-            (number, Numbers::zeros(self.dtype, self.numbers))
-        });
+        self.reuse().unwrap_or_else(|| self.make(Numbers::zeros(self.dtype, self.numbers)))
+    }
+
+    /// A block that was used before, with what was left in it.
+    fn reuse(self: &Arc<Self>) -> Option<Block> {
+        let (number, numbers) = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        Some(self.block(number, numbers))
+    }
+
+    fn make(self: &Arc<Self>, numbers: Numbers) -> Block {
+        // Relaxed: a number of its own, nothing is published with it.
+        self.block(self.made.fetch_add(1, Ordering::Relaxed), numbers)
+    }
+
+    fn block(self: &Arc<Self>, number: usize, numbers: Numbers) -> Block {
         self.live.fetch_add(1, Ordering::Relaxed);
         Block { numbers, number, source: None, pool: Arc::clone(self) }
     }
@@ -122,15 +131,38 @@ impl Drop for Block {
 }
 
 impl Block {
-    /// A block of the same content, to be written on.
-    pub fn copy(self: &Arc<Self>) -> Self {
-        let mut block = self.pool.take();
-        block.numbers.copy_from(&self.numbers);
+    /// A block of the same content at the first `positions`, to be written on.
+    pub fn copy(self: &Arc<Self>, positions: usize) -> Self {
+        let mut block = match self.pool.reuse() {
+            Some(mut block) => {
+                block.overwrite(self, positions);
+                block
+            }
+            None => self.pool.make(self.numbers.clone()),
+        };
         if self.numbers.bytes() == 0 {
             // A copy that was not made yet has its source's content.
             block.source = Some(Arc::clone(self.source.as_ref().unwrap_or(self)));
         }
         block
+    }
+
+    /// Copies the first `positions` of another block.
+    fn overwrite(&mut self, other: &Self, positions: usize) {
+        let shape = self.pool.shape;
+        if self.numbers.bytes() == 0 {
+            return;
+        }
+        for head in 0..shape.layers * shape.heads {
+            let keys = head * shape.head_lanes();
+            let values = keys + shape.head_dim;
+            // The keys, which lie across, and the first panel of values behind them.
+            self.numbers.copy_from(&other.numbers, keys * PANEL..(values + positions) * PANEL);
+            for panel in 1..shape.panels() {
+                let start = values + panel * PANEL;
+                self.numbers.copy_from(&other.numbers, start * PANEL..(start + positions) * PANEL);
+            }
+        }
     }
 
     /// Its number among the pool's blocks: no other in use has the same.
@@ -194,7 +226,8 @@ impl Table {
     pub fn continued(mut blocks: Vec<Arc<Block>>, length: usize) -> Self {
         blocks.truncate(length.div_ceil(PANEL));
         let tail = (!length.is_multiple_of(PANEL)).then(|| blocks.pop()).flatten();
-        Self { shared: blocks, own: tail.map(|block| block.copy()).into_iter().collect() }
+        let tail = tail.map(|block| block.copy(length % PANEL));
+        Self { shared: blocks, own: tail.into_iter().collect() }
     }
 
     /// Makes room for a sequence of `length` positions.
@@ -291,6 +324,17 @@ mod tests {
         let mut wide = Vec::new();
         assert_eq!(blocks[1].keys((0, 0), &mut wide)[0][1], 0.0);
         assert_eq!(second.block(1).keys((0, 0), &mut wide)[0][..2], [300.0, 500.0]);
+        // A block that was used before takes over what was written, and no more.
+        drop(second);
+        let mut third = Table::continued(blocks.clone(), 17);
+        assert!(pool.free.lock().unwrap().is_empty());
+        third.writable(17).write((0, 0), 17, &vector(7), &vector(8));
+        assert_eq!(third.block(1).keys((0, 0), &mut wide)[0][..2], [300.0, 700.0]);
+        for panel in 0..2 {
+            let written = third.block(1).values((0, 0), panel, 2, &mut wide);
+            let expected = [400.0, 800.0].map(|first| first + (panel * PANEL) as f32);
+            assert_eq!([written[0][0], written[1][0]], expected);
+        }
         let whole = Table::continued(blocks, 32);
         assert_eq!((whole.shared.len(), whole.own.len()), (2, 0));
     }

@@ -4,7 +4,7 @@
 //! reused has the bits that would have been computed, so answers do not depend on what the tree holds. When memory is
 //! short the leaves that were least recently used go first, and their tokens are computed again when they are needed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::kernel::PANEL;
@@ -30,10 +30,38 @@ struct Node {
     blocks: Vec<Arc<Block>>,
     /// By token: its state, where it was computed.
     states: Vec<Option<State>>,
-    children: HashMap<u32, usize>,
+    children: Children,
     used: u64,
     /// Being computed: nothing of it can be used yet.
     pending: bool,
+}
+
+/// Nodes by their first token, in its order. Most have one or two, so that looking them through is faster than hashing.
+#[derive(Default)]
+struct Children(Vec<(u32, usize)>);
+
+impl Children {
+    fn place(&self, token: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&token, |&(token, _)| token)
+    }
+
+    fn get(&self, token: u32) -> Option<usize> {
+        Some(self.0[self.place(token).ok()?].1)
+    }
+
+    /// Enters a node, in the place of the one that was there.
+    fn insert(&mut self, token: u32, id: usize) {
+        match self.place(token) {
+            Ok(place) => self.0[place].1 = id,
+            Err(place) => self.0.insert(place, (token, id)),
+        }
+    }
+
+    fn remove(&mut self, token: u32) {
+        if let Ok(place) = self.place(token) {
+            self.0.remove(place);
+        }
+    }
 }
 
 /// What is known of a sequence.
@@ -88,7 +116,7 @@ impl PrefixCache {
             hash: 0,
             blocks: Vec::new(),
             states: Vec::new(),
-            children: HashMap::new(),
+            children: Children::default(),
             used: 0,
             pending: false,
         };
@@ -126,8 +154,8 @@ impl PrefixCache {
     /// many match in all.
     fn walk(&self, tokens: &[u32]) -> (usize, usize, usize) {
         let (mut id, mut inside, mut length) = (ROOT, 0, 0);
-        while let Some(&child) =
-            tokens.get(length).and_then(|token| self.node(id).children.get(token))
+        while let Some(child) =
+            tokens.get(length).and_then(|&token| self.node(id).children.get(token))
         {
             let edge = &self.node(child).tokens;
             inside = edge.iter().zip(&tokens[length..]).take_while(|(a, b)| a == b).count();
@@ -170,10 +198,16 @@ impl PrefixCache {
         blocks
     }
 
-    /// What is known of a sequence of tokens; what is being computed is not.
-    pub fn find(&mut self, tokens: &[u32]) -> Found {
+    /// The blocks of a sequence and the state at its last token, if both are there.
+    pub fn known(&mut self, tokens: &[u32]) -> Option<(Vec<Arc<Block>>, State)> {
         let (id, inside, length) = self.walk(tokens);
-        self.found(id, inside, length)
+        let node = self.node(id);
+        if node.pending || inside == 0 || length < tokens.len() {
+            return None;
+        }
+        let state = node.states[inside - 1].clone()?;
+        self.touch(id);
+        Some((self.blocks(id, length), state))
     }
 
     fn found(&mut self, mut id: usize, mut inside: usize, mut length: usize) -> Found {
@@ -225,7 +259,7 @@ impl PrefixCache {
             blocks: Vec::new(),
             states: vec![None; rest.len()],
             tokens: rest,
-            children: HashMap::new(),
+            children: Children::default(),
             used: self.clock,
             pending,
         };
@@ -270,7 +304,7 @@ impl PrefixCache {
             hash,
             blocks: upper_blocks,
             states: upper_states,
-            children: HashMap::from([(first, id)]),
+            children: Children(vec![(first, id)]),
             used,
             pending: false,
         };
@@ -289,40 +323,47 @@ impl PrefixCache {
         blocks: &[Arc<Block>],
         states: Vec<(usize, State)>,
     ) {
-        let (id, inside, length) = self.walk(tokens);
-        let fresh = if self.node(id).pending && inside == self.node(id).tokens.len() {
-            let start = self.node(id).start;
-            let node = self.node_mut(id);
+        let (mut id, inside, mut length) = self.walk(tokens);
+        let node = self.node_mut(id);
+        let fresh = if node.pending && inside == node.tokens.len() {
             node.pending = false;
-            node.blocks = blocks[start / PANEL..].to_vec();
-            start
+            node.blocks = blocks[node.start / PANEL..].to_vec();
+            node.start
+        } else if length < tokens.len() && !node.pending {
+            let fresh = length;
+            id = self.add(id, inside, length, tokens, false);
+            self.node_mut(id).blocks = blocks[length / PANEL..].to_vec();
+            length = tokens.len();
+            fresh
         } else {
-            if length < tokens.len() && !self.node(id).pending {
-                let new = self.add(id, inside, length, tokens, false);
-                self.node_mut(new).blocks = blocks[length / PANEL..].to_vec();
-            }
             length
         };
         self.recomputed += fresh.saturating_sub(from) as u64;
-        if !self.dropped.is_empty() {
-            let mut hash = 0;
-            for (position, &token) in tokens.iter().enumerate() {
+        if !self.dropped.is_empty() && fresh < length {
+            // What is fresh is the last node.
+            let mut hash = self.node(id).hash;
+            for (position, &token) in tokens.iter().enumerate().skip(fresh) {
                 hash = extend(hash, token);
-                if position >= fresh.max(from) && self.dropped.remove(&hash) {
+                if position >= from && self.dropped.remove(&hash) {
                     self.recomputed += 1;
                 }
             }
         }
-        for (position, state) in states {
-            self.keep_state(&tokens[..=position], state);
-        }
+        self.keep_states(id, length, states);
         self.shrink();
     }
 
-    fn keep_state(&mut self, tokens: &[u32], state: State) {
-        let (id, inside, length) = self.walk(tokens);
-        if length == tokens.len() && inside > 0 && !self.node(id).pending {
-            self.node_mut(id).states[inside - 1] = Some(state);
+    /// Keeps states of positions below `length`, in their order, on the path to a node.
+    fn keep_states(&mut self, mut id: usize, length: usize, states: Vec<(usize, State)>) {
+        for (position, state) in states.into_iter().rev().filter(|&(position, _)| position < length)
+        {
+            while position < self.node(id).start {
+                id = self.node(id).parent;
+            }
+            let node = self.node_mut(id);
+            if !node.pending {
+                node.states[position - node.start] = Some(state);
+            }
         }
     }
 
@@ -331,8 +372,8 @@ impl PrefixCache {
         self.free.push(id);
         self.leaves.remove(&(node.used, id));
         let parent = self.node_mut(node.parent);
-        parent.children.remove(&node.tokens[0]);
-        if parent.children.is_empty() && node.parent != ROOT {
+        parent.children.remove(node.tokens[0]);
+        if parent.children.0.is_empty() && node.parent != ROOT {
             let used = parent.used;
             self.leaves.insert((used, node.parent));
         }
@@ -366,6 +407,14 @@ impl PrefixCache {
 mod tests {
     use super::super::pages::{CacheShape, Table};
     use super::*;
+
+    impl PrefixCache {
+        /// What is known of a sequence of tokens; what is being computed is not.
+        fn find(&mut self, tokens: &[u32]) -> Found {
+            let (id, inside, length) = self.walk(tokens);
+            self.found(id, inside, length)
+        }
+    }
 
     fn pool() -> Arc<Pool> {
         Pool::new(CacheShape { layers: 1, heads: 1, head_dim: 16 }, crate::Dtype::Float32)
