@@ -34,7 +34,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam::sync::Parker;
 use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 
 use crate::{Checkpoint, Device, Error, Result};
@@ -43,7 +44,7 @@ pub use config::{InferenceConfig, resolve_threads};
 pub use metrics::InferenceStats;
 use model::Model;
 pub use sampling::SamplingConfig;
-use scheduler::{Answer, Engine, Job, Scheduler};
+use scheduler::{Answer, Engine, Job, Reply, Scheduler};
 use team::Team;
 
 /// Requests of one call that may be on their way at a time, or as many as there are slots, so that a call that asks for
@@ -200,7 +201,7 @@ impl LocalEvaluator {
         let mut results: Vec<Option<Result<T, EvaluatorError>>> =
             (0..count).map(|_| None).collect();
         // Room for every answer, so that a scheduler never waits for a caller.
-        let (reply, answers) = bounded(count);
+        let (sender, answers) = bounded(count);
         let call = cancel.child(None);
         // What is not answered when this ends, by a cancellation or a panic, gives up its place.
         let _ending = call.cancel_on_drop();
@@ -223,7 +224,8 @@ impl LocalEvaluator {
                 take(answer);
                 waiting -= 1;
             }
-            let (reply, cancel, since) = (reply.clone(), call.clone(), Instant::now());
+            let reply = CALLER.with(|caller| Reply::new(&sender, caller.unparker()));
+            let (cancel, since) = (call.clone(), Instant::now());
             let job = Job { request, tokens, scored, index, reply, cancel, since };
             if !self.hand_in(job) {
                 break;
@@ -231,7 +233,7 @@ impl LocalEvaluator {
             waiting += 1;
         }
         // With the last job's sender gone the iteration ends, also when a scheduler died with a job in hand.
-        drop(reply);
+        drop(sender);
         std::iter::from_fn(|| receive(&answers, &call)).for_each(take);
         let unanswered = || match call.is_cancelled() {
             true => EvaluatorError::Cancelled,
@@ -265,13 +267,21 @@ impl LocalEvaluator {
     }
 }
 
+thread_local! {
+    /// Wakes this thread. There are many callers to a core, and an answer is milliseconds away: they sleep at once, where
+    /// a channel would have them look for it first and take turns with those who compute it.
+    static CALLER: Parker = Parker::new();
+}
+
 /// The next answer; `None` when no more will come, or the call is cancelled.
 fn receive<T>(answers: &Receiver<T>, call: &Cancel) -> Option<T> {
     while !call.is_cancelled() {
-        match answers.recv_timeout(call.patience()) {
+        match answers.try_recv() {
             Ok(answer) => return Some(answer),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {
+                CALLER.with(|caller| caller.park_timeout(call.patience()));
+            }
+            Err(TryRecvError::Disconnected) => return None,
         }
     }
     None

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam::sync::Unparker;
 use espalier_search::{Cancel, EvaluatorError, Request};
 
 use super::attention::Sequence;
@@ -32,6 +33,30 @@ pub(super) struct Answer {
     pub scores: Vec<f64>,
 }
 
+/// Where a request's answer goes. Its caller is woken once, when this is dropped: with the answer, or without one.
+pub(super) struct Reply {
+    /// Taken when it is dropped.
+    sender: Option<Sender<(usize, Result<Answer, EvaluatorError>)>>,
+    caller: Unparker,
+}
+
+impl Reply {
+    pub fn new(
+        sender: &Sender<(usize, Result<Answer, EvaluatorError>)>,
+        caller: &Unparker,
+    ) -> Self {
+        Self { sender: Some(sender.clone()), caller: caller.clone() }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        // First, so that a caller who wakes sees that nothing more will come.
+        self.sender = None;
+        self.caller.unpark();
+    }
+}
+
 /// A request on its way.
 pub(super) struct Job {
     pub request: Request,
@@ -40,7 +65,7 @@ pub(super) struct Job {
     pub scored: usize,
     /// Its place among the requests of its call.
     pub index: usize,
-    pub reply: Sender<(usize, Result<Answer, EvaluatorError>)>,
+    pub reply: Reply,
     /// Cancelled when nobody waits for the answer any more.
     pub cancel: Cancel,
     pub since: Instant,
@@ -48,8 +73,10 @@ pub(super) struct Job {
 
 impl Job {
     pub fn answer(self, answer: Result<Answer, EvaluatorError>) {
-        // A caller that has gone needs no answer.
-        _ = self.reply.send((self.index, answer));
+        if let Some(sender) = &self.reply.sender {
+            // A caller that has gone needs no answer.
+            _ = sender.send((self.index, answer));
+        }
     }
 }
 
@@ -398,6 +425,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use crossbeam::channel::{TryRecvError, bounded};
+    use crossbeam::sync::Parker;
 
     use super::*;
     use crate::NetConfig;
@@ -435,13 +463,15 @@ mod tests {
 
     /// Puts the requests of a call into the queue.
     fn call(engine: &Engine, jobs: &Sender<Job>, contexts: &[&str], cancel: &Cancel) -> Answers {
-        let (reply, answers) = bounded(contexts.len());
+        let (sender, answers) = bounded(contexts.len());
+        let parker = Parker::new();
         for (index, context) in contexts.iter().enumerate() {
             let tokens = engine.tokenizer.encode(context).unwrap();
             let seed = index as u64;
             let context = (*context).into();
             let request = Request { context, samples: SAMPLES, temperature: 1.0, seed };
-            let (reply, cancel, since) = (reply.clone(), cancel.clone(), Instant::now());
+            let reply = Reply::new(&sender, parker.unparker());
+            let (cancel, since) = (cancel.clone(), Instant::now());
             jobs.send(Job { request, tokens, scored: 0, index, reply, cancel, since }).unwrap();
         }
         answers
