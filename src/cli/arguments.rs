@@ -109,7 +109,12 @@ pub fn print_line(line: &str) -> Result<()> {
 macro_rules! with_environment {
     ($recipe:expr, $environment:ident => $body:expr) => {
         $crate::cli::arguments::with_environment!(
-            $recipe, $crate::environment::program::Program::start, $environment => $body
+            $recipe,
+            |program| {
+                let cores = $recipe.compute.resolved_threads();
+                $crate::environment::program::Program::start(program, cores)
+            },
+            $environment => $body
         )
     };
     // How the environment of word problems is made, for commands that take no steps.
@@ -118,7 +123,7 @@ macro_rules! with_environment {
             $crate::recipe::EnvironmentRecipe::Countdown($environment) => $body,
             $crate::recipe::EnvironmentRecipe::Program(program) => {
                 let $environment =
-                    &$start(program).map_err($crate::cli::arguments::environment_error)?;
+                    &($start)(program).map_err($crate::cli::arguments::environment_error)?;
                 $body
             }
         }

@@ -17,7 +17,7 @@ pub struct ExecutorConfig {
     pub memory_megabytes: u64,
     /// Longest observation in characters: of a longer one the first and the last half stay, with `...` between.
     pub max_output: usize,
-    /// Most steps that run at once; 0 takes the number of cores.
+    /// Most steps that run at once; 0 takes the recipe's `compute.threads`, and without one the number of cores.
     pub workers: usize,
     /// CPython alone: the interpreter; sympy is there if it can import it.
     pub python: String,
@@ -91,6 +91,13 @@ impl ExecutorConfig {
         )
     }
 
+    /// The settings with so many workers where they name no number.
+    #[must_use]
+    pub fn on(&self, cores: usize) -> Self {
+        let workers = if self.workers > 0 { self.workers } else { cores };
+        Self { workers, ..self.clone() }
+    }
+
     /// The number of workers that 0 stands for.
     pub(super) fn resolved_workers(&self) -> usize {
         if self.workers > 0 { self.workers } else { espalier_training::resolve_threads(0) }
@@ -139,5 +146,11 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_recipe_s_cores_are_taken_where_no_number_is_named() {
+        assert_eq!(parse("").unwrap().on(3).workers, 3);
+        assert_eq!(parse("workers = 5").unwrap().on(3).workers, 5);
     }
 }

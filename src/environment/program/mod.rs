@@ -86,13 +86,13 @@ impl State {
 }
 
 impl Program {
-    /// Reads the files that the recipe names and starts its executor where the format has code. The environment is that of round 0's
-    /// net: with worked examples, if the recipe shows them to any.
+    /// Reads the files that the recipe names and starts its executor where the format has code, on so many cores if the recipe does not
+    /// say how many. The environment is that of round 0's net: with worked examples, if the recipe shows them to any.
     ///
     /// # Errors
     /// When a setting or a file is wrong, or no sandbox can be set up.
-    pub fn start(recipe: &ProgramRecipe) -> Result<Self> {
-        Self::start_with(recipe, execution::start)
+    pub fn start(recipe: &ProgramRecipe, cores: usize) -> Result<Self> {
+        Self::start_with(recipe, |config| execution::start(&config.on(cores)))
     }
 
     /// As [`Self::start`], for prompts and answers alone: no executor is started, and code steps cannot be taken.
