@@ -125,6 +125,12 @@ pub fn identity(parts: &impl Serialize) -> Result<String> {
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The log of what is still to come into a file, beside it.
+#[must_use]
+pub fn log_beside(path: &Path) -> PathBuf {
+    path.with_extension("jsonl.log")
+}
+
 /// An append-only log. What was appended before a kill is there afterwards; a line that the kill cut short is dropped when
 /// the log is opened again. It belongs to one identity, so that results of other settings never mix.
 #[derive(Debug)]

@@ -92,7 +92,7 @@ pub fn evaluate<E: Environment + Serialize>(
 ) -> Result<Vec<Accuracy>> {
     // A row says which decoding and seed it is of, so a log also serves more of them.
     let parts = (environment, plan.problems, plan.config, plan.seed, plan.net);
-    let log_path = out.map(|out| out.with_extension("jsonl.log"));
+    let log_path = out.map(jsonl::log_beside);
     let (log, before) = match &log_path {
         Some(path) => {
             let (log, rows) = Log::open(path, &jsonl::identity(&parts)?)?;

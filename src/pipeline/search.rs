@@ -73,7 +73,7 @@ pub fn search<E: Environment + Serialize>(
     compute: &ComputeRecipe,
     path: &Path,
 ) -> Result<Summary> {
-    let log_path = path.with_extension("jsonl.log");
+    let log_path = jsonl::log_beside(path);
     let Plan { problems, config, trees_per_problem, seed, net, before } = plan;
     let parts = (environment, problems, config, trees_per_problem, seed, net, before);
     let (log, logged) = Log::<Vec<TreeRecord>>::open(&log_path, &jsonl::identity(&parts)?)?;

@@ -25,7 +25,7 @@ impl<'a> Kept<'a> {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.out.with_extension("jsonl.log")
+        jsonl::log_beside(self.out)
     }
 
     /// The log, and the values of the first groups.
