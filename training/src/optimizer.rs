@@ -101,7 +101,7 @@ impl AdamW {
         let mut slots = Vec::with_capacity(self.runs.len());
         for Run { members, decays, first, second } in &self.runs {
             let gradient = |&(index, ..): &(usize, _, _)| match &gradients[index] {
-                Some(gradient) => Ok(gradient.shallow_clone()),
+                Some(gradient) => gradient.f_contiguous(),
                 None => tensors[index].f_zeros_like(),
             };
             let gradients = members.iter().map(gradient).collect::<Result<Vec<_>, _>>()?;
@@ -211,7 +211,7 @@ fn sum_in_runs(
                 continue;
             }
             let part = |(&index, like): (&usize, &&Tensor)| match &share[index] {
-                Some(gradient) => Ok(gradient.shallow_clone()),
+                Some(gradient) => gradient.f_contiguous(),
                 None => like.f_zeros_like(),
             };
             let parts = run.iter().zip(&like).map(part).collect::<Result<Vec<_>, _>>()?;
@@ -271,9 +271,9 @@ fn runs<'a>(tensors: impl Iterator<Item = (usize, &'a Tensor)>, join: bool) -> V
     runs
 }
 
-/// Tensors as one of a single dimension: a view of one alone, and a copy of several.
+/// Contiguous tensors as one of a single dimension: a view of one alone, and a copy of several.
 fn joined<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Tensor> {
-    let flat = tensors.into_iter().map(|tensor| Ok(tensor.f_contiguous()?.f_view([-1])?));
+    let flat = tensors.into_iter().map(|tensor| Ok(tensor.f_view([-1])?));
     match &flat.collect::<Result<Vec<_>>>()?[..] {
         [alone] => Ok(alone.shallow_clone()),
         several => Ok(Tensor::f_cat(several, 0)?),

@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use tch::Tensor;
+
 use super::config::InferenceConfig;
 use super::model::{Activations, Model, Pass};
 use super::pages::Pool;
@@ -12,7 +14,6 @@ use super::sampling::{Ask, Distribution, Draw, SamplingConfig};
 use super::team::Team;
 use super::torch::{self, TorchModel};
 use crate::{Checkpoint, Dtype, Result};
-use tch::Tensor;
 
 /// Weights up to this size stay in the processor's caches, and every core runs passes of its own. Beyond it all cores
 /// share each pass, so that the weights come from memory once for all rows.
@@ -146,6 +147,8 @@ impl Backend {
                 Ok(())
             }
             Self::Torch(model) => {
+                // The device has room for one of them.
+                work.logits = None;
                 work.logits = Some(model.logits(states)?);
                 Ok(())
             }
