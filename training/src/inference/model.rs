@@ -7,7 +7,7 @@ use super::elementwise::{rms_norm, swiglu, vectorised};
 use super::kernel::PANEL;
 use super::linear::{Linear, Matrix, Packed, Panels};
 use super::numbers::Numbers;
-use super::pages::CacheShape;
+use super::pages::{Block, CacheShape};
 use super::team::Team;
 use super::value_head::ValueHead;
 use crate::{Checkpoint, rotary};
@@ -191,6 +191,7 @@ impl Model {
     /// Runs the blocks over a pass. The final states of the wanted rows are left in `work`, for [`Self::state`].
     pub fn forward(&self, team: &Team, work: &mut Activations, pass: &mut Pass<'_>) {
         let arch = self.arch;
+        team.each(pass.sequences.iter_mut().flat_map(|s| &mut s.table.own).collect(), Block::fill);
         let panels = self.width.div_ceil(PANEL);
         work.hidden.resize(pass.tokens.len(), panels);
         let mut embedding = vec![0.0; self.width];

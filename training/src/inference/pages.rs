@@ -66,8 +66,8 @@ pub(super) struct Block {
     numbers: Numbers,
     /// The place of its content where a device holds it.
     number: usize,
-    /// What a device has yet to copy into it.
-    source: Option<Arc<Block>>,
+    /// What the next pass has yet to copy into it: the first so many positions of another. Until then it may hold nothing.
+    source: Option<(Arc<Block>, usize)>,
     pool: Arc<Pool>,
 }
 
@@ -125,34 +125,36 @@ impl Pool {
 impl Drop for Block {
     fn drop(&mut self) {
         let content = (self.number, std::mem::take(&mut self.numbers));
-        self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(content);
+        if self.pool.numbers == 0 || content.1.bytes() > 0 {
+            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(content);
+        }
         self.pool.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Block {
-    /// A block of the same content at the first `positions`, to be written on.
+    /// A block that is to have the same content at the first `positions`, and to be written on. The pass that does so
+    /// copies it first, by [`Self::fill`] or on a device: many are given up before.
     pub fn copy(self: &Arc<Self>, positions: usize) -> Self {
-        let mut block = match self.pool.reuse() {
-            Some(mut block) => {
-                block.overwrite(self, positions);
-                block
-            }
-            None => self.pool.make(self.numbers.clone()),
-        };
-        if self.numbers.bytes() == 0 {
-            // A copy that was not made yet has its source's content.
-            block.source = Some(Arc::clone(self.source.as_ref().unwrap_or(self)));
-        }
+        let mut block = self.pool.reuse().unwrap_or_else(|| self.pool.make(Numbers::default()));
+        // A copy that was not made yet has its source's content.
+        let source = self.source.as_ref().map_or(self, |(source, _)| source);
+        block.source = Some((Arc::clone(source), positions));
         block
+    }
+
+    /// Makes the copy that it is to be, if that is still to be done.
+    pub fn fill(&mut self) {
+        match self.source.take() {
+            Some((source, _)) if self.numbers.bytes() == 0 => self.numbers = source.numbers.clone(),
+            Some((source, positions)) => self.overwrite(&source, positions),
+            None => {}
+        }
     }
 
     /// Copies the first `positions` of another block.
     fn overwrite(&mut self, other: &Self, positions: usize) {
         let shape = self.pool.shape;
-        if self.numbers.bytes() == 0 {
-            return;
-        }
         for head in 0..shape.layers * shape.heads {
             let keys = head * shape.head_lanes();
             let values = keys + shape.head_dim;
@@ -172,7 +174,7 @@ impl Block {
 
     /// The block whose content a device is to copy into this one, handed out once.
     pub fn take_source(&mut self) -> Option<Arc<Self>> {
-        self.source.take()
+        Some(self.source.take()?.0)
     }
 
     /// Stores the key and value, each `[panels, PANEL]`, of one position of one head.
@@ -320,6 +322,7 @@ mod tests {
         let mut second = Table::continued(blocks.clone(), 17);
         second.reserve(&pool, 18);
         assert_eq!((second.shared.len(), second.own.len()), (1, 1));
+        second.writable(17).fill();
         second.writable(17).write((0, 0), 17, &vector(5), &vector(6));
         let mut wide = Vec::new();
         assert_eq!(blocks[1].keys((0, 0), &mut wide)[0][1], 0.0);
@@ -328,6 +331,7 @@ mod tests {
         drop(second);
         let mut third = Table::continued(blocks.clone(), 17);
         assert!(pool.free.lock().unwrap().is_empty());
+        third.writable(17).fill();
         third.writable(17).write((0, 0), 17, &vector(7), &vector(8));
         assert_eq!(third.block(1).keys((0, 0), &mut wide)[0][..2], [300.0, 700.0]);
         for panel in 0..2 {
@@ -335,8 +339,19 @@ mod tests {
             let expected = [400.0, 800.0].map(|first| first + (panel * PANEL) as f32);
             assert_eq!([written[0][0], written[1][0]], expected);
         }
-        let whole = Table::continued(blocks, 32);
+        let whole = Table::continued(blocks.clone(), 32);
         assert_eq!((whole.shared.len(), whole.own.len()), (2, 0));
+        // A copy of a copy that was never made is one of the first; one that is given up leaves nothing behind.
+        let unmade = Table::continued(blocks, 17).freeze();
+        let mut fourth = Table::continued(unmade.clone(), 17);
+        drop(unmade);
+        fourth.writable(17).fill();
+        assert_eq!(fourth.block(1).keys((0, 0), &mut wide)[0][0], 300.0);
+        let bytes = pool.bytes();
+        drop((third, fourth));
+        assert_eq!(pool.bytes(), bytes - 2 * pool.block_bytes());
+        let kept = pool.free.lock().unwrap();
+        assert!(kept.iter().all(|(_, numbers)| numbers.bytes() == pool.block_bytes()));
     }
 
     #[test]
