@@ -27,12 +27,14 @@ pub(crate) fn attention(
         };
         let mask = mask.map(|mask| mask.f_expand([batch, heads, rows, -1], false)).transpose()?;
         let causal = mask.is_none();
+        // An adapter may train the values alone.
+        let trained = [queries, keys, values].iter().any(|states| states.requires_grad());
         let (mixed, ..) = Tensor::f_internal_scaled_dot_product_efficient_attention(
             queries,
             &alone(keys)?,
             &alone(values)?,
             mask,
-            queries.requires_grad(),
+            trained,
             0.0,
             causal,
             None,
