@@ -4,8 +4,9 @@
     python3 benches/peers/training.py CHECKPOINT [--batch-tokens N] [--example-tokens N] [--steps N] [--threads N]
         [--device cuda] [--precision bfloat16] [--activation-checkpointing]
 
-The model of the checkpoint folder with fp32 weights and a value head, in bfloat16 under autocast, AlphaMath's loss (the policy's on the last three quarters of each
-example, values at four step ends), gradients clipped, and PyTorch's fused AdamW. Prints one JSON object with the keys of
+The model of the checkpoint folder with fp32 weights and a value head, its products in --precision (autocast), AlphaMath's loss
+(the policy's on the last three quarters of each example, values at four step ends), gradients clipped, and PyTorch's fused
+AdamW. Prints one JSON object with the keys of
 `espalier bench training`, whose case `equal` it is.
 """
 

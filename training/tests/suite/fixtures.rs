@@ -1,5 +1,6 @@
 //! What `fixtures/make.py` made with `transformers`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use espalier_training::{Checkpoint, PolicyValueNet};
@@ -8,6 +9,11 @@ use tch::Tensor;
 
 pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Says that a test is skipped, past the test runner's capture, so that it is seen.
+pub fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 /// The names in a folder of fixtures.

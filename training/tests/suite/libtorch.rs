@@ -7,7 +7,7 @@ use espalier_training::{
     TrainConfig, train,
 };
 
-use crate::fixtures::{Reference, folder, names, reference};
+use crate::fixtures::{Reference, folder, names, reference, skipped};
 use crate::inference::{answers, request};
 use crate::nets::{CPU, fresh, opinionated, tiny};
 use crate::training::{config as training, examples, go_on};
@@ -226,8 +226,10 @@ fn many_threads_ask_at_once() {
 #[test]
 fn a_gpu_trains_the_same_net_as_the_cpu() {
     if device() == Device::Cpu {
-        eprintln!("SKIPPED: there is no GPU, or libtorch has no CUDA");
-        return;
+        return skipped(
+            "a_gpu_trains_the_same_net_as_the_cpu",
+            "there is no GPU, or libtorch has no CUDA",
+        );
     }
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
