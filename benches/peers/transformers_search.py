@@ -120,6 +120,7 @@ def main():
     parser.add_argument("checkpoint")
     parser.add_argument("--problems", type=int, default=64)
     parser.add_argument("--simulations", type=int, default=40)
+    parser.add_argument("--at-once", type=int, help="trees in one call of `generate`, all if not told")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -144,7 +145,10 @@ def main():
                 backup(leaf, -1.0)
         if not fits:
             continue
-        for leaf, (value, steps) in zip(fits, policy.expand([leaf.text for leaf in fits])):
+        at_once = arguments.at_once or len(fits)
+        parts = [fits[at : at + at_once] for at in range(0, len(fits), at_once)]
+        answers = (answer for part in parts for answer in policy.expand([leaf.text for leaf in part]))
+        for leaf, (value, steps) in zip(fits, answers):
             for text, count, log in steps:
                 tokens += count
                 child = Node(leaf.text + text, leaf.depth + 1, math.exp(log), leaf)

@@ -183,13 +183,11 @@ impl Timing<'_> {
 
     fn prefill(&self, batch: usize) -> Result<Row> {
         let requests = self.requests(batch, 0, 0)?;
+        let evaluator = self.evaluator(batch, &[], KEPT)?;
         self.time(InferenceCase::Prefill, batch, CONTEXT, |_| {
-            // A fresh one each time: it would remember.
-            let evaluator = self.evaluator(batch, &[], KEPT)?;
-            let start = Instant::now();
-            all(&evaluator, &requests)?;
-            let stats = evaluator.stats();
-            Ok((stats.prefix_tokens_computed, start.elapsed().as_secs_f64(), stats))
+            evaluator.forget();
+            let (seconds, stats) = timed(&evaluator, || all(&evaluator, &requests))?;
+            Ok((stats.prefix_tokens_computed, seconds, stats))
         })
     }
 
@@ -198,11 +196,7 @@ impl Timing<'_> {
         all(&evaluator, &self.requests(batch, 0, 0)?)?;
         self.time(InferenceCase::Decode, batch, batch, |repetition| {
             let requests = self.requests(batch, 1, 1000 * (repetition as u64 + 1))?;
-            let before = evaluator.stats();
-            let start = Instant::now();
-            all(&evaluator, &requests)?;
-            let seconds = start.elapsed().as_secs_f64();
-            let stats = since(&before, &evaluator.stats());
+            let (seconds, stats) = timed(&evaluator, || all(&evaluator, &requests))?;
             Ok((stats.tokens_sampled, seconds, stats))
         })
     }
@@ -228,13 +222,13 @@ impl Timing<'_> {
             })
         };
         let problems = (0..count).map(problem).collect::<Result<Vec<_>>>()?;
+        let evaluator = self.evaluator(slots, &["\n"], kept)?;
         self.time(case, count, slots, |repetition| {
-            let evaluator = self.evaluator(slots, &["\n"], kept)?;
+            evaluator.forget();
             let rounds = Lockstep::new(&evaluator, count);
             let asked: &dyn Evaluator = if lockstep { &rounds } else { &evaluator };
             let cancel = Cancel::new();
-            let start = Instant::now();
-            for_each_index(count, count, &cancel, |index| -> Result<()> {
+            let grow = |index: usize| -> Result<()> {
                 let stream = (repetition * count + index) as u64;
                 let problem = &problems[index];
                 let tree =
@@ -242,9 +236,9 @@ impl Timing<'_> {
                 rounds.leave();
                 tree?;
                 Ok(())
-            })?;
-            let seconds = start.elapsed().as_secs_f64();
-            let stats = evaluator.stats();
+            };
+            let (seconds, stats) =
+                timed(&evaluator, || for_each_index(count, count, &cancel, grow))?;
             Ok((stats.tokens_sampled, seconds, stats))
         })
     }
@@ -297,13 +291,25 @@ fn all(evaluator: &LocalEvaluator, requests: &[Request]) -> Result<()> {
         .try_for_each(|answer| Ok(answer.map(drop)?))
 }
 
-/// The sums of a part of an evaluator's time.
-fn since(before: &InferenceStats, after: &InferenceStats) -> InferenceStats {
-    InferenceStats {
+/// The seconds that some work takes, and what an evaluator did in them; how full its passes were and how long requests
+/// waited is of all its time.
+fn timed(
+    evaluator: &LocalEvaluator,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<(f64, InferenceStats)> {
+    let before = evaluator.stats();
+    let start = Instant::now();
+    work()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let after = evaluator.stats();
+    let stats = InferenceStats {
+        prefix_tokens_computed: after.prefix_tokens_computed - before.prefix_tokens_computed,
+        prefix_tokens_recomputed: after.prefix_tokens_recomputed - before.prefix_tokens_recomputed,
         tokens_sampled: after.tokens_sampled - before.tokens_sampled,
         forward_seconds: after.forward_seconds - before.forward_seconds,
         busy_seconds: after.busy_seconds - before.busy_seconds,
         multiply_adds: after.multiply_adds - before.multiply_adds,
-        ..after.clone()
-    }
+        ..after
+    };
+    Ok((seconds, stats))
 }

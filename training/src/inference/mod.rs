@@ -145,6 +145,11 @@ impl LocalEvaluator {
         self.engine.counters.stats(self.threads.len(), recomputed)
     }
 
+    /// Forgets what was read and written so far, but not its memory, which serves what comes next.
+    pub fn forget(&self) {
+        self.engine.forget();
+    }
+
     /// The tokens of a request's context, if it can be read.
     fn tokens(&self, request: &Request) -> Result<Vec<u32>, EvaluatorError> {
         let failed = |message: String| EvaluatorError::Failed(message);

@@ -132,9 +132,9 @@ impl PrefixCache {
         }
     }
 
-    /// Starts afresh, as if nothing had ever been read.
+    /// Starts afresh, as if nothing had ever been read; what was counted stays.
     pub fn forget(&mut self) {
-        *self = Self::new(self.limit, Arc::clone(&self.pool));
+        *self = Self { recomputed: self.recomputed, ..Self::new(self.limit, Arc::clone(&self.pool)) };
     }
 
     /// Tokens that were computed although they had been before.
