@@ -10,7 +10,7 @@ use super::config::InferenceConfig;
 use super::model::{Activations, Model, Pass};
 use super::pages::Pool;
 use super::prefix::State;
-use super::sampling::{Ask, Distribution, Draw, SamplingConfig};
+use super::sampling::{Ask, Distribution, Draw, OfSamples, SamplingConfig};
 use super::team::Team;
 use super::torch::{self, TorchModel};
 use crate::{Checkpoint, Dtype, Result};
@@ -166,11 +166,11 @@ impl Backend {
         work: &Work,
         asks: &[Ask],
         sampling: SamplingConfig,
-    ) -> Result<Vec<Option<Vec<Draw>>>> {
+    ) -> Result<Vec<Option<OfSamples<Draw>>>> {
         match self {
             Self::Host(model) => {
                 let host = &work.host;
-                let mut drawn: Vec<Option<Vec<Draw>>> = asks.iter().map(|_| None).collect();
+                let mut drawn: Vec<Option<OfSamples<Draw>>> = asks.iter().map(|_| None).collect();
                 let draw = |(row, (ask, drawn)): (usize, (&Ask, &mut _))| {
                     SCRATCH.with_borrow_mut(|(logits, distribution)| {
                         model.logits_of(host, row, logits);

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::metrics::add;
 use super::pages::{Block, Table};
-use super::prefix::State;
-use super::sampling::{Ask, Draw, uniform};
+use super::prefix::{Place, State};
+use super::sampling::{Ask, Draw, OfSamples, uniform};
 use super::scheduler::{Answer, Engine, Job, not_finite};
 use crate::random::stream;
 
@@ -19,6 +19,8 @@ const PURPOSE: u64 = u64::from_le_bytes(*b"samples\0");
 pub(super) struct Group {
     pub job: Job,
     value: f64,
+    /// Of the context.
+    place: Place,
     pub rows: Vec<Row>,
     /// Each sample's tokens and log-probability, once it has ended.
     steps: Vec<(Vec<u32>, f64)>,
@@ -58,8 +60,14 @@ impl Row {
 }
 
 impl Group {
-    /// The samples of a request, before their first token. `blocks` hold the context, `state` is its last token's.
-    pub fn new(job: Job, value: f64, blocks: Vec<Arc<Block>>, state: State) -> Self {
+    /// The samples of a request, before their first token. The context is at `place`, in `blocks`; `state` is its last
+    /// token's.
+    pub fn new(
+        job: Job,
+        value: f64,
+        (place, blocks): (Place, Vec<Arc<Block>>),
+        state: State,
+    ) -> Self {
         let count = job.request.samples;
         let samples = (0..count).map(|number| Sample {
             number,
@@ -76,7 +84,8 @@ impl Group {
             known: Some(blocks),
         };
         let rows = if count > 0 { vec![row] } else { Vec::new() };
-        Self { job, value, rows, steps: vec![(Vec::new(), 0.0); count], failed: false }
+        let steps = vec![(Vec::new(), 0.0); count];
+        Self { job, value, place, rows, steps, failed: false }
     }
 
     /// What is to be drawn after each row.
@@ -92,68 +101,62 @@ impl Group {
     }
 
     /// Goes on with the next token of every sample: for each row what was drawn, `None` where its logits are not finite.
-    pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<Vec<Draw>>>) {
-        let rows = std::mem::take(&mut self.rows);
-        for (mut row, drawn) in rows.into_iter().zip(drawn) {
+    pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<OfSamples<Draw>>>) {
+        let going = Vec::with_capacity(self.rows.len());
+        for (mut row, drawn) in std::mem::replace(&mut self.rows, going).into_iter().zip(drawn) {
             let Some(drawn) = drawn else {
                 self.failed = true;
                 continue;
             };
-            let mut branches: Vec<(u32, Vec<Sample>)> = Vec::new();
             add(&engine.counters.sampled, drawn.len() as u64);
-            let samples = std::mem::take(&mut row.samples);
-            for (mut sample, Draw { token, log_prob }) in samples.into_iter().zip(drawn) {
-                sample.log_prob += log_prob;
-                match branches.iter_mut().find(|(other, _)| *other == token) {
-                    Some((_, samples)) => samples.push(sample),
-                    None => branches.push((token, vec![sample])),
-                }
+            for (sample, draw) in row.samples.iter_mut().zip(&drawn) {
+                sample.log_prob += draw.log_prob;
             }
-            self.branch(engine, row, branches);
+            let token = drawn[0].token;
+            let together = row.known.is_none() && drawn.iter().all(|draw| draw.token == token);
+            row.path.push(token);
+            if together && !engine.stops.end(&engine.tokenizer, &row.path) {
+                row.state = None;
+                row.table.reserve(&engine.pool, self.job.tokens.len() + row.path.len());
+                self.rows.push(row);
+            } else {
+                row.path.pop();
+                self.branch(engine, row, &drawn);
+            }
         }
     }
 
     /// Hands in the steps that end with their newest token and lets the others go on, each token in a row of its own.
-    fn branch(&mut self, engine: &Engine, mut row: Row, branches: Vec<(u32, Vec<Sample>)>) {
-        let mut going = Vec::new();
-        row.path.push(0);
-        for (token, samples) in branches {
-            if let Some(last) = row.path.last_mut() {
-                *last = token;
+    fn branch(&mut self, engine: &Engine, mut row: Row, drawn: &[Draw]) {
+        let mut going: Vec<(u32, Vec<Sample>)> = Vec::new();
+        for (sample, &Draw { token, .. }) in row.samples.drain(..).zip(drawn) {
+            if let Some((_, samples)) = going.iter_mut().find(|(other, _)| *other == token) {
+                samples.push(sample);
+                continue;
             }
-            if engine.stops.end(&engine.tokenizer, &row.path) {
-                for sample in samples {
-                    self.steps[sample.number] = (row.path.clone(), sample.log_prob);
-                }
-            } else {
-                going.push((token, samples));
-            }
-        }
-        row.path.pop();
-        if let [(token, _)] = going[..]
-            && row.known.is_none()
-        {
             row.path.push(token);
-            row.samples = going.pop().map(|(_, samples)| samples).unwrap_or_default();
-            row.state = None;
-            row.table.reserve(&engine.pool, self.job.tokens.len() + row.path.len());
-            self.rows.push(row);
-            return;
+            if engine.stops.end(&engine.tokenizer, &row.path) {
+                self.steps[sample.number] = (row.path.clone(), sample.log_prob);
+            } else {
+                going.push((token, vec![sample]));
+            }
+            row.path.pop();
         }
         // What the row computed is entered before it parts, or ends.
         let Row { path, table, from, states, known, .. } = row;
-        let mut tokens = self.job.tokens.clone();
+        let mut tokens = Vec::with_capacity(self.job.tokens.len() + path.len() + 1);
+        tokens.extend_from_slice(&self.job.tokens);
         tokens.extend_from_slice(&path);
         let blocks = known.unwrap_or_else(|| {
             let blocks = table.freeze();
-            engine.cache().complete(&tokens, from, &blocks, states);
+            engine.cache().complete(self.place, &tokens, from, &blocks, states);
             blocks
         });
         let known: Vec<_> = {
             let mut cache = engine.cache();
             let known = going.iter().map(|&(token, _)| {
                 tokens.push(token);
-                let known = cache.known(&tokens);
+                let known = cache.known(self.place, &tokens);
                 tokens.pop();
                 known
             });

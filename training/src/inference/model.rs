@@ -1,5 +1,7 @@
 //! The transformer over ragged rows: all tokens of all sequences of a pass, one row each, without padding.
 
+use std::sync::Arc;
+
 use pulp::Arch;
 
 use super::attention::{Heads, Sequence, Unit};
@@ -240,15 +242,17 @@ impl Model {
     }
 
     /// The final state `[hidden_size]` of a wanted row of the last forward pass, normalised.
-    pub fn state(&self, work: &Activations, row: usize) -> Box<[f32]> {
-        let mut state = vec![0.0; self.width];
-        work.hidden.read(0, row, &mut state);
-        vectorised(
-            self.arch,
-            #[inline(always)]
-            || rms_norm(&mut state, &self.norm, self.epsilon),
-        );
-        state.into()
+    pub fn state(&self, work: &Activations, row: usize) -> Arc<[f32]> {
+        let mut state: Arc<[f32]> = std::iter::repeat_n(0.0, self.width).collect();
+        if let Some(state) = Arc::get_mut(&mut state) {
+            work.hidden.read(0, row, state);
+            vectorised(
+                self.arch,
+                #[inline(always)]
+                || rms_norm(state, &self.norm, self.epsilon),
+            );
+        }
+        state
     }
 
     /// Logits of final states, for [`Self::logits_of`].

@@ -11,7 +11,7 @@ use super::kernel::PANEL;
 use super::pages::{Block, Pool};
 
 /// The final hidden state at a position, `[hidden_size]`, normalised: logits and value follow from it.
-pub(super) type State = Box<[f32]>;
+pub(super) type State = Arc<[f32]>;
 
 const ROOT: usize = 0;
 /// Dropped tokens that are remembered, for the count of those that come back; beyond it the count starts afresh.
@@ -31,9 +31,25 @@ struct Node {
     /// By token: its state, where it was computed.
     states: Vec<Option<State>>,
     children: Children,
+    /// When it was made: no other node was then.
+    made: u64,
     used: u64,
     /// Being computed: nothing of it can be used yet.
     pending: bool,
+}
+
+impl Node {
+    /// Position after the last token.
+    fn end(&self) -> usize {
+        self.start + self.tokens.len()
+    }
+}
+
+/// Where a sequence was found: a longer one is looked up from here on, if the node was not dropped since.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    id: usize,
+    made: u64,
 }
 
 /// Nodes by their first token, in its order. Most have one or two, so that looking them through is faster than hashing.
@@ -73,6 +89,8 @@ pub(super) struct Found {
     pub blocks: Vec<Arc<Block>>,
     /// The state at the last of them, if it was kept.
     pub state: Option<State>,
+    /// The last node that ends within the sequence.
+    pub place: Place,
 }
 
 /// What became of a wish to compute a sequence.
@@ -117,6 +135,7 @@ impl PrefixCache {
             blocks: Vec::new(),
             states: Vec::new(),
             children: Children::default(),
+            made: 0,
             used: 0,
             pending: false,
         };
@@ -132,9 +151,10 @@ impl PrefixCache {
         }
     }
 
-    /// Starts afresh, as if nothing had ever been read; what was counted stays.
+    /// Starts afresh, as if nothing had ever been read; what was counted stays, and places of before are known as such.
     pub fn forget(&mut self) {
-        *self = Self { recomputed: self.recomputed, ..Self::new(self.limit, Arc::clone(&self.pool)) };
+        let Self { limit, clock, recomputed, .. } = *self;
+        *self = Self { clock, recomputed, ..Self::new(limit, Arc::clone(&self.pool)) };
     }
 
     /// Tokens that were computed although they had been before.
@@ -150,10 +170,12 @@ impl PrefixCache {
         self.nodes[id].as_mut().expect("ids in the tree are of nodes in the tree")
     }
 
-    /// Follows tokens as far as the tree goes: the last node that was entered, how many of its tokens match, and how
-    /// many match in all.
-    fn walk(&self, tokens: &[u32]) -> (usize, usize, usize) {
-        let (mut id, mut inside, mut length) = (ROOT, 0, 0);
+    /// Follows tokens as far as the tree goes, from a place that lies on their way: the last node that was entered, how
+    /// many of its tokens match, and how many match in all.
+    fn walk(&self, place: Place, tokens: &[u32]) -> (usize, usize, usize) {
+        let start = self.nodes[place.id].as_ref().filter(|node| node.made == place.made);
+        let (mut id, mut inside, mut length) =
+            start.map_or((ROOT, 0, 0), |node| (place.id, node.tokens.len(), node.end()));
         while let Some(child) =
             tokens.get(length).and_then(|&token| self.node(id).children.get(token))
         {
@@ -166,6 +188,10 @@ impl PrefixCache {
             }
         }
         (id, inside, length)
+    }
+
+    fn place(&self, id: usize) -> Place {
+        Place { id, made: self.node(id).made }
     }
 
     fn touch(&mut self, mut id: usize) {
@@ -198,9 +224,9 @@ impl PrefixCache {
         blocks
     }
 
-    /// The blocks of a sequence and the state at its last token, if both are there.
-    pub fn known(&mut self, tokens: &[u32]) -> Option<(Vec<Arc<Block>>, State)> {
-        let (id, inside, length) = self.walk(tokens);
+    /// The blocks of a sequence, which continues that of `place`, and the state at its last token, if both are there.
+    pub fn known(&mut self, place: Place, tokens: &[u32]) -> Option<(Vec<Arc<Block>>, State)> {
+        let (id, inside, length) = self.walk(place, tokens);
         let node = self.node(id);
         if node.pending || inside == 0 || length < tokens.len() {
             return None;
@@ -220,20 +246,23 @@ impl PrefixCache {
             return Found::default();
         }
         self.touch(id);
-        let state = self.node(id).states[inside - 1].clone();
-        Found { length, blocks: self.blocks(id, length), state }
+        let node = self.node(id);
+        let state = node.states[inside - 1].clone();
+        let place = self.place(if inside == node.tokens.len() { id } else { node.parent });
+        Found { length, blocks: self.blocks(id, length), state, place }
     }
 
     /// Asks to compute a sequence, which must not be empty. Granted, the tokens that are missing are reserved: nobody
     /// else computes them.
     pub fn claim(&mut self, tokens: &[u32]) -> Claim {
-        let (id, inside, length) = self.walk(tokens);
+        let (id, inside, length) = self.walk(Place::default(), tokens);
         if self.node(id).pending && inside > 0 {
             return Claim::Busy;
         }
-        let found = self.found(id, inside, length);
+        let mut found = self.found(id, inside, length);
         if length < tokens.len() {
-            self.add(id, inside, length, tokens, true);
+            let id = self.add(id, inside, length, tokens, true);
+            found.place = self.place(id);
         }
         Claim::Granted(found)
     }
@@ -260,6 +289,7 @@ impl PrefixCache {
             states: vec![None; rest.len()],
             tokens: rest,
             children: Children::default(),
+            made: self.clock,
             used: self.clock,
             pending,
         };
@@ -297,6 +327,7 @@ impl PrefixCache {
         let upper_blocks = lower.blocks[..middle.div_ceil(PANEL) - first_block].to_vec();
         lower.blocks.drain(..middle / PANEL - first_block);
         let entry = upper_tokens[0];
+        self.clock += 1;
         let upper = Node {
             parent,
             start,
@@ -305,6 +336,7 @@ impl PrefixCache {
             blocks: upper_blocks,
             states: upper_states,
             children: Children(vec![(first, id)]),
+            made: self.clock,
             used,
             pending: false,
         };
@@ -314,16 +346,17 @@ impl PrefixCache {
         new
     }
 
-    /// Enters a sequence of which the tokens from `from` on were computed, in `blocks` of the whole; `states` are those
-    /// of positions that were kept.
+    /// Enters a sequence, which continues that of `place`, and of which the tokens from `from` on were computed, in
+    /// `blocks` of the whole; `states` are those of positions that were kept.
     pub fn complete(
         &mut self,
+        place: Place,
         tokens: &[u32],
         from: usize,
         blocks: &[Arc<Block>],
         states: Vec<(usize, State)>,
     ) {
-        let (mut id, inside, mut length) = self.walk(tokens);
+        let (mut id, inside, mut length) = self.walk(place, tokens);
         let node = self.node_mut(id);
         let fresh = if node.pending && inside == node.tokens.len() {
             node.pending = false;
@@ -411,7 +444,7 @@ mod tests {
     impl PrefixCache {
         /// What is known of a sequence of tokens; what is being computed is not.
         fn find(&mut self, tokens: &[u32]) -> Found {
-            let (id, inside, length) = self.walk(tokens);
+            let (id, inside, length) = self.walk(Place::default(), tokens);
             self.found(id, inside, length)
         }
     }
@@ -433,7 +466,7 @@ mod tests {
         let mut table = Table::continued(found.blocks, reused);
         table.reserve(pool, tokens.len());
         let state = vec![(tokens.len() - 1, vec![tokens.len() as f32].into())];
-        cache.complete(tokens, reused, &table.freeze(), state);
+        cache.complete(found.place, tokens, reused, &table.freeze(), state);
         tokens.len() - reused
     }
 
@@ -472,13 +505,40 @@ mod tests {
         assert!(matches!(cache.claim(&[1, 5]), Claim::Busy));
         assert!(matches!(cache.claim(&[2]), Claim::Granted(_)));
         assert_eq!(cache.find(&[1, 2, 3]).length, 0);
-        cache.complete(&[1, 2, 3], 0, &blocks(&pool, 3), Vec::new());
+        cache.complete(Place::default(), &[1, 2, 3], 0, &blocks(&pool, 3), Vec::new());
         assert_eq!(read(&mut cache, &pool, &[1, 2, 3, 4]), 1);
-        cache.complete(&[2], 0, &blocks(&pool, 1), Vec::new());
+        cache.complete(Place::default(), &[2], 0, &blocks(&pool, 1), Vec::new());
         assert_eq!(cache.recomputed(), 0);
         // A sample that came to the same text as an earlier one was computed in vain.
-        cache.complete(&[1, 2, 3, 4, 8], 3, &blocks(&pool, 5), Vec::new());
+        cache.complete(Place::default(), &[1, 2, 3, 4, 8], 3, &blocks(&pool, 5), Vec::new());
         assert_eq!(cache.recomputed(), 1);
+    }
+
+    #[test]
+    fn a_place_serves_until_its_node_is_dropped_and_no_longer() {
+        let pool = pool();
+        let mut cache = PrefixCache::new(1 << 30, Arc::clone(&pool));
+        read(&mut cache, &pool, &[1, 2, 3]);
+        let place = cache.find(&[1, 2, 3]).place;
+        assert_eq!(cache.walk(place, &[1, 2, 3, 4]), (place.id, 3, 3));
+        // The edge is cut: the place is that of its lower part.
+        read(&mut cache, &pool, &[1, 9]);
+        cache.complete(place, &[1, 2, 3, 4], 3, &blocks(&pool, 4), Vec::new());
+        assert_eq!(cache.find(&[1, 2, 3, 4]).length, 4);
+        // Within an edge the place is above it.
+        let above = cache.find(&[1, 2]).place;
+        assert_eq!(cache.walk(above, &[1, 2, 3]), cache.walk(Place::default(), &[1, 2, 3]));
+        assert_ne!(above.id, place.id);
+
+        cache.forget();
+        for first in 5..9 {
+            read(&mut cache, &pool, &[first, 6, 7]);
+        }
+        assert!(cache.nodes[place.id].is_some());
+        cache.complete(place, &[1, 2, 3, 4], 0, &blocks(&pool, 4), Vec::new());
+        assert_eq!(cache.find(&[1, 2, 3, 4]).length, 4);
+        assert_eq!(cache.find(&[5, 6, 7]).length, 3);
+        assert_eq!(cache.recomputed(), 0);
     }
 
     #[test]

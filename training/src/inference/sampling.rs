@@ -4,6 +4,7 @@ use pulp::Arch;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::elementwise::softmax_terms;
 use crate::{Error, Result};
@@ -75,12 +76,15 @@ impl SamplingConfig {
     }
 }
 
+/// Something of each sample of a row: most rows are soon of one alone.
+pub(super) type OfSamples<T> = SmallVec<[T; 1]>;
+
 /// What is to be drawn after one row.
 pub(super) struct Ask {
     /// 0 takes the most likely token, the first of equals.
     pub temperature: f32,
     /// A number for each sample, from [`uniform`].
-    pub uniforms: Vec<f64>,
+    pub uniforms: OfSamples<f64>,
 }
 
 /// One of 2^53 numbers in [0, 1).

@@ -15,7 +15,7 @@ use super::group::{Group, Row};
 use super::metrics::{Counters, add};
 use super::model::Pass;
 use super::pages::{Pool, Table};
-use super::prefix::{Claim, PrefixCache, State};
+use super::prefix::{Claim, Place, PrefixCache, State};
 use super::sampling::{Ask, SamplingConfig};
 use super::stops::Stops;
 use super::team::Team;
@@ -125,6 +125,7 @@ struct Reading {
     table: Table,
     /// The state of its last token, when that was known.
     state: Option<State>,
+    place: Place,
 }
 
 impl Reading {
@@ -256,8 +257,8 @@ impl<'a> Scheduler<'a> {
                     context_rows += length - reused;
                     let rows = job.request.samples as f64 * self.rows_a_sample;
                     taken += (rows.round() as usize).max(1);
-                    let state = if known { found.state } else { None };
-                    reading.push(Reading { job, reused, table, state });
+                    let (place, state) = (found.place, found.state.filter(|_| known));
+                    reading.push(Reading { job, reused, table, state, place });
                 }
             }
             if self.deferred.len() > self.engine.slots {
@@ -318,7 +319,7 @@ impl<'a> Scheduler<'a> {
         let mut scorings = Vec::new();
         for reading in reading {
             let wanted = reading.wanted();
-            let Reading { job, reused, table, state } = reading;
+            let Reading { job, reused, table, state, place } = reading;
             let read = state.is_none();
             let mut states: Vec<State> = match state {
                 Some(state) => vec![state],
@@ -328,7 +329,7 @@ impl<'a> Scheduler<'a> {
             let blocks = table.freeze();
             if read {
                 let (mut cache, last) = (engine.cache(), job.tokens.len() - 1);
-                cache.complete(&job.tokens, reused, &blocks, vec![(last, state.clone())]);
+                cache.complete(place, &job.tokens, reused, &blocks, vec![(last, state.clone())]);
             }
             let value = f64::from(engine.model.value(&state));
             if !value.is_finite() {
@@ -336,7 +337,7 @@ impl<'a> Scheduler<'a> {
             } else if job.scored > 0 {
                 scorings.push(Scoring { job, value, states });
             } else {
-                groups.push(Group::new(job, value, blocks, state));
+                groups.push(Group::new(job, value, (place, blocks), state));
             }
         }
         score(engine, team, work, scorings)?;

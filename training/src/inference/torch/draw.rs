@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::super::sampling::{Ask, Draw, SamplingConfig};
+use super::super::sampling::{Ask, Draw, OfSamples, SamplingConfig};
 use super::to_device;
 use crate::Result;
 
@@ -15,7 +15,7 @@ pub(in super::super) fn draw(
     logits: &Tensor,
     asks: &[Ask],
     sampling: SamplingConfig,
-) -> Result<Vec<Option<Vec<Draw>>>> {
+) -> Result<Vec<Option<OfSamples<Draw>>>> {
     let mut drawn = Vec::with_capacity(asks.len());
     let mut first = 0;
     for asks in asks.chunks(ROWS) {
@@ -49,7 +49,7 @@ fn draw_rows(
     logits: &Tensor,
     asks: &[Ask],
     sampling: SamplingConfig,
-) -> Result<Vec<Option<Vec<Draw>>>> {
+) -> Result<Vec<Option<OfSamples<Draw>>>> {
     let samples = asks.iter().map(|ask| ask.uniforms.len()).max().unwrap_or(0);
     // The first of equals.
     let likeliest = logits.f_argmax(1, true)?;
@@ -137,6 +137,7 @@ fn filter(mut terms: Tensor, sampling: SamplingConfig) -> Result<Tensor> {
 mod tests {
     use pulp::Arch;
     use rand_chacha::rand_core::Rng;
+    use smallvec::smallvec;
 
     use super::super::super::sampling::{Distribution, uniform};
     use super::*;
@@ -193,9 +194,9 @@ mod tests {
         row[3] = 5.0;
         row[9] = 5.0;
         let asks = [
-            Ask { temperature: 0.0, uniforms: vec![0.9] },
+            Ask { temperature: 0.0, uniforms: smallvec![0.9] },
             // Not a number that is drawn: it stands for what rounding can make of one.
-            Ask { temperature: 1.0, uniforms: vec![1.0, 0.0] },
+            Ask { temperature: 1.0, uniforms: smallvec![1.0, 0.0] },
         ];
         let found = draw(&matrix(&[&row[..], &row].concat()), &asks, ALL).unwrap();
         let tokens = |row: usize| -> Vec<u32> {
@@ -210,7 +211,7 @@ mod tests {
         rows[WIDTH + 5] = f32::NAN;
         rows[2 * WIDTH] = f32::INFINITY;
         rows[3 * WIDTH + 1] = f32::NEG_INFINITY;
-        let ask = || Ask { temperature: 1.0, uniforms: vec![0.5] };
+        let ask = || Ask { temperature: 1.0, uniforms: smallvec![0.5] };
         let asks: Vec<Ask> = (0..4).map(|_| ask()).collect();
         let finite = [true, false, false, true];
         let found = draw(&matrix(&rows), &asks, ALL).unwrap();

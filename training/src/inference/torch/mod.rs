@@ -9,7 +9,7 @@ mod pages;
 mod plan;
 mod weights;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
@@ -100,7 +100,7 @@ impl TorchModel {
         let states = self.with_net(|net| tch::no_grad(|| net.forward(pass)))?;
         let mut values = vec![0.0; states.numel()];
         states.f_copy_data(&mut values, states.numel())?;
-        Ok(values.chunks_exact(self.width).map(Box::from).collect())
+        Ok(values.chunks_exact(self.width).map(Arc::from).collect())
     }
 
     /// Logits `[states, vocab_size]` of final states, on the device.
