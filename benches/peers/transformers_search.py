@@ -1,10 +1,10 @@
 """Trees of AlphaMath's shape grown in lock-step over `transformers.generate`, beside `espalier bench inference --cases search`.
 
     pip install torch==2.11.0 transformers
-    python3 benches/peers/transformers_search.py DIR [--problems 64] [--threads N] [--device cuda] [--dtype bfloat16]
+    python3 benches/peers/transformers_search.py DIR [--problems 64] [--at-once N] [--seconds N] [--threads N] [--device cuda] [--dtype bfloat16]
 
-The loop that is usual in Python: every round takes a leaf of each tree, `generate` writes five steps for all of them in
-one padded batch with its key/value cache, and the value is read from the hidden state that the same call computes for
+The loop that is usual in Python: every round takes a leaf of each tree, `generate` writes five steps for all of them (or
+for `--at-once` trees after the other) in one padded batch with its key/value cache, and the value is read from the hidden state that the same call computes for
 the last token of the prompt, by a linear head. Contexts, lengths of steps, depth, simulations, threads and precision
 are those of the Rust bench; the texts that are drawn differ. Prints one JSON object.
 """
@@ -121,6 +121,7 @@ def main():
     parser.add_argument("--problems", type=int, default=64)
     parser.add_argument("--simulations", type=int, default=40)
     parser.add_argument("--at-once", type=int, help="trees in one call of `generate`, all if not told")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no simulation after this time")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -132,12 +133,13 @@ def main():
     length, step = min(CONTEXT, policy.positions // 2), min(STEP, policy.positions // 4)
     roots = [Node(context(policy.tokenizer, index, length), 0, 1.0, None) for index in range(arguments.problems)]
     policy.expand([roots[0].text])
-    tokens = expanded = 0
+    tokens = expanded = simulations = 0
     start = time.perf_counter()
-    for _ in range(arguments.simulations):
+    while simulations < arguments.simulations and time.perf_counter() - start < arguments.seconds:
         leaves = [leaf for leaf in map(select, roots) if leaf]
         if not leaves:
             break
+        simulations += 1
         fits = [leaf for leaf in leaves if len(policy.tokenizer(leaf.text)["input_ids"]) + step <= policy.positions]
         for leaf in leaves:
             if leaf not in fits:
@@ -161,7 +163,8 @@ def main():
     seconds = time.perf_counter() - start
     row = {"schema": "espalier.bench.inference/1", "engine": "transformers", "case": "lockstep"}
     row |= {"device": arguments.device, "dtype": arguments.dtype}
-    row |= {"batch": arguments.problems, "threads": arguments.threads, "tokens": tokens, "expansions": expanded}
+    row |= {"batch": arguments.problems, "threads": arguments.threads, "at_once": arguments.at_once or arguments.problems}
+    row |= {"simulations": simulations, "tokens": tokens, "expansions": expanded}
     row |= {"tokens_per_second": tokens / seconds, "seconds": seconds, "expansions_per_second": expanded / seconds}
     print(json.dumps(row), flush=True)
 

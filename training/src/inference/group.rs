@@ -109,41 +109,48 @@ impl Group {
                 continue;
             };
             add(&engine.counters.sampled, drawn.len() as u64);
-            for (sample, draw) in row.samples.iter_mut().zip(&drawn) {
-                sample.log_prob += draw.log_prob;
-            }
-            let token = drawn[0].token;
-            let together = row.known.is_none() && drawn.iter().all(|draw| draw.token == token);
-            row.path.push(token);
-            if together && !engine.stops.end(&engine.tokenizer, &row.path) {
-                row.state = None;
-                row.table.reserve(&engine.pool, self.job.tokens.len() + row.path.len());
-                self.rows.push(row);
-            } else {
-                row.path.pop();
-                self.branch(engine, row, &drawn);
+            let Row { path, samples, .. } = &mut row;
+            let mut drawn = drawn.into_iter();
+            // What those that go on have drawn.
+            let mut tokens = OfSamples::new();
+            samples.retain_mut(|sample| {
+                let Some(Draw { token, log_prob }) = drawn.next() else { return false };
+                sample.log_prob += log_prob;
+                path.push(token);
+                let ended = engine.stops.end(&engine.tokenizer, path);
+                if ended {
+                    self.steps[sample.number] = (path.clone(), sample.log_prob);
+                } else {
+                    tokens.push(token);
+                }
+                path.pop();
+                !ended
+            });
+            match tokens[..] {
+                [token, ref others @ ..]
+                    if row.known.is_none() && others.iter().all(|&other| other == token) =>
+                {
+                    row.path.push(token);
+                    row.state = None;
+                    row.table.reserve(&engine.pool, self.job.tokens.len() + row.path.len());
+                    self.rows.push(row);
+                }
+                _ => self.part(engine, row, &tokens),
             }
         }
     }
 
-    /// Hands in the steps that end with their newest token and lets the others go on, each token in a row of its own.
-    fn branch(&mut self, engine: &Engine, mut row: Row, drawn: &[Draw]) {
+    /// Lets the samples of a row go on in rows of their own, one for each of the tokens that they drew.
+    fn part(&mut self, engine: &Engine, row: Row, drawn: &[u32]) {
+        let Row { path, samples, table, from, states, known, .. } = row;
         let mut going: Vec<(u32, Vec<Sample>)> = Vec::new();
-        for (sample, &Draw { token, .. }) in row.samples.drain(..).zip(drawn) {
-            if let Some((_, samples)) = going.iter_mut().find(|(other, _)| *other == token) {
-                samples.push(sample);
-                continue;
+        for (sample, &token) in samples.into_iter().zip(drawn) {
+            match going.iter_mut().find(|(other, _)| *other == token) {
+                Some((_, samples)) => samples.push(sample),
+                None => going.push((token, vec![sample])),
             }
-            row.path.push(token);
-            if engine.stops.end(&engine.tokenizer, &row.path) {
-                self.steps[sample.number] = (row.path.clone(), sample.log_prob);
-            } else {
-                going.push((token, vec![sample]));
-            }
-            row.path.pop();
         }
         // What the row computed is entered before it parts, or ends.
-        let Row { path, table, from, states, known, .. } = row;
         let mut tokens = Vec::with_capacity(self.job.tokens.len() + path.len() + 1);
         tokens.extend_from_slice(&self.job.tokens);
         tokens.extend_from_slice(&path);
