@@ -3,10 +3,11 @@
     pip install torch==2.11.0 transformers
     python3 benches/peers/transformers_search.py DIR [--problems 64] [--at-once N] [--seconds N] [--threads N] [--device cuda] [--dtype bfloat16]
 
-The loop that is usual in Python: every round takes a leaf of each tree, `generate` writes five steps for all of them (or
-for `--at-once` trees after the other) in one padded batch with its key/value cache, and the value is read from the hidden state that the same call computes for
-the last token of the prompt, by a linear head. Contexts, lengths of steps, depth, simulations, threads and precision
-are those of the Rust bench; the texts that are drawn differ. Prints one JSON object.
+The loop that is usual in Python: every round takes a leaf of each tree, `generate` writes five steps for all of them
+(with `--at-once` for so many trees after the other) in one padded batch with its key/value cache, and the value is read
+from the hidden state that the same call computes for the last token of the prompt, by a linear head. Contexts, lengths
+of steps, depth, simulations, threads and precision are those of the Rust bench; the texts that are drawn differ. Prints
+one JSON object.
 """
 
 import argparse
