@@ -173,7 +173,9 @@ impl PrefixCache {
     /// Follows tokens as far as the tree goes, from a place that lies on their way: the last node that was entered, how
     /// many of its tokens match, and how many match in all.
     fn walk(&self, place: Place, tokens: &[u32]) -> (usize, usize, usize) {
-        let start = self.nodes[place.id].as_ref().filter(|node| node.made == place.made);
+        // When everything was forgotten there may be no node of that number at all.
+        let node = self.nodes.get(place.id).and_then(Option::as_ref);
+        let start = node.filter(|node| node.made == place.made);
         let (mut id, mut inside, mut length) =
             start.map_or((ROOT, 0, 0), |node| (place.id, node.tokens.len(), node.end()));
         while let Some(child) =
@@ -531,6 +533,7 @@ mod tests {
         assert_ne!(above.id, place.id);
 
         cache.forget();
+        assert_eq!(cache.walk(place, &[1, 2, 3]), (ROOT, 0, 0));
         for first in 5..9 {
             read(&mut cache, &pool, &[first, 6, 7]);
         }
