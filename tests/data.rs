@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::program::{TINY, fail, run, text};
+use crate::program::{TINY, fail, run, skipped, text};
 
 fn file(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
     let path = folder.join(name);
@@ -233,8 +233,7 @@ fn a_run_takes_its_problems_from_a_data_set() {
 fn a_planted_question_is_found_in_a_whole_data_set() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/gsm8k");
     if !shared.exists() {
-        eprintln!("SKIPPED: {} is not there", shared.display());
-        return;
+        return skipped(&format!("{} is not there", shared.display()));
     }
     let folder = tempfile::tempdir().unwrap();
     let (train, test) = (shared.join("train.jsonl"), shared.join("test_first_half.jsonl"));

@@ -1,5 +1,6 @@
 //! The program under test.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -25,6 +26,11 @@ pub fn fail(arguments: &[&str], status: i32) -> String {
     assert_eq!(output.status.code(), Some(status), "{arguments:?}: {message}");
     assert!(!message.contains("panicked"), "{arguments:?}: {message}");
     message
+}
+
+/// Says that a test, or a part of one, is skipped: past the test runner, which shows no output of a test that passes.
+pub fn skipped(why: &str) {
+    _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 fn errors(output: &Output) -> String {

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::program::{TINY, run, text};
+use crate::program::{TINY, run, skipped, text};
 
 #[test]
 fn the_loop_runs_on_reasoning_gym() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/data/reasoning_gym/countdown.jsonl");
     if !file.exists() {
-        println!("SKIPPED: {} is not there", file.display());
-        eprintln!("SKIPPED: {} is not there", file.display());
-        return;
+        return skipped(&format!("{} is not there", file.display()));
     }
     let folder = tempfile::tempdir().unwrap();
     let run_dir = folder.path().join("run");

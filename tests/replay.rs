@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::program::{espalier, fail, text};
+use crate::program::{espalier, fail, skipped, text};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/alphamath")
@@ -51,9 +51,7 @@ fn trees_and_beams_are_the_originals() {
 fn all_recorded_traces_are_equal() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/golden_alphamath");
     if !folder.exists() {
-        println!("SKIPPED: {} is not there", folder.display());
-        eprintln!("SKIPPED: {} is not there", folder.display());
-        return;
+        return skipped(&format!("{} is not there", folder.display()));
     }
     let traces = traces(&folder);
     assert_eq!(traces.len(), 54);

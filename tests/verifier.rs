@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::program::{TINY, fail, run, text, tiny_run};
+use crate::program::{TINY, fail, run, skipped, text, tiny_run};
 
 fn write(path: &Path, rows: &[Value]) {
     let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
@@ -233,8 +233,7 @@ fn real_samples_are_graded_as_their_authors_did() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/data/rm_maj_example/math_cot_100_filtered.jsonl");
     if !file.exists() {
-        eprintln!("SKIPPED: {} is not there", file.display());
-        return;
+        return skipped(&format!("{} is not there", file.display()));
     }
     let votes = ["evaluate", "votes", text(&file), "--format", "qwen_math"];
     let measured = rows(&run(&[&votes[..], &["--weight", "sigmoid", "--json"]].concat()));
@@ -253,8 +252,7 @@ fn real_samples_are_graded_as_their_authors_did() {
 fn mistakes_of_language_models_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/bigbench_mistake");
     if !folder.exists() {
-        eprintln!("SKIPPED: {} is not there", folder.display());
-        return;
+        return skipped(&format!("{} is not there", folder.display()));
     }
     use espalier::verifier::process::{Format, read};
     for (name, n, correct) in [

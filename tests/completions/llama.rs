@@ -1,12 +1,14 @@
 //! llama.cpp's own server with a small language model, where `make peers` has fetched both.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
+
+use crate::program::skipped;
 
 /// How many sequences the server answers at once, and so the most samples of one request.
 pub const SLOTS: usize = 4;
@@ -26,9 +28,7 @@ impl Llama {
     pub fn get() -> Option<MutexGuard<'static, Self>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         if !root.join(".peers/ready").exists() {
-            // Past the test harness, which shows no output of a test that passes.
-            let message = "SKIPPED: no llama.cpp server in .peers/ (`make peers` fetches it)\n";
-            _ = std::io::stderr().write_all(message.as_bytes());
+            skipped("no llama.cpp server in .peers/ (`make peers` fetches it)");
             return None;
         }
         let server = SERVER.get_or_init(|| Mutex::new(Self::start(root)));

@@ -5,13 +5,14 @@ mod hostile;
 mod programs;
 mod steps;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use espalier::execution::{
     CodeState, Execution, Executor, ExecutorConfig, ExecutorKind, start_with,
 };
+
+use crate::program::skipped;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_espalier");
 
@@ -28,9 +29,7 @@ pub fn cpython(config: &ExecutorConfig) -> Option<Box<dyn Executor>> {
     match start_with(&config, Path::new(PROGRAM)) {
         Ok(executor) => Some(executor),
         Err(error) if !namespaces() => {
-            // Past the test harness, which shows no output of a test that passes.
-            let message = format!("SKIPPED: Python's sandbox: {error}\n");
-            _ = std::io::stderr().write_all(message.as_bytes());
+            skipped(&format!("Python's sandbox: {error}"));
             None
         }
         Err(error) => panic!("{error}"),
