@@ -2,28 +2,27 @@
 //! Q-value as its label, retrains the policy and value net on them, and repeats (AlphaMath, arXiv 2405.03553).
 //!
 //! The search itself is [`search`](espalier_search), the net and its training [`training`](espalier_training); this crate adds the
-//! environments, the policies, the recipes, the round loop, evaluation, reports and the command line.
+//! environments, policies, recipes, the round loop, evaluation and reports.
 #![forbid(unsafe_code)]
 
 pub mod bench;
-pub mod cli;
-pub mod data;
+pub mod compute;
 pub mod environment;
-pub mod execution;
-pub mod grading;
 pub mod jsonl;
 pub mod pipeline;
 pub mod policy;
 pub mod problems;
-mod process;
 pub mod progress;
+pub mod provenance;
 pub mod recipe;
-pub mod replay;
 pub mod report;
 pub mod run_dir;
-pub mod seed;
 pub mod truth;
 pub mod verifier;
 
+pub use espalier_data as data;
+pub use espalier_execution as execution;
+pub use espalier_grading as grading;
 pub use espalier_search as search;
+pub use espalier_seed as seed;
 pub use espalier_training as training;

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::jsonl;
+use crate::provenance;
 use crate::recipe::Recipe;
 
 /// An open run directory; held by one process at a time.
@@ -144,8 +145,8 @@ pub fn manifest(seed: u64) -> Value {
     json!({
         "schema": "espalier.manifest/1",
         "espalier": env!("CARGO_PKG_VERSION"),
-        "git_revision": env!("ESPALIER_GIT_REVISION"),
-        "rustc": env!("ESPALIER_RUSTC"),
+        "git_revision": provenance::get().git_revision,
+        "rustc": provenance::get().rustc,
         "libtorch": "2.11.0",
         "seed": seed,
         "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -9,7 +9,6 @@ mod improves;
 mod inspect;
 mod program;
 mod reasoning_gym;
-mod replay;
 mod resume;
 mod transpositions;
 mod verifier;

@@ -1,5 +1,8 @@
-//! A policy-value net and a game that need no training: for tests, benches and dry runs of a whole
-//! pipeline.
+//! A policy-value net and a game that need no training, for tests, benches and dry runs of a whole
+//! pipeline; and how tests report that they are skipped.
+
+use std::io::Write;
+use std::path::PathBuf;
 
 use crate::seed::mix;
 use crate::{
@@ -159,4 +162,26 @@ impl Environment for LetterGame {
     fn grade(&self, problem: &Problem, answer: &str) -> bool {
         answer == problem.answer
     }
+}
+
+/// Reports a skipped test, or a skipped part of one, past the test runner's capture: it shows no
+/// output of a test that passes.
+pub fn skipped(why: &str) {
+    _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// A file or folder of the data sets in the folder that the environment variable `ESPALIER_DATA`
+/// names; `None`, which is reported as a skip, without one.
+#[must_use]
+pub fn data_set(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("ESPALIER_DATA") else {
+        skipped(&format!("{name}: ESPALIER_DATA names no folder of data sets"));
+        return None;
+    };
+    let path = PathBuf::from(folder).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    skipped(&format!("{} is not there", path.display()));
+    None
 }

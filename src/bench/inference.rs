@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::lockstep::Lockstep;
 use super::text::TextSteps;
 use super::{oversubscribed, spread};
-use crate::seed;
+use crate::{provenance, seed};
 
 /// Tokens of a context and of a step, as far as the model's positions allow.
 const CONTEXT: usize = 200;
@@ -279,7 +279,7 @@ impl Timing<'_> {
             forward_share: stats.forward_seconds / stats.schedulers as f64 / seconds,
             gemm_share: stats.multiply_adds as f64 / seconds / alone,
             queue_ms: [stats.queue_p50_ms, stats.queue_p99_ms],
-            git_revision: env!("ESPALIER_GIT_REVISION"),
+            git_revision: provenance::get().git_revision,
         })
     }
 }

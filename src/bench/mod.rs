@@ -5,7 +5,6 @@ pub mod inference;
 mod lockstep;
 mod text;
 pub mod training;
-pub mod tree;
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,6 +13,7 @@ use anyhow::Result;
 use espalier_training::{Checkpoint, Tokenizer, resolve_threads};
 use serde::Serialize;
 
+use crate::provenance;
 use crate::recipe::Recipe;
 
 /// One timed case.
@@ -74,7 +74,7 @@ fn time(
         seconds: median,
         seconds_min: fastest,
         seconds_max: slowest,
-        git_revision: env!("ESPALIER_GIT_REVISION"),
+        git_revision: provenance::get().git_revision,
     })
 }
 

@@ -10,7 +10,7 @@ use espalier_training::{
 use serde::Serialize;
 
 use super::{oversubscribed, spread};
-use crate::seed;
+use crate::{provenance, seed};
 
 /// Steps before the ones that count: memory is fetched and buffers are made.
 const WARM_UP: usize = 2;
@@ -143,7 +143,7 @@ fn row(
         forward_share,
         backward_share: 1.0 - forward_share - optimizer_share,
         optimizer_share,
-        git_revision: env!("ESPALIER_GIT_REVISION"),
+        git_revision: provenance::get().git_revision,
     }
 }
 

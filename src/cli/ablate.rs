@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{PolicyArguments, UsageError, print_json, print_line, with_environment};
-use crate::pipeline::{Ablation, ablate};
+use espalier::pipeline::{Ablation, ablate};
 
 /// Measure a grid of search settings on a fixed policy: accuracy with intervals, tokens, simulations and time for every cell.
 ///

@@ -7,20 +7,15 @@ use anyhow::{Error, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::environment::Domain;
-use crate::execution::ExecutorError;
-use crate::policy::{self, Policy, PolicyError};
-use crate::recipe::{self, Recipe};
+use espalier::environment::Domain;
+use espalier::execution::ExecutorError;
+use espalier::policy::{self, Policy, PolicyError};
+use espalier::recipe::{self, Recipe};
 
 /// The user's mistake rather than the run's: exit status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub struct UsageError(pub Error);
-
-/// The command did its work, and what it checked does not hold: exit status 1.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CheckFailed(pub String);
 
 /// The recipe and what overrides it.
 #[derive(Debug, Args)]
@@ -108,11 +103,11 @@ pub fn print_line(line: &str) -> Result<()> {
 /// Runs `$body` with `$environment` bound to the recipe's environment, of whatever type.
 macro_rules! with_environment {
     ($recipe:expr, $environment:ident => $body:expr) => {
-        $crate::cli::arguments::with_environment!(
+        $crate::arguments::with_environment!(
             $recipe,
             |program| {
                 let cores = $recipe.compute.resolved_threads();
-                $crate::environment::program::Program::start(program, cores)
+                ::espalier::environment::program::Program::start(program, cores)
             },
             $environment => $body
         )
@@ -120,10 +115,10 @@ macro_rules! with_environment {
     // How the environment of word problems is made, for commands that take no steps.
     ($recipe:expr, $start:expr, $environment:ident => $body:expr) => {
         match &$recipe.environment {
-            $crate::recipe::EnvironmentRecipe::Countdown($environment) => $body,
-            $crate::recipe::EnvironmentRecipe::Program(program) => {
+            ::espalier::recipe::EnvironmentRecipe::Countdown($environment) => $body,
+            ::espalier::recipe::EnvironmentRecipe::Program(program) => {
                 let $environment =
-                    &($start)(program).map_err($crate::cli::arguments::environment_error)?;
+                    &($start)(program).map_err($crate::arguments::environment_error)?;
                 $body
             }
         }

@@ -5,14 +5,14 @@ use clap::{Args, ValueEnum};
 use espalier_training::{Checkpoint, Compute};
 
 use super::arguments::{RecipeArguments, check_device, check_training, print_json, print_line};
-use crate::bench::inference::InferenceOptions;
-use crate::bench::training::TrainingOptions;
-use crate::bench::tree::Row;
-use crate::bench::{self, Case};
-use crate::recipe::{ComputeRecipe, Recipe};
-use crate::report::Table;
+use espalier::bench::inference::InferenceOptions;
+use espalier::bench::training::TrainingOptions;
+use espalier::bench::{self, Case};
+use espalier::compute::ComputeRecipe;
+use espalier::recipe::Recipe;
+use espalier::report::Table;
 
-/// Time the engine on this machine: the tree search alone, inference alone, training alone, code steps alone.
+/// Time the engine on this machine: inference alone, training alone, code steps alone.
 ///
 /// Machines are noisy: compare rows of one run. Each row is the median of several repetitions.
 #[derive(Debug, Args)]
@@ -28,9 +28,6 @@ pub struct Arguments {
     /// Repetitions of each case.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     repetitions: u16,
-    /// Simulations of each synthetic tree.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    simulations: u64,
     /// In `inference` and `training`, only as many threads as the recipe says, not one as well.
     #[arg(long)]
     all_threads: bool,
@@ -38,9 +35,6 @@ pub struct Arguments {
     inference: InferenceOptions,
     #[command(flatten)]
     training: TrainingOptions,
-    /// Time one repetition of one case of `search` in this process.
-    #[arg(long, hide = true)]
-    case: Option<usize>,
     /// Print one JSON object a case.
     #[arg(long)]
     json: bool,
@@ -48,8 +42,6 @@ pub struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Trees with a trivial evaluator, beside the crate mcts and a floor: time a simulation.
-    Search,
     /// Contexts read, steps written, a search of AlphaMath's shape: tokens a second.
     Inference,
     /// Optimiser steps of the trainer: tokens a second.
@@ -78,18 +70,6 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     let repetitions = usize::from(arguments.repetitions);
-    if wanted(What::Search) {
-        let threads = recipe.compute.resolved_threads();
-        if let Some(case) = arguments.case {
-            return print_json(&bench::tree::repetition(case, threads, arguments.simulations)?);
-        }
-        let rows = bench::tree::tree(threads, arguments.simulations, repetitions)?;
-        if arguments.json {
-            rows.iter().try_for_each(print_json)?;
-        } else {
-            print_line(&search_table(&rows).text())?;
-        }
-    }
     let mut cases: Vec<Case> = Vec::new();
     if wanted(What::Execution) {
         let threads = recipe.compute.resolved_threads();
@@ -224,36 +204,6 @@ fn training_table(rows: &[bench::training::Row]) -> Table {
             format!("{:.2}", row.forward_share),
             format!("{:.2}", row.backward_share),
             format!("{:.2}", row.optimizer_share),
-        ]);
-    }
-    table
-}
-
-fn search_table(rows: &[Row]) -> Table {
-    let header = [
-        "shape",
-        "engine",
-        "threads",
-        "tree",
-        "ns/simulation",
-        "min",
-        "max",
-        "path",
-        "bytes/child",
-    ];
-    let mut table = Table::new(header);
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
-    for row in rows {
-        table.push([
-            row.shape.to_owned(),
-            row.engine.to_owned(),
-            row.threads.to_string(),
-            if row.shared { "shared" } else { "each its own" }.to_owned(),
-            format!("{:.0}", row.ns_per_simulation),
-            format!("{:.0}", row.ns_min),
-            format!("{:.0}", row.ns_max),
-            number(row.mean_path),
-            number(row.bytes_per_child),
         ]);
     }
     table

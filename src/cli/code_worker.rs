@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::execution::worker;
+use espalier::execution::worker;
 
 /// A process that runs foreign code, as `espalier` starts it.
 #[derive(Debug, Args)]

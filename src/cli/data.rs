@@ -4,8 +4,10 @@ use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 
 use super::arguments::{UsageError, print_json, print_line};
-use crate::data::{self, DatasetRecipe, DecontaminateRecipe, Fields, Format, Paths, SourceRecipe};
-use crate::jsonl;
+use espalier::data::{
+    self, DatasetRecipe, DecontaminateRecipe, Fields, Format, Paths, SourceRecipe,
+};
+use espalier::jsonl;
 
 /// Read a public data set from local files, say what is in it, and write it as problems that the other commands read.
 ///

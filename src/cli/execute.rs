@@ -6,7 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::arguments::{UsageError, print_json, print_line};
-use crate::execution::{CodeState, Execution, ExecutorConfig, ExecutorError, ExecutorKind, start};
+use espalier::execution::{
+    CodeState, Execution, ExecutorConfig, ExecutorError, ExecutorKind, start,
+};
 
 /// Run Python files as the code steps of one path: each sees the variables of those before it.
 ///

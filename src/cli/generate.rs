@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{RecipeArguments, print_json, with_environment};
-use crate::environment::Split;
-use crate::environment::program::Program;
-use crate::{jsonl, problems};
+use espalier::environment::Split;
+use espalier::environment::program::Program;
+use espalier::{jsonl, problems};
 
 /// Write problems, one `{id, question, answer, metadata}` a line.
 ///

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::arguments::{UsageError, print_json, print_line};
-use crate::grading::{MathVerify, Verdict, extract, grade};
-use crate::jsonl;
+use espalier::grading::{MathVerify, Verdict, extract, grade};
+use espalier::jsonl;
 
 /// Compare answers with the ones that are known to be right.
 ///

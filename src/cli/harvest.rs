@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
-use crate::environment::program::Program;
-use crate::pipeline;
-use crate::recipe::LabelsRecipe;
+use espalier::environment::program::Program;
+use espalier::pipeline;
+use espalier::recipe::LabelsRecipe;
 
 /// Turn trees into step-labelled solutions.
 ///

@@ -6,8 +6,8 @@ use espalier_search::TreeRecord;
 use serde_json::json;
 
 use super::arguments::{UsageError, print_json, print_line};
-use crate::jsonl;
-use crate::report::{Outline, OutlineFilter, OutlineNode, check_tree};
+use espalier::jsonl;
+use espalier::report::{Outline, OutlineFilter, OutlineNode, check_tree};
 
 /// Look into the files that the other commands write.
 #[derive(Debug, Args)]

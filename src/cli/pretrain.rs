@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{RecipeArguments, check_training, print_json, print_line, with_environment};
-use crate::pipeline::{self, Bootstrap};
-use crate::recipe::BootstrapKind;
+use espalier::pipeline::{self, Bootstrap};
+use espalier::recipe::BootstrapKind;
 
 /// Make round 0, as `[bootstrap]` says.
 ///

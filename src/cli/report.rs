@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::arguments::print_line;
-use crate::report::rounds_table;
+use espalier::report::rounds_table;
 
 /// Set runs of one recipe (several seeds) side by side: accuracy by round and decoding, with 95 % intervals over problems
 /// and runs, and label quality by round.

@@ -6,8 +6,8 @@ use clap::Args;
 use super::arguments::{
     RecipeArguments, UsageError, check_training, print_json, print_line, with_environment,
 };
-use crate::pipeline;
-use crate::run_dir::RunDir;
+use espalier::pipeline;
+use espalier::run_dir::RunDir;
 
 /// Run the whole loop of a recipe: search, harvest, train, evaluate, round after round.
 ///

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::arguments::{RecipeArguments, check_device, print_json, print_line};
-use crate::jsonl;
+use espalier::jsonl;
 
 /// Texts that are scored before their lines are printed.
 const TOGETHER: usize = 256;

@@ -6,8 +6,8 @@ use clap::Args;
 use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
 };
-use crate::recipe::SearchRecipe;
-use crate::{jsonl, pipeline, problems};
+use espalier::recipe::SearchRecipe;
+use espalier::{jsonl, pipeline, problems};
 
 /// Grow search trees on problems whose answers are known.
 ///

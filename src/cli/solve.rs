@@ -6,8 +6,8 @@ use serde_json::json;
 use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
 };
-use crate::environment::Domain;
-use crate::report::Table;
+use espalier::environment::Domain;
+use espalier::report::Table;
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
 #[derive(Debug, Args)]

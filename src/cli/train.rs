@@ -5,7 +5,7 @@ use clap::Args;
 use espalier_search::LabelledSolution;
 
 use super::arguments::{RecipeArguments, check_training, print_json, print_line};
-use crate::{jsonl, pipeline};
+use espalier::{jsonl, pipeline};
 
 /// Train policy and value net on step-labelled solutions.
 ///

@@ -1,59 +1,13 @@
 //! Rows out of files, however they are written.
 
-use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::parquet;
-
-/// A row of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    file: PathBuf,
-    number: usize,
-    /// Rows of JSON Lines are found by their line.
-    is_line: bool,
-}
-
-impl Place {
-    pub(super) fn line(file: &Path, number: usize) -> Self {
-        Self { file: file.to_owned(), number, is_line: true }
-    }
-
-    pub(super) fn row(file: &Path, number: usize) -> Self {
-        Self { file: file.to_owned(), number, is_line: false }
-    }
-
-    /// The line of JSON Lines, the row of other files; the first is 1.
-    #[must_use]
-    pub fn number(&self) -> usize {
-        self.number
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let between = if self.is_line { ":" } else { ": row " };
-        write!(f, "{}{between}{}", self.file.display(), self.number)
-    }
-}
-
-impl Serialize for Place {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A row, or why it cannot be read.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) place: Place,
-    pub(super) fields: Result<Map<String, Value>, String>,
-}
+use super::row::{Place, Row, object};
 
 /// Every row of a file: Parquet is told by its first bytes, a JSON array by its bracket, one object from lines of objects by where the
 /// first ends.
@@ -98,13 +52,6 @@ fn lines(path: &Path, text: &str) -> Vec<Row> {
         Row { place: Place::line(path, index + 1), fields: value.and_then(object) }
     };
     written.map(row).collect()
-}
-
-pub(super) fn object(value: Value) -> Result<Map<String, Value>, String> {
-    match value {
-        Value::Object(fields) => Ok(fields),
-        _ => Err("the row is no object with fields".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::field::{FieldError, lookup, optional_text, text};
 use super::solution::{gsm8k_steps, steps};
-use crate::grading::extract;
+use espalier_grading::extract;
 
 type Row = Map<String, Value>;
 

@@ -4,6 +4,7 @@
 //! JSON object, Parquet) is told from the file itself. A bad row is an error that names file, row and field, unless bad rows are to
 //! be skipped: then they are counted and listed in the [`Report`]. Questions that occur twice, and questions that a test set holds, can be
 //! taken out.
+#![forbid(unsafe_code)]
 
 mod container;
 mod field;
@@ -12,14 +13,15 @@ mod overlap;
 mod parquet;
 mod recipe;
 mod report;
+mod row;
 mod solution;
 mod words;
 
-pub use container::Place;
 pub use format::{Fields, Format};
 pub use overlap::{MatchKind, Removed};
 pub use recipe::{DatasetRecipe, DecontaminateRecipe, Paths, SourceRecipe};
 pub use report::{BadRow, Report, UnreadableAnswer};
+pub use row::Place;
 
 use std::collections::HashMap;
 use std::fs;
@@ -30,9 +32,9 @@ use espalier_search::Problem;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::grading::Written;
-use container::Row;
+use espalier_grading::Written;
 use overlap::TestQuestions;
+use row::Row;
 
 /// A problem and the row that it comes from.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use std::sync::Once;
 use anyhow::{Context, Result, anyhow, bail};
 use parquet::file::reader::SerializedFileReader;
 
-use super::container::{Place, Row, object};
+use super::row::{Place, Row, object};
 
 /// Whether these are the bytes of a Parquet file.
 pub(super) fn is_parquet(bytes: &[u8]) -> bool {

@@ -21,7 +21,8 @@ fn recipe(format: Format, path: &Path) -> DatasetRecipe {
 
 fn file(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
     let path = folder.join(name);
-    crate::jsonl::write(&path, rows).unwrap();
+    let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+    fs::write(&path, lines.concat()).unwrap();
     path
 }
 

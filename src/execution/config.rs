@@ -100,7 +100,10 @@ impl ExecutorConfig {
 
     /// The number of workers that 0 stands for.
     pub(super) fn resolved_workers(&self) -> usize {
-        if self.workers > 0 { self.workers } else { espalier_training::resolve_threads(0) }
+        if self.workers > 0 {
+            return self.workers;
+        }
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
 
     pub(super) fn timeout(&self) -> Duration {

@@ -2,8 +2,8 @@
 //! nobody else.
 //!
 //! ```no_run
-//! # use espalier::execution::{CodeState, ExecutorConfig, start};
-//! # fn main() -> Result<(), espalier::execution::ExecutorError> {
+//! # use espalier_execution::{CodeState, ExecutorConfig, start};
+//! # fn main() -> Result<(), espalier_execution::ExecutorError> {
 //! let executor = start(&ExecutorConfig::default())?;
 //! let (_, parent) = executor.run(&CodeState::default(), "x = 6")?;
 //! let (left, _) = executor.run(&parent, "x * 7")?;
@@ -20,6 +20,7 @@
 //! A [`CodeState`] is what the environment keeps in each of its states. Workers keep interpreter states beside it, so that a
 //! step needs only be added to them: a dump of the embedded interpreter, a process to fork for CPython. Where such a state is gone or was
 //! too large to keep, the path's earlier steps are run again, without those that were stopped at a limit, as in AlphaMath's own code.
+#![forbid(unsafe_code)]
 
 mod config;
 mod cpython;

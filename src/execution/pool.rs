@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::ExecutorError;
-use crate::process::Worker;
+use espalier_process::Worker;
 
 type Start = dyn Fn() -> Result<Worker, ExecutorError> + Send + Sync;
 

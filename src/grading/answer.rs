@@ -3,7 +3,6 @@
 use dashu_ratio::RBig;
 
 use super::expression::Expression;
-use super::parse::Relation;
 
 /// An answer's meaning.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +43,31 @@ pub enum Answer {
         relation: Relation,
         right: Expression,
     },
+}
+
+/// How two sides stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    Approximately,
+}
+
+impl Relation {
+    /// The relation of the same sides the other way round.
+    pub fn flipped(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessEqual => Self::GreaterEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterEqual => Self::LessEqual,
+            same => same,
+        }
+    }
 }
 
 /// One number or formula.

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use dashu_ratio::RBig;
 
-use super::parse::Function;
-
 /// An expression, its numerals exact.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
@@ -23,6 +21,64 @@ pub enum Expression {
     Apply(String, Vec<Expression>),
     /// Degrees of an angle
     Degrees(Box<Expression>),
+}
+
+/// A function with a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    Sin,
+    Cos,
+    Tan,
+    Cot,
+    Sec,
+    Csc,
+    Arcsin,
+    Arccos,
+    Arctan,
+    Ln,
+    /// Base 10 where none is written, as school books have it
+    Log,
+    Exp,
+    Absolute,
+    Floor,
+    Ceiling,
+    Factorial,
+    Binomial,
+}
+
+impl Function {
+    /// The function of this name, a LaTeX command's or a plain one's.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "sin" => Self::Sin,
+            "cos" => Self::Cos,
+            "tan" | "tg" => Self::Tan,
+            "cot" | "ctg" => Self::Cot,
+            "sec" => Self::Sec,
+            "csc" => Self::Csc,
+            "arcsin" | "asin" => Self::Arcsin,
+            "arccos" | "acos" => Self::Arccos,
+            "arctan" | "atan" => Self::Arctan,
+            "ln" => Self::Ln,
+            "log" | "lg" => Self::Log,
+            "exp" => Self::Exp,
+            _ => return None,
+        })
+    }
+
+    pub fn is_trigonometric(self) -> bool {
+        matches!(self, Self::Sin | Self::Cos | Self::Tan | Self::Cot | Self::Sec | Self::Csc)
+    }
+
+    /// The function that undoes this one, for `\sin^{-1}`.
+    pub fn inverse(self) -> Option<Self> {
+        match self {
+            Self::Sin => Some(Self::Arcsin),
+            Self::Cos => Some(Self::Arccos),
+            Self::Tan => Some(Self::Arctan),
+            _ => None,
+        }
+    }
 }
 
 impl Expression {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::grade::{Grade, Rule};
-use crate::process::Worker;
+use espalier_process::Worker;
 
 const PROGRAM: &str = include_str!("worker.py");
 

@@ -4,6 +4,7 @@
 //! called equal. Text is read as LaTeX with the habits of models and of the MATH data set: units, currencies, degrees and names
 //! (`x = 5`) may be left out, lists and sets have no order, tuples have one, ends of intervals count. No text makes it panic or take
 //! long: brackets, digits, expansion and points are limited, and beyond the limits the verdict is [`Verdict::Undecided`].
+#![forbid(unsafe_code)]
 
 mod algebra;
 mod answer;

@@ -11,9 +11,9 @@ use espalier_search::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::compute::ComputeRecipe;
 use crate::jsonl::{self, Log};
 use crate::progress::Progress;
-use crate::recipe::ComputeRecipe;
 use crate::report::proportion;
 use crate::seed;
 

@@ -13,9 +13,9 @@ use espalier_search::{
 use espalier_training::InferenceStats;
 use serde::Serialize;
 
+use crate::compute::ComputeRecipe;
 use crate::jsonl::{self, Log};
 use crate::progress::Progress;
-use crate::recipe::ComputeRecipe;
 use crate::seed;
 
 /// What to search.

@@ -7,7 +7,7 @@ use espalier_training::{Dtype, InferenceConfig, SamplingConfig};
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
 
-use crate::recipe::ComputeRecipe;
+use crate::compute::ComputeRecipe;
 
 /// Who proposes steps and values states.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -30,9 +30,9 @@ use espalier_search::Evaluator;
 use espalier_training::{InferenceStats, LocalEvaluator};
 use serde_json::json;
 
+use crate::compute::ComputeRecipe;
 use crate::environment::Domain;
 use crate::jsonl;
-use crate::recipe::ComputeRecipe;
 
 /// A loaded policy.
 pub struct Policy {

@@ -4,11 +4,11 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use espalier_search::Decoding;
 
-use crate::cli::arguments::{
+use crate::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
 };
-use crate::report::Table;
-use crate::{pipeline, problems};
+use espalier::report::Table;
+use espalier::{pipeline, problems};
 
 /// How a policy is measured by decodings.
 #[derive(Debug, Args)]

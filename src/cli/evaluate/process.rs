@@ -5,11 +5,11 @@ use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
 use super::verifier::{VerifierArguments, check_out, same_file};
-use crate::cli::arguments::{UsageError, print_json, print_line};
-use crate::report::{Proportion, Table};
-use crate::seed;
-use crate::verifier::Kept;
-use crate::verifier::process::{
+use crate::arguments::{UsageError, print_json, print_line};
+use espalier::report::{Proportion, Table};
+use espalier::seed;
+use espalier::verifier::Kept;
+use espalier::verifier::process::{
     Format, Metrics, Scored, best_threshold, both_kinds, metrics, read, score,
 };
 

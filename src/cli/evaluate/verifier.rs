@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use crate::cli::arguments::{PolicyArguments, RecipeArguments, UsageError, with_environment};
-use crate::environment::program::Program;
-use crate::policy::Policy;
-use crate::recipe::Recipe;
-use crate::verifier::Template;
+use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, with_environment};
+use espalier::environment::program::Program;
+use espalier::policy::Policy;
+use espalier::recipe::Recipe;
+use espalier::verifier::Template;
 
 #[derive(Debug, Args)]
 pub struct VerifierArguments {

@@ -5,11 +5,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::verifier::{VerifierArguments, check_out};
-use crate::cli::arguments::{print_json, print_line};
-use crate::jsonl;
-use crate::report::Table;
-use crate::verifier::Kept;
-use crate::verifier::votes::{Accuracy, Ballot, Format, Sampled, Weight, measure, read, score};
+use crate::arguments::{print_json, print_line};
+use espalier::jsonl;
+use espalier::report::Table;
+use espalier::verifier::Kept;
+use espalier::verifier::votes::{Accuracy, Ballot, Format, Sampled, Weight, measure, read, score};
 
 /// Choose among sampled solutions by majority, by the best score and by weighted votes, and grade the choices.
 ///

@@ -6,10 +6,7 @@ use anyhow::{Context, Result};
 use espalier_training::{ChatTemplate, Message};
 
 use super::format::Format;
-use super::recipe::{ProgramRecipe, Shot};
-
-/// The name of the template that needs no file: that of Qwen2.5, SmolLM2 and many others.
-pub(super) const CHATML: &str = "chatml";
+use super::recipe::{CHATML, ProgramRecipe, Shot};
 
 const CHATML_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' \
      + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}\

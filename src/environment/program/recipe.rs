@@ -63,6 +63,9 @@ pub struct Shot {
     pub solution: String,
 }
 
+/// The name of the template that needs no file: that of Qwen2.5, SmolLM2 and many others.
+pub(super) const CHATML: &str = "chatml";
+
 /// How an instruction-tuned model is asked: each question is a user's turn, each solution an assistant's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -75,7 +78,7 @@ pub struct ChatRecipe {
 
 impl Default for ChatRecipe {
     fn default() -> Self {
-        Self { template: super::prompt::CHATML.to_owned(), system: String::new() }
+        Self { template: CHATML.to_owned(), system: String::new() }
     }
 }
 

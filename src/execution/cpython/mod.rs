@@ -15,7 +15,7 @@ use super::protocol::{Answer, Request};
 use super::sandbox::Sandbox;
 use super::state::Kept;
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
-use crate::process::{Fault, Worker};
+use espalier_process::{Fault, Worker};
 
 const PROBE: &str = include_str!("probe.py");
 const WORKER: &str = concat!(include_str!("step.py"), "\n\n", include_str!("worker.py"));

@@ -16,7 +16,7 @@ use super::pool::Pool;
 use super::protocol::{Answer, Request};
 use super::state::Kept;
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
-use crate::process::{Fault, Worker};
+use espalier_process::{Fault, Worker};
 
 /// How long a worker takes to start at the most, in seconds; it loads all of this program.
 const START: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use super::super::observation::late;
 use super::super::protocol::{Answer, Request};
 use super::super::sandbox::{deny_all_but_computing, limit_memory};
 use super::gaps::is_gap;
-use crate::process::{LONGEST_BLOB, read_message, write_message};
+use espalier_process::{LONGEST_BLOB, read_message, write_message};
 
 const NAME: &str = "step";
 /// The interpreter's own limit of recursion fits in it many times.

@@ -5,8 +5,7 @@ use dashu_ratio::RBig;
 
 use super::monomial::{Atom, Exponent};
 use super::{Budget, Fraction, Halt};
-use crate::grading::expression::Expression;
-use crate::grading::parse::Function;
+use crate::expression::{Expression, Function};
 
 /// Multiplies everything out. What has no exact rules (sines, logarithms, nested roots, letters in exponents) stands in it as
 /// opaque parts.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Comparison, all, possible};
-use crate::grading::answer::{Answer, Name};
-use crate::grading::grade::{Grade, Rule, Verdict};
+use crate::answer::{Answer, Name};
+use crate::grade::{Grade, Rule, Verdict};
 
 impl Comparison {
     /// Members in the same order.

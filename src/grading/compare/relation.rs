@@ -1,11 +1,10 @@
 //! Equations and inequalities.
 
 use super::{Comparison, all, bare, possible};
-use crate::grading::algebra::{Fraction, Halt, expand};
-use crate::grading::answer::Answer;
-use crate::grading::expression::Expression;
-use crate::grading::grade::{Grade, Rule};
-use crate::grading::parse::Relation;
+use crate::algebra::{Fraction, Halt, expand};
+use crate::answer::{Answer, Relation};
+use crate::expression::Expression;
+use crate::grade::{Grade, Rule};
 
 impl Comparison {
     /// Two answers that say how something stands to something.

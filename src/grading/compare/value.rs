@@ -3,11 +3,11 @@
 use dashu_ratio::RBig;
 
 use super::Comparison;
-use crate::grading::algebra::{Halt, expand};
-use crate::grading::answer::Value;
-use crate::grading::expression::Expression;
-use crate::grading::grade::{Grade, Rule, Verdict};
-use crate::grading::numeric::{self, Likeness};
+use crate::algebra::{Halt, expand};
+use crate::answer::Value;
+use crate::expression::Expression;
+use crate::grade::{Grade, Rule, Verdict};
+use crate::numeric::{self, Likeness};
 
 /// A decimal of fewer digits is not taken for another number rounded.
 const ROUNDED_DIGITS: usize = 6;

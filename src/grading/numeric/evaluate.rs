@@ -3,8 +3,7 @@
 use dashu_ratio::RBig;
 
 use super::complex::{Arithmetic, Complex};
-use crate::grading::expression::Expression;
-use crate::grading::parse::Function;
+use crate::expression::{Expression, Function};
 
 /// The value where letters have the values that `point` gives; `None` where there is none or it cannot be computed.
 pub fn evaluate(

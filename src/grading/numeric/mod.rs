@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use self::complex::Arithmetic;
 use self::evaluate::evaluate;
 use super::expression::Expression;
-use crate::seed;
+use espalier_seed as seed;
 
 /// Points at which all letters are positive.
 const POSITIVE: usize = 4;

@@ -3,9 +3,9 @@
 use dashu_ratio::RBig;
 
 use super::numeral;
-use super::token::{Bracket, Function, Token};
+use super::token::{Bracket, Token};
 use super::{Limits, Unreadable};
-use crate::grading::expression::Expression;
+use crate::expression::{Expression, Function};
 
 /// Reads all of `tokens` as one expression.
 pub fn expression(tokens: &[Token]) -> Result<Expression, Unreadable> {

@@ -1,10 +1,12 @@
 //! Text to words. What only changes looks is dropped here: sizes, spaces, math delimiters, fonts.
 
-use super::token::{Bracket, Function, Relation, Token};
+use super::token::{Bracket, Token};
 use super::unicode::ascii;
 use super::{Limits, Unreadable};
-use crate::grading::braces::braced;
-use crate::grading::unit;
+use crate::answer::Relation;
+use crate::braces::braced;
+use crate::expression::Function;
+use crate::unit;
 
 /// What [`lex`] found.
 #[derive(Debug)]

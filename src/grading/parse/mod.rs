@@ -8,9 +8,9 @@ mod token;
 mod unicode;
 
 pub use numeral::{Plain, plain};
-pub use token::{Function, Relation};
 
-use super::answer::Answer;
+use crate::answer::Answer;
+use crate::expression::Function;
 
 /// What an answer may be at most; everything beyond is [`Unreadable`].
 pub struct Limits;
@@ -83,7 +83,7 @@ fn prose(text: &str) -> Option<String> {
     let names = ["pi", "sqrt", "infinity", "percent"];
     let spoken = |word: &String| {
         let long = word.chars().count() > 3 || SHORT.contains(&word.as_str());
-        long && !names.contains(&word.as_str()) && token::Function::named(word).is_none()
+        long && !names.contains(&word.as_str()) && Function::named(word).is_none()
     };
     words
         .first()

@@ -2,11 +2,11 @@
 
 use super::expression::expression;
 use super::numeral::significant_digits;
-use super::token::{Bracket, Relation, Token};
+use super::token::{Bracket, Token};
 use super::{Limits, Unreadable};
-use crate::grading::answer::{Answer, Name, Value};
-use crate::grading::expression::Expression;
-use crate::grading::unit;
+use crate::answer::{Answer, Name, Relation, Value};
+use crate::expression::Expression;
+use crate::unit;
 
 /// Reads all of `tokens` as one answer.
 pub fn answer(tokens: &[Token]) -> Result<Answer, Unreadable> {

@@ -1,29 +1,7 @@
 //! The words of an answer's language: LaTeX, and the plain writing that models use beside it.
 
-/// How two sides stand to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
-    Equal,
-    NotEqual,
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
-    Approximately,
-}
-
-impl Relation {
-    /// The relation of the same sides the other way round.
-    pub fn flipped(self) -> Self {
-        match self {
-            Self::Less => Self::Greater,
-            Self::LessEqual => Self::GreaterEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterEqual => Self::LessEqual,
-            same => same,
-        }
-    }
-}
+use crate::answer::Relation;
+use crate::expression::Function;
 
 /// What stands in pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,64 +16,6 @@ pub enum Bracket {
     Ceiling,
     /// `\begin{...} \end{...}`
     Environment,
-}
-
-/// A function with a name of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    Sin,
-    Cos,
-    Tan,
-    Cot,
-    Sec,
-    Csc,
-    Arcsin,
-    Arccos,
-    Arctan,
-    Ln,
-    /// Base 10 where none is written, as school books have it
-    Log,
-    Exp,
-    Absolute,
-    Floor,
-    Ceiling,
-    Factorial,
-    Binomial,
-}
-
-impl Function {
-    /// The function of this name, a LaTeX command's or a plain one's.
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "sin" => Self::Sin,
-            "cos" => Self::Cos,
-            "tan" | "tg" => Self::Tan,
-            "cot" | "ctg" => Self::Cot,
-            "sec" => Self::Sec,
-            "csc" => Self::Csc,
-            "arcsin" | "asin" => Self::Arcsin,
-            "arccos" | "acos" => Self::Arccos,
-            "arctan" | "atan" => Self::Arctan,
-            "ln" => Self::Ln,
-            "log" | "lg" => Self::Log,
-            "exp" => Self::Exp,
-            _ => return None,
-        })
-    }
-
-    pub fn is_trigonometric(self) -> bool {
-        matches!(self, Self::Sin | Self::Cos | Self::Tan | Self::Cot | Self::Sec | Self::Csc)
-    }
-
-    /// The function that undoes this one, for `\sin^{-1}`.
-    pub fn inverse(self) -> Option<Self> {
-        match self {
-            Self::Sin => Some(Self::Arcsin),
-            Self::Cos => Some(Self::Arccos),
-            Self::Tan => Some(Self::Arctan),
-            _ => None,
-        }
-    }
 }
 
 /// One word.

@@ -1,4 +1,5 @@
 //! One root seed, many independent streams.
+#![forbid(unsafe_code)]
 
 use sha2::{Digest, Sha256};
 

@@ -1,8 +1,8 @@
 //! The cheapest program that makes the same descents, expansions and backups: one thread, plain numbers, eight edges
 //! in two cache lines. What a tree for many threads costs is measured against it.
 
-use super::Outcome;
-use super::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
+use crate::engines::Outcome;
+use crate::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
 
 /// The edges of one expanded node, side by side.
 #[repr(align(64))]

@@ -3,59 +3,46 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use espalier_search::testing::data_set;
 use serde_json::Value;
 
-use crate::program::{espalier, fail, skipped, text};
+use super::{run, traces};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/alphamath")
 }
 
-/// The traces of a folder, in the order of their names.
-fn traces(folder: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let mut traces: Vec<PathBuf> =
-        files.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect();
-    traces.sort();
-    traces
+/// Replays traces with `--json`: how many differ, and one object a trace.
+fn replay(paths: &[PathBuf]) -> (usize, Vec<Value>) {
+    let mut output = Vec::new();
+    let differ = run(paths, true, &mut output).unwrap();
+    let lines = String::from_utf8(output).unwrap();
+    (differ, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// Replays traces with `--json`: the exit status and one object a trace.
-fn replay(traces: &[PathBuf]) -> (Option<i32>, Vec<Value>) {
-    let mut arguments = vec!["replay", "--json"];
-    arguments.extend(traces.iter().map(|path| text(path)));
-    let output = espalier(&arguments).output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-fn assert_all_equal(traces: &[PathBuf]) {
-    let (status, results) = replay(traces);
-    assert_eq!(results.len(), traces.len());
+fn assert_all_equal(folder: PathBuf, traces: usize) {
+    let (differ, results) = replay(&[folder]);
+    assert_eq!(results.len(), traces);
     for result in &results {
         assert_eq!(result["schema"], "espalier.replay/1");
         assert_eq!((&result["equal"], &result["first_difference"]), (&true.into(), &Value::Null));
     }
-    assert_eq!(status, Some(0));
+    assert_eq!(differ, 0);
 }
 
 #[test]
 fn trees_and_beams_are_the_originals() {
-    let traces = traces(&fixtures());
-    let beams = traces.iter().filter(|path| text(path).contains("/sbs_")).count();
+    let traces = traces(&fixtures()).unwrap();
+    let beams = traces.iter().filter(|path| path.to_str().unwrap().contains("/sbs_")).count();
     assert_eq!((traces.len() - beams, beams), (12, 7), "the traces are not there");
-    assert_all_equal(&traces);
+    assert_all_equal(fixtures(), 19);
 }
 
 #[test]
 fn all_recorded_traces_are_equal() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/golden_alphamath");
-    if !folder.exists() {
-        return skipped(&format!("{} is not there", folder.display()));
+    if let Some(folder) = data_set("golden_alphamath") {
+        assert_all_equal(folder, 54);
     }
-    let traces = traces(&folder);
-    assert_eq!(traces.len(), 54);
-    assert_all_equal(&traces);
 }
 
 /// The first difference of a fixture in which the value at `pointer` is replaced.
@@ -68,8 +55,8 @@ fn tampered(folder: &Path, fixture: &str, pointer: &str, value: impl Into<Value>
     *place = value;
     let path = folder.join("tampered.json");
     fs::write(&path, trace.to_string()).unwrap();
-    let (status, results) = replay(&[path]);
-    assert_eq!((status, results.len()), (Some(1), 1), "{fixture} {pointer}");
+    let (differ, results) = replay(&[path]);
+    assert_eq!((differ, results.len()), (1, 1), "{fixture} {pointer}");
     assert_eq!(results[0]["equal"], false);
     results[0]["first_difference"].as_str().unwrap().to_owned()
 }
@@ -107,17 +94,16 @@ fn a_difference_is_named_by_tag_and_field() {
 }
 
 #[test]
-fn the_table_counts_what_is_equal() {
+fn the_last_line_counts_the_equal_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (good, bad) = (fixtures().join("dedup-duplicates.json"), folder.path().join("bad.json"));
     let changed = fs::read_to_string(fixtures().join("narrow-deep.json")).unwrap();
     fs::write(&bad, changed.replace("\"iterations_used\":60", "\"iterations_used\":61")).unwrap();
-    let output = espalier(&["replay", text(&good), text(&bad)]).output().unwrap();
-    let table = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{table}");
-    assert!(table.ends_with("\n1 of 2 equal\n"), "{table}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "espalier: 1 of 2 traces differ\n");
-    assert!(table.contains("tag 0, iterations_used: found 60, expected 61"), "{table}");
+    let mut output = Vec::new();
+    assert_eq!(run(&[good, bad], false, &mut output).unwrap(), 1);
+    let text = String::from_utf8(output).unwrap();
+    assert!(text.ends_with("\n1 of 2 equal\n"), "{text}");
+    assert!(text.contains("tag 0, iterations_used: found 60, expected 61"), "{text}");
 }
 
 #[test]
@@ -126,9 +112,13 @@ fn a_file_that_is_no_trace_is_named() {
     let path = folder.path().join("broken.json");
     let good = fixtures().join("train-mixed.json");
     let whole = fs::read_to_string(&good).unwrap();
+    let refuse = |path: &Path| {
+        let error = run(&[good.clone(), path.to_owned()], false, &mut Vec::new()).unwrap_err();
+        format!("{error:#}")
+    };
     let broken = |content: &str| {
         fs::write(&path, content).unwrap();
-        let message = fail(&["replay", text(&good), text(&path)], 3);
+        let message = refuse(&path);
         assert!(message.contains("broken.json"), "{message}");
         message
     };
@@ -139,7 +129,7 @@ fn a_file_that_is_no_trace_is_named() {
     assert!(broken(&whole.replacen("\"0.0\":", "\"9\":", 1)).contains("no path"));
     let none = whole.replacen("\"n_generate_sample\":5", "\"n_generate_sample\":0", 1);
     assert!(broken(&none).contains("samples = 0"));
-    let absent = folder.path().join("absent.json");
-    assert!(fail(&["replay", text(&absent)], 3).contains("absent.json"));
-    assert!(fail(&["replay"], 2).contains("TRACE"));
+    assert!(refuse(&folder.path().join("absent.json")).contains("absent.json"));
+    fs::remove_file(&path).unwrap();
+    assert!(refuse(folder.path()).contains("holds no *.json"));
 }

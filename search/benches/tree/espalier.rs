@@ -6,8 +6,8 @@ use espalier_search::tree::{
 use espalier_search::{Descent, Puct, descend};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Outcome;
-use super::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
+use crate::engines::Outcome;
+use crate::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
 
 /// Simulations that a thread takes on at a time: a count that all threads change for each would be one more contended line.
 const BLOCK: u64 = 64;

@@ -1,4 +1,5 @@
-//! A worker process, which may hang or die, and how it is spoken to: a line of JSON and the bytes that it announces, in both directions.
+//! Worker processes that may hang or die, and the messages they exchange: a line of JSON, then as many bytes as it announces.
+#![forbid(unsafe_code)]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -10,15 +11,16 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Longest line and longest blob of a message, in bytes. Workers have run foreign code: nothing that they send is trusted.
+/// Longest line of a message, in bytes. Workers have run foreign code: nothing that they send is trusted.
 const LONGEST_LINE: u64 = 8 << 20;
-pub(crate) const LONGEST_BLOB: usize = 1 << 20;
+/// Longest blob of a message, in bytes.
+pub const LONGEST_BLOB: usize = 1 << 20;
 /// How much is kept of what a worker writes to standard error, in bytes.
 const COMPLAINT: u64 = 16 << 10;
 
 /// Why an answer did not come. The worker is lost in every case.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Not in time.
     Late,
     /// The process ended, and what it wrote to standard error.
@@ -28,11 +30,11 @@ pub(crate) enum Fault {
 }
 
 /// A message: a line and a blob.
-type Message = (Vec<u8>, Vec<u8>);
+pub type Message = (Vec<u8>, Vec<u8>);
 
 /// A running worker. It is killed, with its process group if it leads one, when dropped.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub struct Worker {
     process: Child,
     input: Option<ChildStdin>,
     messages: Receiver<io::Result<Message>>,
@@ -40,7 +42,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts `command`. What it starts in turn is killed with it where it leads a process group of its own.
+    /// Starts `command`. Its descendants are killed with it where it leads a process group of its own.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
     pub fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn()?;
@@ -70,7 +75,10 @@ impl Worker {
         Ok(Self { process, input, messages, complaint })
     }
 
-    /// Waits for a line that the worker sends by itself.
+    /// Waits for a message that the worker sends unasked.
+    ///
+    /// # Errors
+    /// When none comes in time, the worker ends, or the message is malformed; the worker is killed in every case.
     pub fn receive(&mut self, longest: Duration) -> Result<Message, Fault> {
         match self.messages.recv_timeout(longest) {
             Ok(Ok(message)) => Ok(message),
@@ -86,7 +94,10 @@ impl Worker {
         }
     }
 
-    /// Sends a request and waits for what came of it.
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Worker::receive`].
     pub fn ask<T: DeserializeOwned>(
         &mut self,
         request: &impl Serialize,
@@ -145,7 +156,10 @@ impl Drop for Worker {
 }
 
 /// Writes a line of JSON and a blob.
-pub(crate) fn write_message(
+///
+/// # Errors
+/// When the header is no JSON or the output is closed.
+pub fn write_message(
     output: &mut impl Write,
     header: &impl Serialize,
     blob: &[u8],
@@ -157,8 +171,11 @@ pub(crate) fn write_message(
     output.flush()
 }
 
-/// Reads a line of JSON and the blob whose length it tells.
-pub(crate) fn read_message(input: &mut impl BufRead) -> io::Result<Message> {
+/// Reads a line of JSON and the blob whose length it announces.
+///
+/// # Errors
+/// At the end of the input, and when the message is malformed or too long.
+pub fn read_message(input: &mut impl BufRead) -> io::Result<Message> {
     #[derive(Deserialize)]
     struct Announced {
         #[serde(default)]

@@ -3,8 +3,8 @@
 use mcts::tree_policy::AlphaGoPolicy;
 use mcts::{Evaluator, GameState, MCTS, MCTSManager, SearchHandle};
 
-use super::Outcome;
-use super::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
+use crate::engines::Outcome;
+use crate::game::{BRANCHING, DEPTH, Position, START, VALUE_STEPS};
 
 #[derive(Clone)]
 struct Game {
