@@ -18,6 +18,7 @@ fn leaves(criterion: &mut Criterion) {
                 samples: 5,
                 temperature: 1.0,
                 seed,
+                keep_tokens: false,
             })
             .collect();
         group.throughput(Throughput::Elements(batch));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::Cancel;
+use crate::cancel::Cancel;
+use crate::tokens::SampledTokens;
 
 /// One leaf to be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,13 +16,15 @@ pub struct Request {
     pub temperature: f32,
     /// Seed of this request's samples: they depend on nothing else in the batch.
     pub seed: u64,
+    /// Whether [`Proposal::sampled`] is wanted. It changes nothing else of the answer.
+    pub keep_tokens: bool,
 }
 
 impl Request {
     /// A request for the value of a state alone.
     #[must_use]
     pub fn value(context: Arc<str>) -> Self {
-        Self { context, samples: 0, temperature: 0.0, seed: 0 }
+        Self { context, samples: 0, temperature: 0.0, seed: 0, keep_tokens: false }
     }
 }
 
@@ -34,6 +37,8 @@ pub struct Proposal {
     pub log_prob: f64,
     /// How many tokens were sampled, the delimiter included.
     pub tokens: usize,
+    /// The tokens one by one. `None` unless [`Request::keep_tokens`] asks for them, and where the policy does not know them.
+    pub sampled: Option<Box<SampledTokens>>,
 }
 
 impl Proposal {

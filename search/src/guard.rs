@@ -96,6 +96,9 @@ fn check(request: &Request, evaluation: &Evaluation) -> Result<(), String> {
         if proposal.log_prob.is_nan() || proposal.log_prob > 1e-6 * proposal.tokens.max(1) as f64 {
             return Err(format!("log-probability {} of {:?}", proposal.log_prob, proposal.action));
         }
+        if let Some(fault) = proposal.sampled.as_ref().and_then(|it| it.fault(proposal.tokens)) {
+            return Err(format!("{fault}, in {:?}", proposal.action));
+        }
     }
     Ok(())
 }
@@ -104,6 +107,7 @@ fn check(request: &Request, evaluation: &Evaluation) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::Proposal;
+    use crate::tokens::SampledTokens;
 
     /// Answers each request with what the closure makes of it.
     struct Answering<F>(F);
@@ -131,11 +135,11 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request { context: "q".into(), samples: 1, temperature: 1.0, seed: 0 }
+        Request { context: "q".into(), samples: 1, temperature: 1.0, seed: 0, keep_tokens: false }
     }
 
     fn evaluation(value: f64, log_prob: f64) -> Evaluation {
-        let proposal = Proposal { action: "a".to_owned(), log_prob, tokens: 2 };
+        let proposal = Proposal { action: "a".to_owned(), log_prob, tokens: 2, sampled: None };
         Evaluation { proposals: vec![proposal], value }
     }
 
@@ -147,6 +151,20 @@ mod tests {
         assert!(cause(evaluation(0.0, f64::NAN)).contains("log-probability NaN"));
         let none = Evaluation { proposals: Vec::new(), value: 0.0 };
         assert!(cause(none).contains("0 steps where 1"));
+    }
+
+    #[test]
+    fn tokens_that_do_not_fit_their_step_are_refused() {
+        let with = |ids: &[u32], log_probs: &[f32]| {
+            let sampled = SampledTokens { ids: ids.into(), log_probs: log_probs.into() };
+            let mut evaluation = evaluation(0.0, -1.0);
+            evaluation.proposals[0].sampled = Some(Box::new(sampled));
+            cause(evaluation)
+        };
+        assert!(with(&[1], &[-0.5, -0.5]).contains("1 token ids and 2 log-probabilities of 2"));
+        assert!(with(&[1, 2], &[-0.5]).contains("2 token ids and 1 log-probabilities of 2"));
+        assert!(with(&[1, 2], &[-0.5, f32::NEG_INFINITY]).contains("log-probability -inf"));
+        assert!(with(&[1, 2], &[-0.5, 0.5]).contains("log-probability 0.5"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::seed::{derive_seed, shuffle};
+use crate::tokens::SampledTokens;
 use crate::{NodeRecord, Terminal, TreeRecord};
 
 /// [`LabelledSolution::schema`] of the form written here.
@@ -62,6 +63,9 @@ pub struct LabelledStep {
     pub q: f64,
     /// The value net's opinion when the tree was grown, in [-1, 1], where it was asked.
     pub value: Option<f64>,
+    /// The tokens that the policy sampled, where the search kept them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Box<SampledTokens>>,
 }
 
 /// Trees that cannot be harvested.
@@ -173,6 +177,7 @@ fn label(
         visits: node.visit_count,
         q: node.q_value,
         value: node.value,
+        sampled: node.sampled.clone(),
     };
     let mut steps: Vec<LabelledStep> = path.iter().map(step).collect();
     if let Some(last) = steps.last_mut() {

@@ -92,6 +92,7 @@ mod step_text;
 mod stepwise;
 mod sync;
 pub mod testing;
+mod tokens;
 pub mod tree;
 
 pub use algorithm::{
@@ -114,3 +115,4 @@ pub use selection::{Puct, Rule, SelectionConfig};
 pub use snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
 pub use step_text::StepText;
 pub use stepwise::{TrlStepwise, to_stepwise};
+pub use tokens::SampledTokens;

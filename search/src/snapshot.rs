@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::tokens::SampledTokens;
 use crate::{StepText, Terminal};
 
 /// [`TreeRecord::schema`] of the form written here.
@@ -88,6 +89,9 @@ pub struct NodeRecord {
     pub visit_count: u64,
     /// Tokens sampled for the step.
     pub tokens: usize,
+    /// Those tokens, where the search kept them and the policy knew them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Box<SampledTokens>>,
     /// How the path ended here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<Terminal>,

@@ -47,6 +47,7 @@ mod tests {
             visits,
             q,
             value: None,
+            sampled: None,
         };
         let row = to_stepwise(&LabelledSolution {
             schema: SOLUTION_SCHEMA.to_owned(),

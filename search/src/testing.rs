@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::seed::mix;
+use crate::tokens::SampledTokens;
 use crate::{
     Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal,
     Request, Terminal, Transition,
@@ -12,7 +13,7 @@ use crate::{
 
 /// Steps, priors and values drawn from hashes of the context: the same request has the same answer
 /// in any batch, on any thread and machine. The value depends on the context alone; the steps also
-/// on the request's seed, unless the temperature is 0.
+/// on the request's seed, unless the temperature is 0. Tokens are bytes.
 #[derive(Debug, Clone)]
 pub struct HashedEvaluator {
     seed: u64,
@@ -41,7 +42,8 @@ impl HashedEvaluator {
             let likelihood = unit(mix(hash(context, action.as_bytes())));
             let tokens = action.len() + 1;
             let log_prob = (0.05 + 0.9 * likelihood).ln() * tokens as f64;
-            Proposal { action: action.clone(), log_prob, tokens }
+            let sampled = request.keep_tokens.then(|| Box::new(bytes(action, log_prob)));
+            Proposal { action: action.clone(), log_prob, tokens, sampled }
         };
         Evaluation {
             proposals: (0..request.samples as u64).map(proposal).collect(),
@@ -58,6 +60,13 @@ impl Evaluator for HashedEvaluator {
     ) -> Vec<Result<Evaluation, EvaluatorError>> {
         requests.iter().map(|request| Ok(self.answer(request))).collect()
     }
+}
+
+/// A token for each byte of a step and one for the newline that ends it, all equally likely.
+fn bytes(action: &str, log_prob: f64) -> SampledTokens {
+    let ids: Box<[u32]> = action.bytes().chain([b'\n']).map(u32::from).collect();
+    let log_probs = vec![(log_prob / ids.len() as f64) as f32; ids.len()].into();
+    SampledTokens { ids, log_probs }
 }
 
 /// Answers each request by itself, with what the closure makes of it.

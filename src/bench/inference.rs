@@ -176,7 +176,13 @@ impl Timing<'_> {
     fn requests(&self, count: usize, samples: usize, seed: u64) -> Result<Vec<Request>> {
         let request = |index: u64| {
             let context = self.context(index)?.into();
-            Ok(Request { context, samples, temperature: 1.0, seed: seed + index })
+            Ok(Request {
+                context,
+                samples,
+                temperature: 1.0,
+                seed: seed + index,
+                keep_tokens: false,
+            })
         };
         (0..count as u64).map(request).collect()
     }

@@ -107,7 +107,13 @@ mod tests {
         for_each_index(4, 4, &Cancel::new(), |tree| -> Result<(), EvaluatorError> {
             for turn in 0..lengths[tree] {
                 let seed = 10 * tree as u64 + turn;
-                let request = Request { context: "".into(), samples: 1, temperature: 1.0, seed };
+                let request = Request {
+                    context: "".into(),
+                    samples: 1,
+                    temperature: 1.0,
+                    seed,
+                    keep_tokens: false,
+                };
                 let answers = lockstep.evaluate(&[request], &Cancel::new());
                 assert_eq!(answers[0].as_ref().unwrap().value, seed as f64);
             }

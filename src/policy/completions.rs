@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use espalier_search::{
     Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request, derive_seed, for_each_index,
@@ -23,6 +24,8 @@ pub struct CompletionsEvaluator {
     recipe: CompletionsRecipe,
     stop: Vec<String>,
     value: ValueSource,
+    /// Whether the user knows that the server reports no token ids.
+    warned: AtomicBool,
 }
 
 /// What is asked of a server at once.
@@ -58,7 +61,13 @@ impl CompletionsEvaluator {
     ) -> Result<Self, PolicyError> {
         let client = Client::new(&recipe.url, &recipe.http)?;
         let stop = if recipe.stop.is_empty() { stop } else { &recipe.stop };
-        Ok(Self { client, recipe: recipe.clone(), stop: stop.to_vec(), value })
+        Ok(Self {
+            client,
+            recipe: recipe.clone(),
+            stop: stop.to_vec(),
+            value,
+            warned: AtomicBool::new(false),
+        })
     }
 
     /// What must be asked to answer a request.
@@ -113,10 +122,23 @@ impl CompletionsEvaluator {
             top_p: self.recipe.top_p,
             top_k: self.recipe.top_k,
             min_p: self.recipe.min_p,
+            return_token_ids: request.keep_tokens,
         };
-        self.client
-            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop))
-            .map_err(EvaluatorError::from)
+        let keep = request.keep_tokens;
+        let steps = self
+            .client
+            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop, keep))?;
+        // Relaxed: a flag that announces nothing but itself.
+        if keep
+            && steps.iter().any(|step| step.sampled.is_none())
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "{} does not report the ids of all tokens that it samples: steps are kept without tokens (vLLM reports them)",
+                self.recipe.url
+            );
+        }
+        Ok(steps)
     }
 
     /// The answer to a request from those to its jobs, in their order.

@@ -11,11 +11,15 @@
 //! as [`Proposal::log_prob`] wants them; SGLang divides by the temperature unless it is started with
 //! `SGLANG_RETURN_ORIGINAL_LOGPROB=1`.
 //!
+//! Token ids are kept where a search asks for them and they are those of all reported tokens: vLLM's `choices[].token_ids`, which
+//! `return_token_ids` asks for. SGLang reports none in this protocol, and llama.cpp none of the delimiter; their steps have log-probabilities and no
+//! tokens.
+//!
 //! Where no token is reported (llama.cpp, when the delimiter came at once; `logprobs` is then null) the step's probability is
 //! estimated by its share of the samples, and counts as one token: read as a sum over nothing it would be certain, and such a step
 //! the best of all.
 
-use espalier_search::Proposal;
+use espalier_search::{Proposal, SampledTokens};
 use serde::{Deserialize, Serialize};
 
 use super::http::Unreadable;
@@ -35,6 +39,9 @@ pub(super) struct CompletionRequest<'a> {
     pub(super) top_p: f64,
     pub(super) top_k: i64,
     pub(super) min_p: f64,
+    /// Asks vLLM for the ids of sampled tokens. Servers that do not know the field need not be sent it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) return_token_ids: bool,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +55,7 @@ struct Choice {
     index: usize,
     text: String,
     logprobs: Option<LogProbs>,
+    token_ids: Option<Vec<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -61,11 +69,12 @@ struct Token {
     logprob: f64,
 }
 
-/// Reads `n` steps, in the order of their index.
+/// Reads `n` steps, in the order of their index; `keep_tokens` keeps their token ids where they are reported.
 pub(super) fn read_completion(
     body: &[u8],
     n: usize,
     stop: &[String],
+    keep_tokens: bool,
 ) -> Result<Vec<Proposal>, Unreadable> {
     let response: CompletionResponse = serde_json::from_slice(body)
         .map_err(|error| Unreadable::Damaged(format!("not a completion: {error}")))?;
@@ -78,14 +87,16 @@ pub(super) fn read_completion(
         return Err(Unreadable::Unusable(message));
     }
     choices.sort_by_key(|choice| choice.index);
-    let choices: Vec<(String, Option<Vec<f64>>)> = choices
+    let choices: Vec<(String, Option<Vec<f64>>, Option<Vec<u32>>)> = choices
         .into_iter()
-        .map(|choice| (choice.text, choice.logprobs.and_then(LogProbs::reported)))
+        .map(|Choice { text, logprobs, token_ids, .. }| {
+            (text, logprobs.and_then(LogProbs::reported), token_ids.filter(|_| keep_tokens))
+        })
         .collect();
     // A server that reports some tokens has none to report where it reports none.
-    let reports = choices.iter().any(|(_, reported)| reported.is_some());
+    let reports = choices.iter().any(|(_, reported, _)| reported.is_some());
     let mut proposals = Vec::with_capacity(n);
-    for (text, reported) in choices {
+    for (text, reported, ids) in choices {
         if reported.is_none() && !reports && !text.is_empty() {
             let message = "no log-probabilities of the sampled tokens";
             return Err(Unreadable::Unusable(message.to_owned()));
@@ -99,6 +110,7 @@ pub(super) fn read_completion(
             action: until_stop(text, stop),
             log_prob: reported.iter().sum::<f64>().min(0.0),
             tokens: reported.len(),
+            sampled: ids.and_then(|ids| sampled(ids, &reported)),
         });
     }
     estimate_unreported(&mut proposals);
@@ -114,6 +126,13 @@ impl LogProbs {
             (None, None) => None,
         }
     }
+}
+
+/// The tokens of a step, if there is an id for each reported log-probability.
+fn sampled(ids: Vec<u32>, reported: &[f64]) -> Option<Box<SampledTokens>> {
+    let log_probs = reported.iter().map(|&number| number as f32).collect();
+    (ids.len() == reported.len() && !ids.is_empty())
+        .then(|| Box::new(SampledTokens { ids: ids.into(), log_probs }))
 }
 
 /// The text before the first delimiter, should a server have kept it.
@@ -143,7 +162,7 @@ mod tests {
     }
 
     fn read(body: &str, n: usize) -> Result<Vec<Proposal>, Unreadable> {
-        read_completion(body.as_bytes(), n, &stops())
+        read_completion(body.as_bytes(), n, &stops(), false)
     }
 
     #[test]
@@ -157,11 +176,30 @@ mod tests {
                 {"token": " b", "bytes": [32, 98], "logprob": -0.25}]}},
             {"index": 1, "text": "b", "logprobs": {"content": [{"token": "b", "logprob": -3}]}}]}"#;
         let expected = vec![
-            Proposal { action: "a b".into(), log_prob: -0.75, tokens: 2 },
-            Proposal { action: "b".into(), log_prob: -3.0, tokens: 1 },
+            Proposal { action: "a b".into(), log_prob: -0.75, tokens: 2, sampled: None },
+            Proposal { action: "b".into(), log_prob: -3.0, tokens: 1, sampled: None },
         ];
         assert_eq!(read(vllm, 2).unwrap(), expected);
         assert_eq!(read(llama, 2).unwrap(), expected);
+    }
+
+    #[test]
+    fn token_ids_are_kept_where_they_are_asked_for_and_complete() {
+        let body = r#"{"choices": [
+            {"index": 0, "text": "a b", "token_ids": [64, 293, 198], "logprobs": {"token_logprobs": [-0.5, -0.25, -1]}},
+            {"index": 1, "text": "b", "token_ids": [65], "logprobs": {"token_logprobs": [-3, -1]}},
+            {"index": 2, "text": "c", "token_ids": null, "logprobs": {"token_logprobs": [-3]}},
+            {"index": 3, "text": "d", "logprobs": {"content": [{"id": 7, "token": "d", "logprob": -3}]}}]}"#;
+        let steps = read_completion(body.as_bytes(), 4, &stops(), true).unwrap();
+        let sampled = steps[0].sampled.as_deref().unwrap();
+        assert_eq!(
+            (&*sampled.ids, &*sampled.log_probs),
+            (&[64, 293, 198][..], &[-0.5, -0.25, -1.0][..])
+        );
+        assert_eq!(sampled.log_prob(), steps[0].log_prob);
+        // One id for two numbers, none, and a server that leaves the delimiter's out.
+        assert!(steps[1..].iter().all(|step| step.sampled.is_none()));
+        assert!(read(body, 4).unwrap().iter().all(|step| step.sampled.is_none()));
     }
 
     #[test]

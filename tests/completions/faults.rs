@@ -17,7 +17,7 @@ fn failing(bad: usize, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Stu
 }
 
 fn step() -> Proposal {
-    Proposal { action: "7*3".into(), log_prob: -0.75, tokens: 2 }
+    Proposal { action: "7*3".into(), log_prob: -0.75, tokens: 2, sampled: None }
 }
 
 #[test]

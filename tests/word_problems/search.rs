@@ -23,8 +23,12 @@ fn writer(table: Table) -> impl Evaluator {
         let steps =
             request.context.matches("</step>").count() + request.context.matches("\n- ").count();
         let texts = table[steps.min(table.len() - 1)];
-        let proposal =
-            |text: &&str| Proposal { action: (*text).to_owned(), log_prob: -1.0, tokens: 2 };
+        let proposal = |text: &&str| Proposal {
+            action: (*text).to_owned(),
+            log_prob: -1.0,
+            tokens: 2,
+            sampled: None,
+        };
         let proposals = texts.iter().cycle().take(request.samples).map(proposal).collect();
         Ok(Evaluation { proposals, value: 0.25 })
     })

@@ -64,6 +64,7 @@ impl<'a> Model<'a> {
             action: sample.text.clone(),
             log_prob: sample.sum_logprob,
             tokens: sample.tokens as usize,
+            sampled: None,
         });
         Ok(Evaluation { proposals: proposals.collect(), value })
     }

@@ -65,7 +65,8 @@ impl<S: Clone> Path<S> {
         temperature: f32,
         seed: u64,
     ) -> Request {
-        Request { context: environment.context(&self.state).into(), samples, temperature, seed }
+        let context = environment.context(&self.state).into();
+        Request { context, samples, temperature, seed, keep_tokens: false }
     }
 }
 

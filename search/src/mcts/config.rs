@@ -45,6 +45,9 @@ pub struct MctsConfig {
     pub virtual_loss: f64,
     /// What the walk that reads a solution off the tree goes by.
     pub answer_rule: AnswerRule,
+    /// Whether steps keep their tokens and the log-probability of each, for objectives that learn from exactly what was
+    /// sampled. They take about 16 bytes a token in files and nothing where this is off.
+    pub keep_tokens: bool,
     /// Equal states share a node (see [`crate::Environment::state_key`]).
     pub transpositions: bool,
     /// Whose tree is grown where the sane way and the original's differ.
@@ -111,6 +114,7 @@ impl Default for MctsConfig {
             in_flight: InFlightRule::VirtualLoss,
             virtual_loss: 1.0,
             answer_rule: AnswerRule::QValue,
+            keep_tokens: false,
             transpositions: false,
             compatibility: Compatibility::None,
             selection: SelectionConfig::default(),

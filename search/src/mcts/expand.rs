@@ -44,6 +44,7 @@ impl<E: Environment> Search<'_, E> {
             samples: self.config.samples,
             temperature: self.config.temperature,
             seed: derive_seed(self.seed, u64::from(leaf.id().index())),
+            keep_tokens: self.config.keep_tokens,
         }
     }
 
@@ -90,6 +91,7 @@ impl<E: Environment> Search<'_, E> {
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 prior,
                 tokens: proposal.tokens,
+                sampled: proposal.sampled,
                 ..StepData::of_state(transition.state, depth)
             });
             texts.push(&proposal.action, &transition.observation);

@@ -104,6 +104,7 @@ impl<'t> Recorder<'t> {
             prior: data.prior,
             visit_count: stats.visits,
             tokens: data.tokens,
+            sampled: data.sampled.take(),
             terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
             correct: data.correct,
             state: state.map(|(state, _)| {

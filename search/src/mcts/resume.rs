@@ -139,6 +139,7 @@ impl<E: Environment> Search<'_, E> {
                 step: Some(node.step.clone()),
                 prior: node.prior,
                 tokens: node.tokens,
+                sampled: node.sampled.clone(),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 correct: node.correct,
                 value: value.map_or_else(OnceLock::new, OnceLock::from),

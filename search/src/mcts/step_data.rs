@@ -1,6 +1,7 @@
 //! What a node carries besides its statistics.
 
 use crate::sync::{AtomicBool, OnceLock};
+use crate::tokens::SampledTokens;
 use crate::tree::{NodeId, SharedNode};
 use crate::{StepText, Terminal};
 
@@ -13,6 +14,8 @@ pub(super) struct StepData<S> {
     pub(super) prior: f64,
     /// Tokens sampled for the step.
     pub(super) tokens: usize,
+    /// Those tokens, where they are kept.
+    pub(super) sampled: Option<Box<SampledTokens>>,
     /// How the path ended here. Set at creation, or by the thread that finds the context too long.
     pub(super) terminal: OnceLock<Terminal>,
     /// Whether the answer is right, where the ground truth may be read.
@@ -38,6 +41,7 @@ impl<S> StepData<S> {
             state,
             prior: 1.0,
             tokens: 0,
+            sampled: None,
             terminal: OnceLock::new(),
             correct: None,
             value: OnceLock::new(),

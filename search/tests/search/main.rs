@@ -6,4 +6,5 @@ mod golden_tree;
 mod harvest;
 mod invariants;
 mod script;
+mod tokens;
 mod transpositions;

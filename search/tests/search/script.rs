@@ -25,7 +25,12 @@ impl Script {
     pub fn new(lines: &[Line]) -> Self {
         let proposal = |(action, prior): &(&str, f64)| {
             // Two tokens, so that the prior is the geometric mean and not the likelihood.
-            Proposal { action: (*action).to_owned(), log_prob: 2.0 * prior.ln(), tokens: 2 }
+            Proposal {
+                action: (*action).to_owned(),
+                log_prob: 2.0 * prior.ln(),
+                tokens: 2,
+                sampled: None,
+            }
         };
         let line = |(word, value, steps): &Line| {
             (context(word), (*value, steps.iter().map(proposal).collect()))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use espalier_search::testing::AnswerEach;
 use espalier_search::{
     Cancel, Environment, Evaluation, Evaluator, MctsConfig, NodeRecord, Problem, ProblemError,
-    Proposal, Request, StopReason, Terminal, Transition, TreeRecord, search_tree,
+    Proposal, Request, SampledTokens, StopReason, Terminal, Transition, TreeRecord, search_tree,
 };
 
 use crate::script::problem;
@@ -70,7 +70,10 @@ fn table(calls: &AtomicU64) -> impl Evaluator {
         let proposal = |index: usize| {
             // Where fewer are left than samples are asked for, the last one is proposed again.
             let number = left[index.min(left.len() - 1)];
-            Proposal { action: number.to_string(), log_prob: prior_of(number).ln(), tokens: 1 }
+            let log_prob = prior_of(number).ln();
+            let token = SampledTokens { ids: [number].into(), log_probs: [log_prob as f32].into() };
+            let sampled = request.keep_tokens.then(|| Box::new(token));
+            Proposal { action: number.to_string(), log_prob, tokens: 1, sampled }
         };
         let proposals = (0..request.samples).map(proposal).collect();
         Ok(Evaluation { proposals, value: value_of(&left) })
@@ -275,6 +278,18 @@ fn each_state_is_evaluated_once() {
         assert!(shared.children(&node.state.as_ref().unwrap().tag).next().is_some());
     }
     assert!(copies.count() > 10);
+}
+
+#[test]
+fn every_step_to_a_shared_state_keeps_its_own_tokens() {
+    let keeping = MctsConfig { keep_tokens: true, ..config(1000, true) };
+    let (mut tree, _) = grow(&keeping);
+    for (tag, node) in tree.react.iter_mut().skip(1) {
+        let sampled = node.sampled.take().expect(tag);
+        assert_eq!(sampled.ids[0].to_string(), node.action(), "{tag}");
+        assert!((sampled.log_prob().exp() - node.prior).abs() < 1e-6, "{tag}");
+    }
+    assert_eq!(tree, grow(&config(1000, true)).0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::metrics::add;
 use super::pages::{Block, Table};
 use super::prefix::{Place, State};
 use super::sampling::{Ask, Draw, OfSamples, uniform};
-use super::scheduler::{Answer, Engine, Job, not_finite};
+use super::scheduler::{Answer, Engine, Job, Step, not_finite};
 use crate::random::stream;
 
 /// Distinguishes this use of a request's seed from others.
@@ -22,8 +22,8 @@ pub(super) struct Group {
     /// Of the context.
     place: Place,
     pub rows: Vec<Row>,
-    /// Each sample's tokens and log-probability, once it has ended.
-    steps: Vec<(Vec<u32>, f64)>,
+    /// Of each sample, once it has ended.
+    steps: Vec<Step>,
     failed: bool,
 }
 
@@ -49,6 +49,8 @@ struct Sample {
     number: usize,
     rng: ChaCha8Rng,
     log_prob: f64,
+    /// Of each token; empty unless the request keeps tokens.
+    log_probs: Vec<f32>,
 }
 
 impl Row {
@@ -73,6 +75,7 @@ impl Group {
             number,
             rng: stream(job.request.seed, [PURPOSE, number as u64]),
             log_prob: 0.0,
+            log_probs: Vec::new(),
         });
         let row = Row {
             path: Vec::new(),
@@ -84,7 +87,7 @@ impl Group {
             known: Some(blocks),
         };
         let rows = if count > 0 { vec![row] } else { Vec::new() };
-        let steps = vec![(Vec::new(), 0.0); count];
+        let steps = vec![Step::default(); count];
         Self { job, value, place, rows, steps, failed: false }
     }
 
@@ -103,6 +106,7 @@ impl Group {
     /// Goes on with the next token of every sample: for each row what was drawn, `None` where its logits are not finite.
     pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<OfSamples<Draw>>>) {
         let going = Vec::with_capacity(self.rows.len());
+        let keep = self.job.request.keep_tokens;
         for (mut row, drawn) in std::mem::replace(&mut self.rows, going).into_iter().zip(drawn) {
             let Some(drawn) = drawn else {
                 self.failed = true;
@@ -116,10 +120,15 @@ impl Group {
             samples.retain_mut(|sample| {
                 let Some(Draw { token, log_prob }) = drawn.next() else { return false };
                 sample.log_prob += log_prob;
+                if keep {
+                    sample.log_probs.push(log_prob as f32);
+                }
                 path.push(token);
                 let ended = engine.stops.end(&engine.tokenizer, path);
                 if ended {
-                    self.steps[sample.number] = (path.clone(), sample.log_prob);
+                    let log_probs = std::mem::take(&mut sample.log_probs);
+                    let (tokens, log_prob) = (path.clone(), sample.log_prob);
+                    self.steps[sample.number] = Step { tokens, log_prob, log_probs };
                 } else {
                     tokens.push(token);
                 }

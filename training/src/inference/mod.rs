@@ -36,7 +36,9 @@ use std::time::Instant;
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use crossbeam::sync::Parker;
-use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request};
+use espalier_search::{
+    Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request, SampledTokens,
+};
 
 use crate::{Checkpoint, Device, Error, Result};
 use backend::Backend;
@@ -44,7 +46,7 @@ pub use config::{InferenceConfig, resolve_threads};
 pub use metrics::InferenceStats;
 use model::Model;
 pub use sampling::SamplingConfig;
-use scheduler::{Answer, Engine, Job, Reply, Scheduler};
+use scheduler::{Answer, Engine, Job, Reply, Scheduler, Step};
 use team::Team;
 
 /// Requests of one call that may be on their way at a time, or as many as there are slots, so that a call that asks for
@@ -263,10 +265,13 @@ impl LocalEvaluator {
 
     fn evaluation(&self, Answer { value, steps, .. }: Answer) -> Evaluation {
         let Engine { stops, tokenizer, .. } = &*self.engine;
-        let proposals = steps.into_iter().map(|(tokens, log_prob)| Proposal {
+        let proposals = steps.into_iter().map(|Step { tokens, log_prob, log_probs }| Proposal {
             action: stops.action(tokenizer, &tokens),
             log_prob,
             tokens: tokens.len(),
+            sampled: (!log_probs.is_empty()).then(|| {
+                Box::new(SampledTokens { ids: tokens.into(), log_probs: log_probs.into() })
+            }),
         });
         Evaluation { proposals: proposals.collect(), value }
     }

@@ -27,10 +27,20 @@ const PAUSE: Duration = Duration::from_micros(50);
 /// What a request came to.
 pub(super) struct Answer {
     pub value: f64,
-    /// Each step's tokens and the sum of their log-probabilities, in sampling order.
-    pub steps: Vec<(Vec<u32>, f64)>,
+    /// In sampling order.
+    pub steps: Vec<Step>,
     /// Log-probabilities of the tokens that were to be scored.
     pub scores: Vec<f64>,
+}
+
+/// A step that has ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Step {
+    pub tokens: Vec<u32>,
+    /// Sum of the tokens' log-probabilities.
+    pub log_prob: f64,
+    /// The log-probability of each token; empty unless the request keeps tokens.
+    pub log_probs: Vec<f32>,
 }
 
 /// Where a request's answer goes. Its caller is woken once, when this is dropped: with the answer, or without one.
@@ -470,7 +480,8 @@ mod tests {
             let tokens = engine.tokenizer.encode(context).unwrap();
             let seed = index as u64;
             let context = (*context).into();
-            let request = Request { context, samples: SAMPLES, temperature: 1.0, seed };
+            let request =
+                Request { context, samples: SAMPLES, temperature: 1.0, seed, keep_tokens: false };
             let reply = Reply::new(&sender, parker.unparker());
             let (cancel, since) = (cancel.clone(), Instant::now());
             jobs.send(Job { request, tokens, scored: 0, index, reply, cancel, since }).unwrap();

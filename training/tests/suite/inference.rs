@@ -8,7 +8,7 @@ use crate::fixtures::{Reference, folder, names, reference};
 use crate::nets::{opinionated, tiny};
 
 pub(crate) fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
-    Request { context: context.into(), samples, temperature, seed }
+    Request { context: context.into(), samples, temperature, seed, keep_tokens: false }
 }
 
 fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {

@@ -241,8 +241,13 @@ mod tests {
         let evaluator = LocalEvaluator::over_libtorch(&checkpoint, config).unwrap();
         let Backend::Torch(model) = &evaluator.engine.model else { panic!("another engine") };
         let ask = |context: &str| {
-            let request =
-                Request { context: context.into(), samples: 2, temperature: 1.0, seed: 1 };
+            let request = Request {
+                context: context.into(),
+                samples: 2,
+                temperature: 1.0,
+                seed: 1,
+                keep_tokens: false,
+            };
             evaluator.evaluate(&[request.clone(), request], &Cancel::new())
         };
         let whole = ask("1 + 1");
