@@ -1,8 +1,12 @@
 //! Batched inference over leaves: five samples each, as a search asks for them.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use espalier_inference::config::InferenceConfig;
+use espalier_inference::evaluator::LocalEvaluator;
+use espalier_model::checkpoint::Checkpoint;
+use espalier_model::config::NetConfig;
+use espalier_model::tokenizer::Tokenizer;
 use espalier_search::{Cancel, Evaluator, Request};
-use espalier_training::{Checkpoint, InferenceConfig, LocalEvaluator, NetConfig, Tokenizer};
 
 fn leaves(criterion: &mut Criterion) {
     let tokenizer = Tokenizer::characters().expect("the character tokenizer is built in");

@@ -46,7 +46,7 @@ impl RecipeArguments {
 
 /// Refuses a device that is not there, before anything is computed for it.
 pub fn check_device(recipe: &Recipe) -> Result<()> {
-    match recipe.compute.device.open() {
+    match espalier_torch::device::open(recipe.compute.device) {
         Ok(_) => Ok(()),
         Err(error) => Err(UsageError(error.into()).into()),
     }

@@ -18,7 +18,7 @@ pub enum PolicyError {
         /// The folder.
         path: PathBuf,
         /// Its fault.
-        source: espalier_training::Error,
+        source: espalier_model::error::Error,
     },
     /// The settings cannot be named by a hash.
     #[error("cannot write the policy's settings: {0}")]

@@ -52,7 +52,7 @@ pub(super) fn load_net(
     config: InferenceConfig,
 ) -> Result<LocalEvaluator, PolicyError> {
     LocalEvaluator::load(path, config).map_err(|source| match source {
-        espalier_training::Error::Setting { .. } => PolicyError::Usage(source.to_string()),
+        espalier_model::error::Error::Setting { .. } => PolicyError::Usage(source.to_string()),
         source => PolicyError::Checkpoint { path: path.to_owned(), source },
     })
 }

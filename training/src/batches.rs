@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::random::{shuffle, stream};
+use espalier_model::random::{shuffle, stream};
 
 /// Number of batches whose examples are sorted by length together. Larger means less padding and less mixing.
 const BATCHES_A_BUCKET: usize = 16;
@@ -182,7 +182,7 @@ mod tests {
     fn skewed(count: usize, sigma: f32, seed: u64) -> Vec<usize> {
         let mut rng = stream(seed, [3, 3]);
         let length = |z: f32| ((5.0 + sigma * z).exp() as usize).clamp(2, 4096);
-        (0..count).map(|_| length(crate::random::normal(&mut rng))).collect()
+        (0..count).map(|_| length(espalier_model::random::normal(&mut rng))).collect()
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use espalier_model::config::ModelConfig;
+use espalier_model::device::Device;
+use espalier_torch::tensor::kind;
 use tch::{Kind, Tensor};
 
-use crate::{Device, ModelConfig, Result};
+use crate::error::Result;
 
 /// Multiply-adds a second of libtorch's matrix product over all of a model's matrices with `rows` rows, on `threads`
 /// threads: the fastest of `repetitions`, after one that is not counted. On a GPU in the model's element type, on the CPU
@@ -21,9 +24,9 @@ pub fn matmul_rate(
 ) -> Result<f64> {
     let kind = match device {
         Device::Cpu => Kind::Float,
-        Device::Cuda(_) => config.dtype()?.kind(),
+        Device::Cuda(_) => kind(config.dtype()?),
     };
-    let device = device.open()?;
+    let device = espalier_torch::device::open(device)?;
     tch::set_num_threads(threads as i32);
     let width = config.hidden_size;
     let query = config.num_attention_heads * config.head_dim();

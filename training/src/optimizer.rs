@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use espalier_model::error::Error as ModelError;
+use espalier_model::parameters::Parameter;
+use espalier_torch::tensor::{from_tensor, to_tensor};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::net::{Gradients, from_tensor, to_tensor};
-use crate::parameters::Parameter;
-use crate::{Error, PolicyValueNet, Result};
+use crate::error::Result;
+use crate::net::{Gradients, PolicyValueNet};
 
 /// Settings of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -165,10 +167,12 @@ impl AdamW {
                     let expected: Vec<usize> =
                         part.size().iter().map(|&size| size as usize).collect();
                     let Some(tensor) = tensors.remove(&name) else {
-                        return Err(Error::MissingTensor { name, expected });
+                        return Err(ModelError::MissingTensor { name, expected }.into());
                     };
                     if tensor.shape != expected {
-                        return Err(Error::Shape { name, expected, found: tensor.shape });
+                        return Err(
+                            ModelError::Shape { name, expected, found: tensor.shape }.into()
+                        );
                     }
                     part.f_copy_(&to_tensor(&tensor))?;
                 }

@@ -1,8 +1,9 @@
 //! How a net's matrices are multiplied: what decides most of the time that training takes.
 
+use espalier_model::dtype::Dtype;
 use tch::{Device, Kind, Tensor};
 
-use crate::{Dtype, Error, Result};
+use crate::error::{Error, Result};
 
 /// The arithmetic of a net's projections. Weights, norms, residual stream and losses are fp32 in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +71,17 @@ impl Arithmetic {
 ///
 /// # Errors
 /// [`Error::Setting`].
-pub(crate) fn check_precision(precision: Dtype, device: crate::Device) -> Result<()> {
+pub(crate) fn check_precision(
+    precision: Dtype,
+    device: espalier_model::device::Device,
+) -> Result<()> {
     let fail =
         |message: &str| Err(Error::Setting { field: "precision", message: message.to_owned() });
     match (precision, device) {
         (Dtype::Float16, _) => fail(
             "\"float16\" would need its loss scaled to keep small gradients: take \"bfloat16\" or \"float32\"",
         ),
-        (Dtype::BFloat16, crate::Device::Cpu) if !has_bf16() => fail(
+        (Dtype::BFloat16, espalier_model::device::Device::Cpu) if !has_bf16() => fail(
             "\"bfloat16\" is slower than \"float32\" on this processor, which has no AVX512-BF16 instructions",
         ),
         _ => Ok(()),

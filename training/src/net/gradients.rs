@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{EMBEDDING, PolicyValueNet};
-use crate::Result;
+use crate::error::Result;
 
 /// One gradient a trainable tensor, in the order of [`PolicyValueNet::trainable`]; `None` where the loss does not depend
 /// on it.

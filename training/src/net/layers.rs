@@ -1,11 +1,11 @@
 //! One decoder block: RMSNorm, rotary grouped-query attention, SwiGLU.
 
+use espalier_torch::attention::attention;
 use tch::{Device, Kind, Tensor};
 
 use super::arithmetic::Operand;
 use super::{PolicyValueNet, Turns};
-use crate::Result;
-use crate::attention::attention;
+use crate::error::Result;
 
 impl PolicyValueNet {
     /// `[B * T, D] -> [B * T, D]`; T is what `turns` has.

@@ -6,12 +6,16 @@ mod layers;
 
 use std::collections::BTreeMap;
 
+use espalier_model::checkpoint::Checkpoint;
+use espalier_model::config::ModelConfig;
+use espalier_model::dtype::Dtype;
+use espalier_model::lora::{Adapter, PREFIX, add_product, pair_names};
+use espalier_model::parameters::{Parameters, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
+use espalier_model::rotary::Rope;
+use espalier_torch::tensor::{from_tensor, to_tensor};
 use tch::{Device, Kind, Tensor};
 
-use crate::lora::{PREFIX, merged, pair_names};
-use crate::parameters::{Parameter, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
-use crate::rotary::Rope;
-use crate::{Adapter, Checkpoint, Dtype, ModelConfig, Parameters, Result};
+use crate::error::Result;
 use arithmetic::Arithmetic;
 pub(crate) use arithmetic::check_precision;
 pub(crate) use gradients::{Gradients, add};
@@ -72,8 +76,8 @@ impl PolicyValueNet {
     ///
     /// # Errors
     /// When the device is not there, or has no room for the net.
-    pub fn on(mut self, device: crate::Device) -> Result<Self> {
-        let device = device.open()?;
+    pub fn on(mut self, device: espalier_model::device::Device) -> Result<Self> {
+        let device = espalier_torch::device::open(device)?;
         if device == Device::Cpu {
             return Ok(self);
         }
@@ -94,8 +98,8 @@ impl PolicyValueNet {
     /// [`Error::Setting`](crate::Error::Setting) when the net's device computes it more slowly than fp32.
     pub fn with_precision(mut self, precision: Dtype) -> Result<Self> {
         let device = match self.device() {
-            Device::Cuda(index) => crate::Device::Cuda(index),
-            _ => crate::Device::Cpu,
+            Device::Cuda(index) => espalier_model::device::Device::Cuda(index),
+            _ => espalier_model::device::Device::Cpu,
         };
         check_precision(precision, device)?;
         self.arithmetic = Arithmetic::new(precision, self.device());
@@ -232,13 +236,13 @@ impl PolicyValueNet {
                 continue;
             }
             let module = name.strip_suffix(".weight").unwrap_or(name);
-            let parameter = match self.pair(module) {
-                Some((a, b, scale)) => from_tensor(&merged(tensor, a, b, scale))?,
-                None => from_tensor(tensor)?,
-            };
+            let mut parameter = from_tensor(tensor)?;
+            if let Some((a, b, scale)) = self.pair(module) {
+                add_product(&mut parameter, &from_tensor(a)?, &from_tensor(b)?, scale);
+            }
             tensors.insert(name.clone(), parameter);
         }
-        Parameters::from_tensors(&self.config, tensors)
+        Ok(Parameters::from_tensors(&self.config, tensors)?)
     }
 
     /// Copies the adapter and the value head out; `None` for a net without one.
@@ -292,16 +296,3 @@ impl Turns {
 }
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
-
-/// A tensor with a parameter's numbers.
-pub(crate) fn to_tensor(parameter: &Parameter) -> Tensor {
-    let shape: Vec<i64> = parameter.shape.iter().map(|&size| size as i64).collect();
-    Tensor::from_slice(&parameter.values).view(shape.as_slice())
-}
-
-/// A tensor's numbers.
-pub(crate) fn from_tensor(tensor: &Tensor) -> Result<Parameter> {
-    let shape = tensor.size().iter().map(|&size| size as usize).collect();
-    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view([-1]);
-    Ok(Parameter { shape, values: Vec::<f32>::try_from(&flat)? })
-}

@@ -1,9 +1,9 @@
 //! AlphaMath's loss (arXiv 2405.03553, Eq. 9; ALPHAMATH §4): likelihood of correct solutions, values of all.
 
+use espalier_model::random::{stream, uniform};
 use tch::{Kind, Reduction, Tensor};
 
 use super::{Counts, Loss, Objective, TensorBatch};
-use crate::random::{stream, uniform};
 use crate::{PolicyValueNet, Result};
 
 /// libtorch's default; no target has it.

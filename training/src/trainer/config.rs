@@ -142,6 +142,6 @@ impl TrainConfig {
             let good = value.is_finite() && value >= 0.0;
             check(good, field, "a number that is not negative", &value)?;
         }
-        self.lora.as_ref().map_or(Ok(()), LoraConfig::validate)
+        Ok(self.lora.as_ref().map_or(Ok(()), LoraConfig::validate)?)
     }
 }

@@ -17,10 +17,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use espalier_model::folder;
+
 use crate::objective::AlphaMath;
 use crate::optimizer::{AdamW, AdamWConfig, sum_and_norm};
 use crate::schedule::Schedule;
-use crate::{Adapter, Checkpoint, Device, Error, Example, PolicyValueNet, Result, checkpoint};
+use crate::{Adapter, Checkpoint, Device, Error, Example, PolicyValueNet, Result};
 
 pub use config::{Compute, TrainConfig};
 use loader::Batch;
@@ -56,7 +58,7 @@ pub fn train(
     if let Some(SavedRun { state: TrainerState { report: Some(report), .. }, .. }) =
         SavedRun::find(out_dir, &fingerprint)
     {
-        checkpoint::remove(&partial)?;
+        folder::remove(&partial)?;
         return Ok(report);
     }
     let plan = Plan::new(base, examples, config, seed, &compute)?;
@@ -76,7 +78,7 @@ pub fn train(
                 done.save(out_dir, base, run.shards.net(), &run.optimizer)?;
                 // Whatever it says: the run is over.
                 let _ = progress(&metrics);
-                checkpoint::remove(&partial)?;
+                folder::remove(&partial)?;
                 return Ok(report);
             }
             if run.step.is_multiple_of(config.save_every) {
@@ -146,7 +148,7 @@ impl Run {
             Some(SavedNet::Adapter(adapter)) => PolicyValueNet::with_adapter(base, adapter)?,
             None => match &config.lora {
                 Some(lora) => {
-                    let adapter = Adapter::initialise(base, lora, seed)?;
+                    let adapter = Adapter::initialise(&base.parameters, lora, seed)?;
                     PolicyValueNet::with_adapter(base, &adapter)?
                 }
                 None => PolicyValueNet::new(base),

@@ -243,7 +243,7 @@ mod tests {
     fn activation_checkpointing_gives_the_same_gradients() {
         let lora = LoraConfig { rank: 2, alpha: 4.0, target_modules: vec!["v_proj".into()] };
         let base = checkpoint();
-        let mut adapter = Adapter::initialise(&base, &lora, 1).unwrap();
+        let mut adapter = Adapter::initialise(&base.parameters, &lora, 1).unwrap();
         // A fresh adapter's B is 0, and A has no gradient then.
         let filled = adapter.iter().map(|(name, tensor)| {
             let mut tensor = tensor.clone();

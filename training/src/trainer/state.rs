@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use espalier_model::error::Error as ModelError;
+use espalier_model::folder::{ADAPTER_CONFIG, Content, Folder, resolve};
+use espalier_model::parameters::Parameter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{StepMetrics, TrainConfig, TrainReport};
-use crate::checkpoint::{Content, Folder};
-use crate::lora::ADAPTER_CONFIG;
 use crate::optimizer::AdamW;
-use crate::parameters::Parameter;
-use crate::{Adapter, Checkpoint, Dtype, Error, Example, PolicyValueNet, Result};
+use crate::{Adapter, Checkpoint, Dtype, Example, PolicyValueNet, Result};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
@@ -49,7 +49,7 @@ impl TrainerState {
         let moments = optimizer.tensors()?;
         let tensors = moments.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let state = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::format(&dir.join(STATE), error))?;
+            .map_err(|error| ModelError::format(&dir.join(STATE), error))?;
         let mut files = BTreeMap::from([
             (OPTIMIZER.to_owned(), Content::Tensors { tensors, dtype: Dtype::Float32 }),
             (STATE.to_owned(), Content::Bytes(state)),
@@ -59,7 +59,7 @@ impl TrainerState {
         if let Some(adapter) = &adapter {
             // The weights of an unfinished run are the base's.
             if !finished {
-                return adapter.save_with(dir, files);
+                return Ok(adapter.save_with(dir, files)?);
             }
             files.extend(adapter.files(ADAPTER)?);
         }
@@ -71,9 +71,9 @@ impl TrainerState {
         };
         // An unfinished run goes on from here, so its numbers are not rounded to the net's element type.
         if finished {
-            checkpoint.save_beside(dir, files)
+            Ok(checkpoint.save_beside(dir, files)?)
         } else {
-            checkpoint.save_exact(dir, files)
+            Ok(checkpoint.save_exact(dir, files)?)
         }
     }
 }
@@ -95,7 +95,7 @@ impl SavedRun {
     /// The state in a folder if it belongs to the run with this fingerprint. A damaged or foreign one is reported and
     /// left out, because training can always begin again.
     pub fn find(dir: &Path, fingerprint: &str) -> Option<Self> {
-        if !crate::checkpoint::resolve(dir).exists() {
+        if !resolve(dir).exists() {
             return None;
         }
         let path = dir.display();
@@ -136,7 +136,7 @@ pub(super) fn fingerprint(
     // How often a state is saved does not change the result.
     let config = TrainConfig { save_every: 1, ..config.clone() };
     let config =
-        serde_json::to_vec(&config).map_err(|error| Error::format(Path::new(STATE), error))?;
+        serde_json::to_vec(&config).map_err(|error| ModelError::format(Path::new(STATE), error))?;
     hash.update(config);
     hash.update(base.fingerprint()?);
     hash.update(seed.to_le_bytes());

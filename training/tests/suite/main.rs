@@ -1,13 +1,5 @@
 //! Tests of the crate through its public face.
 
-mod chat;
-mod checkpoint;
-mod families;
-mod fixtures;
-mod gguf;
-mod inference;
-mod libtorch;
 mod lora;
-mod nets;
-mod tokenizer;
+mod parity;
 mod training;

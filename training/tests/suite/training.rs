@@ -3,13 +3,16 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use espalier_fixtures::nets::{fresh, tiny};
+use espalier_search::testing::skipped;
 use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{
-    Checkpoint, Dtype, Error, Example, ExampleStep, InferenceConfig, LocalEvaluator, NetConfig,
-    PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
+    Checkpoint, Compute, Device, Dtype, Error, Example, ExampleStep, InferenceConfig,
+    LocalEvaluator, NetConfig, PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
 };
 
-use crate::nets::{CPU, fresh, tiny};
+/// Two cores.
+pub const CPU: Compute = Compute { device: Device::Cpu, threads: 2 };
 
 fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Example {
     let steps: Vec<_> =
@@ -307,6 +310,40 @@ fn small_passes_and_checkpointing_train_the_same_net() {
             for (one, other) in one.values.iter().zip(&other.values) {
                 assert!((one - other).abs() < 1e-5, "{name}: {one} {other}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_gpu_trains_the_same_net_as_the_cpu() {
+    if tch::Cuda::device_count() == 0 {
+        return skipped("there is no GPU, or libtorch has no CUDA");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let base = fresh(&tiny(), 1);
+    let losses = |name: &str, config: TrainConfig, compute: Compute| -> Vec<f64> {
+        let mut losses = Vec::new();
+        let mut note = |metrics: &StepMetrics| {
+            losses.push(metrics.loss);
+            go_on(metrics)
+        };
+        let out = dir.path().join(name);
+        train(&base, &examples(), &config, 7, compute, &out, &mut note).unwrap();
+        losses
+    };
+    let gpu = Compute { device: Device::Cuda(0), threads: 1 };
+    let expected = losses("cpu", config(), CPU);
+    for (name, config, tolerance) in [
+        ("whole", config(), 1e-3),
+        ("passes", TrainConfig { micro_batch_tokens: Some(30), ..config() }, 1e-3),
+        ("kept", TrainConfig { activation_checkpointing: true, ..config() }, 1e-3),
+        ("bfloat16", TrainConfig { precision: Dtype::BFloat16, ..config() }, 3e-2),
+    ] {
+        let found = losses(name, config, gpu);
+        assert_eq!(found.len(), expected.len());
+        for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let off = (found - expected).abs();
+            assert!(off < tolerance * expected, "{name}, step {step}: {found}, not {expected}");
         }
     }
 }

@@ -1,0 +1,6 @@
+//! Tests of the crate through its public face.
+
+mod families;
+#[cfg(feature = "torch")]
+mod libtorch;
+mod local;

@@ -1,0 +1,122 @@
+//! Small files of a Hugging Face folder that travel with a net: how it ends a text and how it wants to be asked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::chat::ChatTemplate;
+use crate::config::{ModelConfig, one_or_many};
+use crate::error::{Error, Result};
+use crate::folder::Folder;
+use crate::tokenizer::Tokenizer;
+
+pub(super) const GENERATION: &str = "generation_config.json";
+pub(super) const TOKENIZER: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
+const OLD_TEMPLATE: &str = "chat_template.json";
+/// Tokens that templates may name.
+const SPECIAL_TOKENS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Every file that is carried along unchanged.
+const NAMES: [&str; 5] =
+    [GENERATION, TOKENIZER, "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
+
+/// The companions that a folder has.
+///
+/// # Errors
+/// When one cannot be read.
+pub(super) fn read(folder: &Folder) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut companions = BTreeMap::new();
+    for name in NAMES {
+        if let Some(bytes) = folder.read_optional(name)? {
+            companions.insert(name.to_owned(), bytes);
+        }
+    }
+    Ok(companions)
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Generation {
+    #[serde(default, deserialize_with = "one_or_many")]
+    eos_token_id: Vec<u32>,
+}
+
+/// Ids that end a text by `generation_config.json`.
+///
+/// # Errors
+/// When the file is no JSON of this form.
+pub(super) fn generation_eos(companions: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u32>> {
+    Ok(json::<Generation>(companions, GENERATION)?.unwrap_or_default().eos_token_id)
+}
+
+/// A companion's content.
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    companions: &BTreeMap<String, Vec<u8>>,
+    name: &str,
+) -> Result<Option<T>> {
+    let parse = |bytes: &Vec<u8>| {
+        serde_json::from_slice(bytes).map_err(|error| Error::format(Path::new(name), error))
+    };
+    companions.get(name).map(parse).transpose()
+}
+
+/// The text of a special token in `tokenizer_config.json`, which writes a string or an object with `content`.
+pub(super) fn token_text<'a>(tokenizer_config: &'a Value, name: &str) -> Option<&'a str> {
+    let token = tokenizer_config.get(name)?;
+    token.as_str().or_else(|| token.get("content")?.as_str())
+}
+
+/// Tells a tokenizer which of its tokens end and pad a text: by `tokenizer_config.json`, else by `config.json`.
+///
+/// # Errors
+/// When `tokenizer_config.json` is no JSON.
+pub(super) fn name_special_tokens(
+    tokenizer: &mut Tokenizer,
+    config: &ModelConfig,
+    companions: &BTreeMap<String, Vec<u8>>,
+) -> Result<()> {
+    let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
+    let named = |name: &str| token_text(&settings, name).and_then(|text| tokenizer.id(text));
+    let eos = named("eos_token").or_else(|| config.eos_token_id.first().copied());
+    let pad = named("pad_token").or_else(|| config.pad_token_id());
+    tokenizer.name_special_tokens(eos, pad);
+    Ok(())
+}
+
+/// The chat template: `chat_template.jinja`, else what `tokenizer_config.json` holds, else `chat_template.json`.
+///
+/// # Errors
+/// When a file is not what it should be, or the template is not valid.
+pub(super) fn chat_template(
+    companions: &BTreeMap<String, Vec<u8>>,
+) -> Result<Option<ChatTemplate>> {
+    let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
+    let source = if let Some(bytes) = companions.get(TEMPLATE) {
+        let text = String::from_utf8(bytes.clone());
+        Some(text.map_err(|error| Error::format(Path::new(TEMPLATE), error))?)
+    } else if let Some(template) = settings.get("chat_template").filter(|value| !value.is_null()) {
+        Some(default_template(template)?)
+    } else {
+        let old: Value = json(companions, OLD_TEMPLATE)?.unwrap_or_default();
+        old.get("chat_template").and_then(Value::as_str).map(str::to_owned)
+    };
+    let tokens = SPECIAL_TOKENS
+        .iter()
+        .filter_map(|&name| Some((name.to_owned(), token_text(&settings, name)?.to_owned())));
+    source.map(|source| ChatTemplate::new(&source, tokens)).transpose()
+}
+
+/// A template alone, or the one named `default` in a list of `{name, template}`.
+fn default_template(value: &Value) -> Result<String> {
+    let named = |entries: &Vec<Value>| {
+        let default = entries.iter().find(|entry| entry["name"] == "default")?;
+        default["template"].as_str().map(str::to_owned)
+    };
+    let found = value.as_str().map(str::to_owned).or_else(|| value.as_array().and_then(named));
+    found.ok_or_else(|| {
+        let message = "chat_template: neither a text nor a list with a template named default";
+        Error::format(Path::new(TOKENIZER), message)
+    })
+}

@@ -1,0 +1,183 @@
+//! A policy-value net on disk: a Hugging Face model folder with the value head beside it.
+
+mod companions;
+mod open;
+mod weights;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::chat::ChatTemplate;
+use crate::config::{ModelConfig, NetConfig};
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+use crate::folder::{self, CONFIG, Content, Folder, VALUE_HEAD};
+use crate::lora::Adapter;
+use crate::parameters::{Parameters, is_value_head, tensor_file};
+use crate::tokenizer::{self, Tokenizer};
+
+/// Largest weights file, in bytes; a larger net is saved in shards.
+const SHARD_BYTES: usize = 5_000_000_000;
+
+/// A whole policy-value net: what a folder with `config.json`, `model.safetensors` (or shards and
+/// `model.safetensors.index.json`), `value_head.safetensors`, `tokenizer.json` and `checksums.json` holds.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Shape of the net.
+    pub config: ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its tensors, the value head's included.
+    pub parameters: Parameters,
+    /// Small files that travel with the net unchanged, by name: `generation_config.json`, `tokenizer_config.json`,
+    /// `special_tokens_map.json`, `chat_template.jinja` and `chat_template.json`, those that there are.
+    pub companions: BTreeMap<String, Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// A fresh net: a function of its arguments.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the sizes do not fit each other.
+    pub fn initialise(net: &NetConfig, tokenizer: Tokenizer, seed: u64) -> Result<Self> {
+        let config = net.model_config(&tokenizer)?;
+        let parameters = Parameters::initialise(&config, seed);
+        Ok(Self { config, tokenizer, parameters, companions: BTreeMap::new() })
+    }
+
+    /// SHA-256 of shape and numbers, in hexadecimal: two nets with the same one give the same answers.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written as JSON.
+    pub fn fingerprint(&self) -> Result<String> {
+        let config = serde_json::to_vec(&self.config)
+            .map_err(|error| Error::format(Path::new(CONFIG), error))?;
+        let mut digest = Sha256::new_with_prefix(config);
+        for (name, parameter) in self.parameters.iter() {
+            digest.update(name.as_bytes());
+            // In pieces, because the bytes of a large matrix would be a second copy of it.
+            for values in parameter.values.chunks(1 << 16) {
+                digest.update(Dtype::Float32.narrow(values));
+            }
+        }
+        Ok(tensor_file::hexadecimal(digest))
+    }
+
+    /// Tokens that end a text: those of `config.json`, then further ones of `generation_config.json`.
+    ///
+    /// # Errors
+    /// When `generation_config.json` is not what it should be.
+    pub fn eos_token_ids(&self) -> Result<Vec<u32>> {
+        let mut ids = self.config.eos_token_id.clone();
+        for id in companions::generation_eos(&self.companions)? {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// How the net wants to be asked, when its makers wrote that down.
+    ///
+    /// # Errors
+    /// When a companion file is not what it should be, or the template is not valid.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        companions::chat_template(&self.companions)
+    }
+
+    /// As [`Self::load`], from a checkpoint's folder that the caller goes on reading.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_from(folder: &Folder) -> Result<Self> {
+        let config: ModelConfig = folder.json(CONFIG)?;
+        config.validate()?;
+        let bytes = folder.read(tokenizer::FILE)?;
+        let unfit = |message: String| Error::format(&folder.file(tokenizer::FILE), message);
+        let mut tokenizer =
+            Tokenizer::from_bytes(&bytes).map_err(|error| unfit(error.to_string()))?;
+        if tokenizer.id_limit() > config.vocab_size {
+            return Err(unfit(format!(
+                "{} tokens, but config.json has vocab_size = {}",
+                tokenizer.id_limit(),
+                config.vocab_size
+            )));
+        }
+        let companions = companions::read(folder)?;
+        companions::name_special_tokens(&mut tokenizer, &config, &companions)?;
+        let mut tensors = weights::read(folder)?;
+        if folder.contains(VALUE_HEAD) {
+            tensors.extend(folder.tensors(VALUE_HEAD)?);
+        }
+        let parameters = Parameters::from_tensors(&config, tensors)?;
+        let checkpoint = Self { config, tokenizer, parameters, companions };
+        checkpoint.eos_token_ids()?;
+        Ok(checkpoint)
+    }
+
+    /// Adds an adapter into the weights, and takes over the value head that was trained beside it.
+    ///
+    /// # Errors
+    /// When the adapter does not fit the net; the net is then as it was.
+    pub fn merge(&mut self, adapter: &Adapter) -> Result<()> {
+        adapter.merge_into(&mut self.parameters)
+    }
+
+    /// Writes the folder, replacing one of the same name, with the language model in the configuration's element type
+    /// and the value head in `float32`. Whenever the process is killed, [`Self::load`] finds either the old checkpoint
+    /// or the new one, whole.
+    ///
+    /// # Errors
+    /// When a file cannot be written, a number is beyond the element type's range, or the folder exists and is not a
+    /// checkpoint.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        self.save_with(dir, BTreeMap::new(), self.config.dtype()?, SHARD_BYTES)
+    }
+
+    /// As [`Self::save`], in weight files of at most `shard_bytes` bytes of tensors each.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_sharded(&self, dir: &Path, shard_bytes: usize) -> Result<()> {
+        self.save_with(dir, BTreeMap::new(), self.config.dtype()?, shard_bytes)
+    }
+
+    /// As [`Self::save`], with further files and in `float32`, so that a run can go on from exactly these numbers.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_exact(&self, dir: &Path, files: BTreeMap<String, Content<'_>>) -> Result<()> {
+        self.save_with(dir, files, Dtype::Float32, SHARD_BYTES)
+    }
+
+    /// As [`Self::save`], with further files.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_beside(&self, dir: &Path, files: BTreeMap<String, Content<'_>>) -> Result<()> {
+        self.save_with(dir, files, self.config.dtype()?, SHARD_BYTES)
+    }
+
+    fn save_with<'a>(
+        &'a self,
+        dir: &Path,
+        mut files: BTreeMap<String, Content<'a>>,
+        dtype: Dtype,
+        shard_bytes: usize,
+    ) -> Result<()> {
+        let config = serde_json::to_vec_pretty(&self.config)
+            .map_err(|error| Error::format(&dir.join(CONFIG), error))?;
+        for (name, bytes) in &self.companions {
+            files.insert(name.clone(), Content::Bytes(bytes.clone()));
+        }
+        weights::add(&mut files, &self.parameters, dtype, shard_bytes)?;
+        let tensors = self.parameters.iter().filter(|(name, _)| is_value_head(name)).collect();
+        let value_head = Content::Tensors { tensors, dtype: Dtype::Float32 };
+        files.insert(VALUE_HEAD.to_owned(), value_head);
+        files.insert(CONFIG.to_owned(), Content::Bytes(config));
+        files.insert(tokenizer::FILE.to_owned(), Content::Bytes(self.tokenizer.to_bytes()?));
+        folder::write(dir, &files)
+    }
+}

@@ -1,0 +1,180 @@
+//! The shape of a net: Hugging Face's `config.json` and the recipe's `[net]` section.
+
+mod family;
+mod lora;
+mod net;
+mod validate;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+pub use family::Family;
+pub use lora::LoraConfig;
+pub use net::NetConfig;
+
+/// RMSNorm's epsilon where a file is silent (`transformers`' default for all three families).
+const DEFAULT_RMS_NORM_EPS: f64 = 1e-6;
+/// Rotary base where a file is silent (`transformers`' default for all three families).
+pub(crate) const DEFAULT_ROPE_THETA: f64 = 10_000.0;
+/// Qwen3's width of a head where a file is silent; it does not follow from the other sizes.
+const QWEN3_HEAD_DIM: usize = 128;
+
+/// Hugging Face's `config.json` of a Llama, Qwen2 or Qwen3 model. What the fields ask for beyond plain sizes is told by
+/// the methods ([`Self::family`] and the ones after it); fields that this crate does not use are kept as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelConfig {
+    /// Must hold the name that belongs to `model_type`, such as `LlamaForCausalLM`.
+    pub architectures: Vec<String>,
+    /// `llama`, `qwen2` or `qwen3`.
+    pub model_type: String,
+    /// Rows of the embedding, V; at least the tokenizer's tokens. Rows beyond them are padding.
+    pub vocab_size: usize,
+    /// Width of the residual stream, D.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer, F.
+    pub intermediate_size: usize,
+    /// Decoder blocks, L.
+    pub num_hidden_layers: usize,
+    /// Query heads, H; divides `hidden_size` when `head_dim` is absent.
+    pub num_attention_heads: usize,
+    /// Key/value heads (grouped-query attention); divides `num_attention_heads`. Absent means one a query head.
+    #[serde(default)]
+    pub num_key_value_heads: Option<usize>,
+    /// Width of a head; see [`Self::head_dim`] for what absence means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Added to the mean square in RMSNorm.
+    #[serde(default = "default_rms_norm_eps")]
+    pub rms_norm_eps: f64,
+    /// Base of the rotary position embedding, unless `rope_parameters` has one. Absent means 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_theta: Option<f64>,
+    /// Longest sequence in tokens.
+    pub max_position_embeddings: usize,
+    /// Whether the head reuses the embedding matrix.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+    /// Element type of the saved tensors by `transformers`' older name; see [`Self::dtype`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torch_dtype: Option<String>,
+    /// Element type of the saved tensors by `transformers`' newer name; see [`Self::dtype`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// Tokens that end a text.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub eos_token_id: Vec<u32>,
+    /// Everything else in the file.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, Value>,
+}
+
+fn default_rms_norm_eps() -> f64 {
+    DEFAULT_RMS_NORM_EPS
+}
+
+/// Hugging Face writes one id as a number and several as a list.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        None,
+        One(u32),
+        Many(Vec<u32>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::None => Vec::new(),
+        OneOrMany::One(id) => vec![id],
+        OneOrMany::Many(ids) => ids,
+    })
+}
+
+impl ModelConfig {
+    /// Which family of models this is.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when this crate does not know `model_type`.
+    pub fn family(&self) -> Result<Family> {
+        Family::of_model_type(&self.model_type)
+    }
+
+    /// Key/value heads.
+    #[must_use]
+    pub fn key_value_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Width of one attention head. Heads times this need not be `hidden_size`.
+    #[must_use]
+    pub fn head_dim(&self) -> usize {
+        match self.head_dim {
+            Some(width) => width,
+            None if self.is(Family::Qwen3) => QWEN3_HEAD_DIM,
+            None => self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0),
+        }
+    }
+
+    /// Whether the query, key and value projections have biases: `self_attn.{q,k,v}_proj.bias`.
+    #[must_use]
+    pub fn query_key_value_bias(&self) -> bool {
+        self.is(Family::Qwen2) || self.flag("attention_bias")
+    }
+
+    /// Whether attention's output projection has a bias: `self_attn.o_proj.bias`.
+    #[must_use]
+    pub fn attention_output_bias(&self) -> bool {
+        !self.is(Family::Qwen2) && self.flag("attention_bias")
+    }
+
+    /// Whether the feed-forward projections have biases: `mlp.{gate,up,down}_proj.bias`.
+    #[must_use]
+    pub fn feed_forward_bias(&self) -> bool {
+        self.is(Family::Llama) && self.flag("mlp_bias")
+    }
+
+    /// Whether each head's query and key pass through an RMSNorm over `head_dim` before they are rotated:
+    /// `self_attn.{q,k}_norm.weight`, `[head_dim]` each.
+    #[must_use]
+    pub fn query_key_norm(&self) -> bool {
+        self.is(Family::Qwen3)
+    }
+
+    /// Element type in which the language model's tensors are saved: `dtype`, else `torch_dtype`, else `float32`. This
+    /// crate computes in `float32` whatever it is.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when it is none of the three that this crate writes.
+    pub fn dtype(&self) -> Result<Dtype> {
+        let (field, name) = match (&self.dtype, &self.torch_dtype) {
+            (Some(name), _) => ("dtype", name),
+            (None, Some(name)) => ("torch_dtype", name),
+            (None, None) => return Ok(Dtype::Float32),
+        };
+        Dtype::of_name(name).ok_or_else(|| Error::Model {
+            field,
+            message: format!("{name:?} is not supported, only float32, bfloat16 and float16 are"),
+        })
+    }
+
+    /// The padding token, if the file names one.
+    #[must_use]
+    pub fn pad_token_id(&self) -> Option<u32> {
+        self.set("pad_token_id")?.as_u64()?.try_into().ok()
+    }
+
+    /// A further field of the file that is not null.
+    pub(crate) fn set(&self, field: &str) -> Option<&Value> {
+        self.other.get(field).filter(|value| !value.is_null())
+    }
+
+    fn is(&self, family: Family) -> bool {
+        self.model_type == family.model_type()
+    }
+
+    fn flag(&self, field: &str) -> bool {
+        self.set(field) == Some(&Value::Bool(true))
+    }
+}

@@ -1,0 +1,236 @@
+//! `config.json` from a GGUF file's metadata.
+
+use serde_json::{Map, json};
+
+use super::file::{GgufFile, Value};
+use crate::config::{Family, ModelConfig};
+use crate::dtype::Dtype;
+use crate::error::Result;
+
+/// Typed reading of the metadata.
+impl GgufFile {
+    fn wrong<T>(&self, key: &str, wanted: &str) -> Result<T> {
+        match self.metadata.get(key) {
+            None => self.fail(format!("{key}: missing")),
+            Some(Value::List(_)) => self.fail(format!("{key}: must be {wanted}, is a list")),
+            Some(value) => self.fail(format!("{key}: must be {wanted}, is {value:?}")),
+        }
+    }
+
+    /// A whole number, if the key is there.
+    pub fn optional_integer(&self, key: &str) -> Result<Option<u64>> {
+        match self.metadata.get(key) {
+            None => Ok(None),
+            Some(Value::Unsigned(number)) => Ok(Some(*number)),
+            Some(Value::Signed(number)) if *number >= 0 => Ok(Some(number.unsigned_abs())),
+            Some(_) => self.wrong(key, "a whole number"),
+        }
+    }
+
+    fn integer(&self, key: &str) -> Result<u64> {
+        match self.optional_integer(key)? {
+            Some(number) => Ok(number),
+            None => self.wrong(key, "a whole number"),
+        }
+    }
+
+    fn optional_float(&self, key: &str) -> Result<Option<f64>> {
+        match self.metadata.get(key) {
+            None => Ok(None),
+            Some(Value::Float(number)) => Ok(Some(*number)),
+            Some(_) => self.wrong(key, "a number"),
+        }
+    }
+
+    pub fn optional_text(&self, key: &str) -> Result<Option<&str>> {
+        match self.metadata.get(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => self.wrong(key, "a text"),
+        }
+    }
+
+    pub fn text(&self, key: &str) -> Result<&str> {
+        match self.optional_text(key)? {
+            Some(text) => Ok(text),
+            None => self.wrong(key, "a text"),
+        }
+    }
+
+    pub fn flag(&self, key: &str) -> bool {
+        self.metadata.get(key) == Some(&Value::Bool(true))
+    }
+
+    pub fn list(&self, key: &str) -> Result<&[Value]> {
+        match self.metadata.get(key) {
+            Some(Value::List(values)) => Ok(values),
+            _ => self.wrong(key, "a list"),
+        }
+    }
+
+    fn has_tensor(&self, name: &str) -> bool {
+        self.tensors.iter().any(|tensor| tensor.name == name)
+    }
+}
+
+/// The family that a file's architecture names.
+pub(super) fn family(file: &GgufFile) -> Result<Family> {
+    let name = file.text("general.architecture")?;
+    match Family::of_model_type(name) {
+        Ok(family) => Ok(family),
+        Err(_) => file.fail(format!(
+            "general.architecture: {name:?} is not supported, only llama, qwen2 and qwen3 are"
+        )),
+    }
+}
+
+/// The configuration of a file's net, to be saved in `dtype`. `stretch` is what the tensor `rope_freqs.weight` holds.
+pub(super) fn config(
+    file: &GgufFile,
+    dtype: Dtype,
+    stretch: Option<&[f32]>,
+) -> Result<ModelConfig> {
+    let family = family(file)?;
+    let key = |name: &str| format!("{}.{name}", family.model_type());
+    for name in ["expert_count", "attention.sliding_window"] {
+        if let Some(number) = file.optional_integer(&key(name))?.filter(|number| *number > 0) {
+            return file.fail(format!("{}: {number} is not supported", key(name)));
+        }
+    }
+    for name in ["attention.scale", "logit_scale", "residual_scale", "embedding_scale"] {
+        if let Some(number) = file.optional_float(&key(name))? {
+            return file.fail(format!("{}: {number} is not supported", key(name)));
+        }
+    }
+    let width = file.integer(&key("embedding_length"))?;
+    let heads = file.integer(&key("attention.head_count"))?;
+    let key_value_heads = file.optional_integer(&key("attention.head_count_kv"))?;
+    let default_head_dim = width.checked_div(heads).unwrap_or(0);
+    let head_dim = file.optional_integer(&key("attention.key_length"))?;
+    let head_dim = head_dim.unwrap_or(default_head_dim);
+    for name in ["attention.value_length", "rope.dimension_count"] {
+        if let Some(other) = file.optional_integer(&key(name))?.filter(|other| *other != head_dim) {
+            let message = format!("{} is {other} and a head's width {head_dim}", key(name));
+            return file.fail(format!("{message}: different widths are not supported"));
+        }
+    }
+    let Some(embedding) = file.tensors.iter().find(|tensor| tensor.name == "token_embd.weight")
+    else {
+        return file.fail("tensor token_embd.weight: missing");
+    };
+    let context = file.integer(&key("context_length"))?;
+    let mut config = json!({
+        "architectures": [family.architecture()],
+        "model_type": family.model_type(),
+        "vocab_size": embedding.shape.first().copied().unwrap_or(0),
+        "hidden_size": width,
+        "intermediate_size": file.integer(&key("feed_forward_length"))?,
+        "num_hidden_layers": file.integer(&key("block_count"))?,
+        "num_attention_heads": heads,
+        "num_key_value_heads": key_value_heads.unwrap_or(heads),
+        "head_dim": head_dim,
+        "rms_norm_eps": file.optional_float(&key("attention.layer_norm_rms_epsilon"))?,
+        "rope_theta": file.optional_float(&key("rope.freq_base"))?,
+        "max_position_embeddings": context,
+        "tie_word_embeddings": !file.has_tensor("output.weight"),
+        "torch_dtype": dtype.name(),
+        "hidden_act": "silu",
+        "eos_token_id": eos(file)?,
+        "bos_token_id": file.optional_integer("tokenizer.ggml.bos_token_id")?,
+        "pad_token_id": file.optional_integer("tokenizer.ggml.padding_token_id")?,
+        "rope_scaling": rope_scaling(file, &key, context, stretch)?,
+    });
+    if let Some(fields) = config.as_object_mut() {
+        if family != Family::Qwen2 && file.has_tensor("blk.0.attn_q.bias") {
+            fields.insert("attention_bias".to_owned(), true.into());
+        }
+        if family == Family::Llama && file.has_tensor("blk.0.ffn_up.bias") {
+            fields.insert("mlp_bias".to_owned(), true.into());
+        }
+        fields.retain(|_, value| !value.is_null());
+    }
+    let config: ModelConfig = match serde_json::from_value(config) {
+        Ok(config) => config,
+        Err(error) => return file.fail(error),
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+/// Tokens that end a text.
+fn eos(file: &GgufFile) -> Result<Vec<u64>> {
+    let mut ids = Vec::new();
+    for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
+        if let Some(id) = file.optional_integer(key)?.filter(|id| !ids.contains(id)) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+fn rope_scaling(
+    file: &GgufFile,
+    key: &dyn Fn(&str) -> String,
+    context: u64,
+    stretch: Option<&[f32]>,
+) -> Result<Option<Map<String, serde_json::Value>>> {
+    let kind_key = key("rope.scaling.type");
+    let kind = file.optional_text(&kind_key)?.unwrap_or("none");
+    let factor = file.optional_float(&key("rope.scaling.factor"))?;
+    let mut scaling = Map::new();
+    match (kind, stretch) {
+        ("none", None) => return Ok(None),
+        ("linear", None) => {
+            scaling.insert("factor".to_owned(), factor.into());
+        }
+        ("yarn", None) => {
+            let name = key("rope.scaling.attn_factor");
+            if let Some(number) = file.optional_float(&name)?.filter(|number| *number != 1.0) {
+                return file.fail(format!("{name}: {number} is not supported"));
+            }
+            let original = file.optional_integer(&key("rope.scaling.original_context_length"))?;
+            scaling.insert("factor".to_owned(), factor.into());
+            let original = original.unwrap_or(context).into();
+            scaling.insert("original_max_position_embeddings".to_owned(), original);
+        }
+        ("none" | "llama3", Some(stretch)) => return llama3(file, key, stretch).map(Some),
+        (kind, _) => return file.fail(format!("{kind_key}: {kind:?} is not supported")),
+    }
+    scaling.insert("rope_type".to_owned(), kind.into());
+    Ok(Some(scaling))
+}
+
+/// The settings of Llama 3.1's scaling that give these divisors. A GGUF file has what they lead to and not the settings;
+/// all published models have the three that stand here and differ in the factor.
+fn llama3(
+    file: &GgufFile,
+    key: &dyn Fn(&str) -> String,
+    stretch: &[f32],
+) -> Result<Map<String, serde_json::Value>> {
+    const ORIGINAL: f64 = 8192.0;
+    const LOW: f64 = 1.0;
+    const HIGH: f64 = 4.0;
+    let theta = file.optional_float(&key("rope.freq_base"))?.unwrap_or(10_000.0);
+    let factor = f64::from(stretch.iter().copied().fold(1.0, f32::max));
+    let half = stretch.len() as f64;
+    let fits = stretch.iter().enumerate().all(|(pair, &found)| {
+        let waves = ORIGINAL * theta.powf(-(pair as f64) / half) / std::f64::consts::TAU;
+        let smooth = ((waves - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
+        let expected = 1.0 / ((1.0 - smooth) / factor + smooth);
+        (f64::from(found) - expected).abs() < 1e-3 * expected
+    });
+    if !fits {
+        return file.fail("tensor rope_freqs.weight: not the divisors of a known scaling");
+    }
+    let mut scaling = Map::new();
+    for (name, value) in [
+        ("rope_type", "llama3".into()),
+        ("factor", factor.into()),
+        ("low_freq_factor", LOW.into()),
+        ("high_freq_factor", HIGH.into()),
+        ("original_max_position_embeddings", (ORIGINAL as u64).into()),
+    ] {
+        scaling.insert(name.to_owned(), value);
+    }
+    Ok(scaling)
+}

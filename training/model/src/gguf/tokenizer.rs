@@ -1,0 +1,217 @@
+//! `tokenizer.json` and `tokenizer_config.json` from a GGUF file's metadata.
+
+use serde_json::{Map, Value, json};
+
+use super::file::{self, GgufFile};
+use crate::error::Result;
+use crate::tokenizer::Tokenizer;
+
+/// llama.cpp's kinds of tokens.
+const CONTROL: u64 = 3;
+const USER_DEFINED: u64 = 4;
+const UNUSED: u64 = 5;
+
+/// Llama 3's way of cutting a text into words (its `tokenizer.json`).
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Qwen2's.
+const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// How a kind of tokenizer works before byte-pair encoding.
+struct Preparation {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    /// Whether a word that is a token stays one, whatever the merges say.
+    ignore_merges: bool,
+    /// Whether a text begins with the token for it, where the file is silent.
+    add_bos: bool,
+}
+
+fn preparation(file: &GgufFile) -> Result<Preparation> {
+    let key = "tokenizer.ggml.pre";
+    let byte_level = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
+    let sequence = |first: Value, use_regex: bool| json!({"type": "Sequence", "pretokenizers": [first, byte_level(use_regex)]});
+    let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+    let plain = Preparation {
+        normalizer: Value::Null,
+        pre_tokenizer: byte_level(true),
+        ignore_merges: false,
+        add_bos: false,
+    };
+    Ok(match file.text(key)? {
+        "gpt-2" | "gpt2" => plain,
+        "smollm" | "starcoder" | "refact" => Preparation {
+            pre_tokenizer: sequence(json!({"type": "Digits", "individual_digits": true}), true),
+            ..plain
+        },
+        "llama-bpe" | "llama3" | "llama-v3" => Preparation {
+            pre_tokenizer: sequence(split(LLAMA3), false),
+            ignore_merges: true,
+            add_bos: true,
+            ..plain
+        },
+        "qwen2" | "deepseek-r1-qwen" => Preparation {
+            normalizer: json!({"type": "NFC"}),
+            pre_tokenizer: sequence(split(QWEN2), false),
+            ..plain
+        },
+        other => {
+            return file.fail(format!(
+                "{key}: {other:?} is not supported, only gpt-2, smollm, llama-bpe and qwen2 are"
+            ));
+        }
+    })
+}
+
+/// The tokens with their kinds, in the order of their ids.
+fn tokens(file: &GgufFile) -> Result<Vec<(&str, u64)>> {
+    let tokens = file.list("tokenizer.ggml.tokens")?;
+    let kinds = file.list("tokenizer.ggml.token_type")?;
+    if tokens.len() != kinds.len() {
+        let (tokens, kinds) = (tokens.len(), kinds.len());
+        return file
+            .fail(format!("tokenizer.ggml.token_type: {kinds} entries for {tokens} tokens"));
+    }
+    let pairs = tokens.iter().zip(kinds).enumerate();
+    pairs
+        .map(|(id, pair)| match pair {
+            (file::Value::Text(token), file::Value::Signed(kind)) => {
+                Ok((token.as_str(), kind.unsigned_abs()))
+            }
+            (file::Value::Text(token), file::Value::Unsigned(kind)) => Ok((token.as_str(), *kind)),
+            _ => file.fail(format!("tokenizer.ggml.tokens: token {id} is not a text of a kind")),
+        })
+        .collect()
+}
+
+/// A special token's text.
+fn special<'a>(
+    file: &GgufFile,
+    tokens: &[(&'a str, u64)],
+    key: &str,
+) -> Result<Option<(&'a str, u64)>> {
+    let Some(id) = file.optional_integer(key)? else {
+        return Ok(None);
+    };
+    match tokens.get(id as usize) {
+        Some((token, _)) => Ok(Some((token, id))),
+        None => file.fail(format!("{key}: there is no token {id}")),
+    }
+}
+
+/// The tokenizer, byte-level BPE.
+///
+/// # Errors
+/// When the file's tokenizer is of another kind, or its lists do not fit each other.
+pub(super) fn tokenizer(file: &GgufFile) -> Result<Tokenizer> {
+    let model = file.text("tokenizer.ggml.model")?;
+    if model != "gpt2" {
+        return file
+            .fail(format!("tokenizer.ggml.model: {model:?} is not supported, only gpt2 (BPE) is"));
+    }
+    let Preparation { normalizer, pre_tokenizer, ignore_merges, add_bos } = preparation(file)?;
+    let tokens = tokens(file)?;
+    let mut vocabulary = Map::new();
+    let mut added = Vec::new();
+    for (id, &(token, kind)) in tokens.iter().enumerate() {
+        if kind == UNUSED {
+            continue;
+        }
+        vocabulary.insert(token.to_owned(), id.into());
+        if kind == CONTROL || kind == USER_DEFINED {
+            added.push(json!({
+                "id": id, "content": token, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": kind == CONTROL,
+            }));
+        }
+    }
+    let mut merges = Vec::new();
+    for (index, merge) in file.list("tokenizer.ggml.merges")?.iter().enumerate() {
+        let pair = match merge {
+            file::Value::Text(merge) => merge.split_once(' '),
+            _ => None,
+        };
+        let Some((left, right)) = pair else {
+            return file.fail(format!("tokenizer.ggml.merges: entry {index} is not a pair"));
+        };
+        let merged = format!("{left}{right}");
+        if let Some(part) = [left, right, &merged].iter().find(|p| !vocabulary.contains_key(**p)) {
+            return file.fail(format!(
+                "tokenizer.ggml.merges: entry {index} needs token {part:?}, missing"
+            ));
+        }
+        merges.push(json!([left, right]));
+    }
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
+        "post_processor": post_processor(file, &tokens, add_bos)?,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+            "ignore_merges": ignore_merges, "vocab": vocabulary, "merges": merges,
+        },
+    });
+    let bytes = match serde_json::to_vec(&json) {
+        Ok(bytes) => bytes,
+        Err(error) => return file.fail(error),
+    };
+    Tokenizer::from_bytes(&bytes).or_else(|error| file.fail(error))
+}
+
+/// Puts the tokens that begin and end a text around it, where the file says so.
+fn post_processor(file: &GgufFile, tokens: &[(&str, u64)], add_bos: bool) -> Result<Value> {
+    let add_bos_key = "tokenizer.ggml.add_bos_token";
+    let add_bos =
+        if file.metadata.contains_key(add_bos_key) { file.flag(add_bos_key) } else { add_bos };
+    let mut template = vec![json!({"Sequence": {"id": "A", "type_id": 0}})];
+    let mut special_tokens = Map::new();
+    let mut ends = Vec::new();
+    if add_bos && let Some(bos) = special(file, tokens, "tokenizer.ggml.bos_token_id")? {
+        ends.push((0, bos));
+    }
+    if file.flag("tokenizer.ggml.add_eos_token")
+        && let Some(eos) = special(file, tokens, "tokenizer.ggml.eos_token_id")?
+    {
+        ends.push((ends.len() + 1, eos));
+    }
+    if ends.is_empty() {
+        return Ok(Value::Null);
+    }
+    for (at, (token, id)) in ends {
+        template.insert(at, json!({"SpecialToken": {"id": token, "type_id": 0}}));
+        let entry = json!({"id": token, "ids": [id], "tokens": [token]});
+        special_tokens.insert(token.to_owned(), entry);
+    }
+    Ok(json!({
+        "type": "TemplateProcessing", "single": template,
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": special_tokens,
+    }))
+}
+
+/// `tokenizer_config.json`: special tokens and chat template.
+///
+/// # Errors
+/// When an id is not in the vocabulary.
+pub(super) fn settings(file: &GgufFile, max_length: usize) -> Result<Vec<u8>> {
+    let tokens = tokens(file)?;
+    let mut settings = Map::new();
+    settings.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
+    settings.insert("model_max_length".to_owned(), max_length.into());
+    settings.insert("clean_up_tokenization_spaces".to_owned(), false.into());
+    for (name, key) in [
+        ("bos_token", "tokenizer.ggml.bos_token_id"),
+        ("eos_token", "tokenizer.ggml.eos_token_id"),
+        ("unk_token", "tokenizer.ggml.unknown_token_id"),
+        ("pad_token", "tokenizer.ggml.padding_token_id"),
+    ] {
+        if let Some((token, _)) = special(file, &tokens, key)? {
+            settings.insert(name.to_owned(), token.into());
+        }
+    }
+    if let Some(template) = file.optional_text("tokenizer.chat_template")? {
+        settings.insert("chat_template".to_owned(), template.into());
+    }
+    serde_json::to_vec_pretty(&settings).or_else(|error| file.fail(error))
+}

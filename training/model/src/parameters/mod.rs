@@ -1,0 +1,161 @@
+//! The numbers of a net, by their Hugging Face names, and the safetensors form that they are stored in.
+
+mod specs;
+pub(crate) mod tensor_file;
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::config::{LoraConfig, ModelConfig};
+use crate::error::{Error, Result};
+use crate::random::normal;
+use specs::{Fill, Spec, specs};
+
+/// Weight of the value head, `[1, D]`.
+pub const VALUE_WEIGHT: &str = "value_head.weight";
+/// Bias of the value head, `[1]`.
+pub const VALUE_BIAS: &str = "value_head.bias";
+
+/// One tensor in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Sizes of the dimensions.
+    pub shape: Vec<usize>,
+    /// `shape`'s product of numbers.
+    pub values: Vec<f32>,
+}
+
+impl Parameter {
+    /// Checks that every number is finite.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the first that is not.
+    pub fn check_finite(&self, name: &str) -> Result<()> {
+        match self.values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(Error::NotFinite { name: name.to_owned(), index, value }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The language model's tensors and the value head's.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parameters(BTreeMap<String, Parameter>);
+
+/// Whether a tensor is stored in `value_head.safetensors`.
+#[must_use]
+pub fn is_value_head(name: &str) -> bool {
+    name.starts_with("value_head.")
+}
+
+impl Parameters {
+    /// Fresh parameters: a function of the configuration and the seed.
+    #[must_use]
+    pub fn initialise(config: &ModelConfig, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let tensors = specs(config).into_iter().map(|spec| {
+            let count = spec.shape.iter().product();
+            let values = match spec.fill {
+                Fill::Constant(value) => vec![value; count],
+                Fill::Normal(std) => (0..count).map(|_| std * normal(&mut rng)).collect(),
+            };
+            (spec.name, Parameter { shape: spec.shape, values })
+        });
+        Self(tensors.collect())
+    }
+
+    /// Collects tensors that were read or trained.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing, unknown, of the wrong shape or not finite. A missing value head is
+    /// replaced by a fresh one, so that a plain language model can be loaded.
+    pub fn from_tensors(
+        config: &ModelConfig,
+        mut tensors: BTreeMap<String, Parameter>,
+    ) -> Result<Self> {
+        if config.tie_word_embeddings {
+            tensors.remove("lm_head.weight");
+        }
+        let fresh_value_head = !tensors.keys().any(|name| is_value_head(name));
+        let mut checked = BTreeMap::new();
+        for Spec { name, shape, fill } in specs(config) {
+            let tensor = match (tensors.remove(&name), fill) {
+                (Some(tensor), _) => tensor,
+                (None, Fill::Constant(value)) if fresh_value_head && is_value_head(&name) => {
+                    let count = shape.iter().product();
+                    Parameter { shape: shape.clone(), values: vec![value; count] }
+                }
+                (None, _) => {
+                    return Err(Error::MissingTensor { name, expected: shape });
+                }
+            };
+            if tensor.shape != shape {
+                return Err(Error::Shape { name, expected: shape, found: tensor.shape });
+            }
+            if tensor.values.len() != shape.iter().product::<usize>() {
+                let found = vec![tensor.values.len()];
+                return Err(Error::Shape { name, expected: shape, found });
+            }
+            tensor.check_finite(&name)?;
+            checked.insert(name, tensor);
+        }
+        // Old Llama checkpoints store the rotary frequencies, which follow from the configuration.
+        match tensors.into_iter().find(|(name, _)| !name.ends_with("rotary_emb.inv_freq")) {
+            Some((name, tensor)) => Err(Error::UnexpectedTensor { name, found: tensor.shape }),
+            None => Ok(Self(checked)),
+        }
+    }
+
+    /// All tensors in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
+        self.0.iter().map(|(name, parameter)| (name.as_str(), parameter))
+    }
+
+    /// A tensor by name, when the configuration calls for it: biases and norms that some families lack are found here.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.get(name)
+    }
+
+    /// Puts other numbers in a tensor's place; the caller has checked the shape.
+    pub(crate) fn replace(&mut self, name: &str, parameter: Parameter) {
+        self.0.insert(name.to_owned(), parameter);
+    }
+
+    /// How many numbers a net of this configuration has, the value head's included.
+    #[must_use]
+    pub fn count_of(config: &ModelConfig) -> usize {
+        specs(config).iter().map(|spec| spec.shape.iter().product::<usize>()).sum()
+    }
+
+    /// How many of them a low-rank adapter of `rank` beside these modules and the value head are.
+    #[must_use]
+    pub fn adapter_count_of(config: &ModelConfig, lora: &LoraConfig) -> usize {
+        let adapted = |name: &str| {
+            lora.target_modules.iter().any(|module| name.ends_with(&format!(".{module}.weight")))
+        };
+        let size = |spec: &Spec| match spec.shape.as_slice() {
+            shape if is_value_head(&spec.name) => shape.iter().product(),
+            [out, input] if adapted(&spec.name) => lora.rank * (out + input),
+            _ => 0,
+        };
+        specs(config).iter().map(size).sum()
+    }
+
+    /// How many numbers there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.values().map(|parameter| parameter.values.len()).sum()
+    }
+
+    /// A tensor by name.
+    ///
+    /// # Panics
+    /// When the configuration that the parameters were checked against does not have it.
+    #[must_use]
+    pub fn values(&self, name: &str) -> &[f32] {
+        &self.0.get(name).expect("every tensor of the configuration was checked").values
+    }
+}

@@ -1,0 +1,73 @@
+//! Which tensors a configuration calls for, and how a fresh net fills them.
+
+use super::{VALUE_BIAS, VALUE_WEIGHT};
+use crate::config::ModelConfig;
+
+/// How a fresh tensor is filled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fill {
+    Constant(f32),
+    Normal(f32),
+}
+
+/// A tensor that a configuration calls for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spec {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub fill: Fill,
+}
+
+/// All tensors of a configuration that was checked, in the order in which fresh ones are drawn.
+pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
+    let width = config.hidden_size;
+    let query = config.num_attention_heads * config.head_dim();
+    let key_value = config.key_value_heads() * config.head_dim();
+    let inner = config.intermediate_size;
+    let layers = config.num_hidden_layers;
+    // Keeps the scale of what a matrix reads; the usual 0.02 of large nets would make a narrow one nearly silent.
+    let std = (width as f32).sqrt().recip();
+    let normal = Fill::Normal(std);
+    // GPT-2: 2 L projections add into the residual stream; scaling them keeps its variance near that of one.
+    let residual = Fill::Normal(std / (2.0 * layers as f32).sqrt());
+    let one = Fill::Constant(1.0);
+    let zero = Fill::Constant(0.0);
+
+    let mut specs = Vec::new();
+    let mut add = |name: String, shape: &[usize], fill| {
+        specs.push(Spec { name, shape: shape.to_vec(), fill });
+    };
+    add("model.embed_tokens.weight".to_owned(), &[config.vocab_size, width], normal);
+    for layer in 0..layers {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        let mut linear = |part: &str, out: usize, input: usize, fill, bias: bool| {
+            add(name(part), &[out, input], fill);
+            if bias {
+                add(format!("model.layers.{layer}.{part}.bias"), &[out], zero);
+            }
+        };
+        let bias = config.query_key_value_bias();
+        linear("self_attn.q_proj", query, width, normal, bias);
+        linear("self_attn.k_proj", key_value, width, normal, bias);
+        linear("self_attn.v_proj", key_value, width, normal, bias);
+        linear("self_attn.o_proj", width, query, residual, config.attention_output_bias());
+        let bias = config.feed_forward_bias();
+        linear("mlp.gate_proj", inner, width, normal, bias);
+        linear("mlp.up_proj", inner, width, normal, bias);
+        linear("mlp.down_proj", width, inner, residual, bias);
+        if config.query_key_norm() {
+            add(name("self_attn.q_norm"), &[config.head_dim()], one);
+            add(name("self_attn.k_norm"), &[config.head_dim()], one);
+        }
+        add(name("input_layernorm"), &[width], one);
+        add(name("post_attention_layernorm"), &[width], one);
+    }
+    add("model.norm.weight".to_owned(), &[width], one);
+    if !config.tie_word_embeddings {
+        add("lm_head.weight".to_owned(), &[config.vocab_size, width], normal);
+    }
+    // A fresh value head says 0, no opinion, of every state (ALPHAMATH: round 1 has no trained value).
+    add(VALUE_WEIGHT.to_owned(), &[1, width], zero);
+    add(VALUE_BIAS.to_owned(), &[1], zero);
+    specs
+}

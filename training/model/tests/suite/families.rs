@@ -1,0 +1,241 @@
+//! Checkpoints of real families, as `transformers` writes and reads them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use espalier_model::{Checkpoint, Error};
+use safetensors::SafeTensors;
+
+use espalier_fixtures::fixtures::{folder, names, reference};
+
+/// Every tensor of a folder's weight files, as bytes.
+fn stored(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut tensors = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("model") && name.ends_with(".safetensors") {
+            let bytes = fs::read(&path).unwrap();
+            for (name, view) in SafeTensors::deserialize(&bytes).unwrap().iter() {
+                tensors.insert(name.to_owned(), view.data().to_vec());
+            }
+        }
+    }
+    tensors
+}
+
+fn config(dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(dir.join("config.json")).unwrap()).unwrap()
+}
+
+/// A fixture's copy that a test may change.
+fn copy(name: &str, to: &Path) -> PathBuf {
+    let target = to.join(name);
+    fs::create_dir(&target).unwrap();
+    for entry in fs::read_dir(folder("models").join(name)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+    }
+    target
+}
+
+#[test]
+fn every_family_is_read_as_by_transformers_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = names("models");
+    assert!(all.len() >= 15, "{all:?}");
+    for name in all {
+        let source = folder("models").join(&name);
+        let reference = reference(&source);
+        let checkpoint = Checkpoint::load(&source).unwrap();
+        let tokenizer = &checkpoint.tokenizer;
+        assert_eq!(tokenizer.encode(&reference.text).unwrap(), reference.ids, "{name}");
+        assert_eq!(tokenizer.decode(&reference.ids), reference.text, "{name}");
+        assert_eq!(checkpoint.tokenizer.eos(), Some(0));
+        assert_eq!(checkpoint.tokenizer.pad(), Some(1));
+        assert_eq!(checkpoint.eos_token_ids().unwrap(), [0]);
+
+        let saved = dir.path().join(&name);
+        checkpoint.save(&saved).unwrap();
+        assert_eq!(stored(&saved), stored(&source), "{name}: the tensors keep their bits");
+        assert_eq!(
+            fs::read(saved.join("tokenizer.json")).unwrap(),
+            fs::read(source.join("tokenizer.json")).unwrap()
+        );
+        let again = Checkpoint::load(&saved).unwrap();
+        assert_eq!(again.config, checkpoint.config);
+        assert_eq!(again.parameters, checkpoint.parameters);
+
+        // Every field is kept; one token that ends a text is written as a list of one.
+        let (mut expected, found) = (config(&source), config(&saved));
+        expected["eos_token_id"] = serde_json::json!([0]);
+        let kept = expected.as_object().unwrap().iter();
+        let lost: Vec<_> = kept.filter(|(key, value)| found[*key] != **value).collect();
+        assert!(lost.is_empty(), "{name}: {lost:?}");
+    }
+}
+
+#[test]
+fn a_net_is_saved_in_shards_and_read_from_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::load(&folder("models/qwen3")).unwrap();
+    let saved = dir.path().join("net");
+    checkpoint.save_sharded(&saved, 4000).unwrap();
+    let files = fs::read_dir(&saved).unwrap().map(|e| e.unwrap().file_name());
+    let shards = files.filter(|name| name.to_str().unwrap().starts_with("model-0000")).count();
+    assert!(shards > 2, "{shards}");
+    assert!(!saved.join("model.safetensors").exists());
+    let again = Checkpoint::load(&saved).unwrap();
+    assert_eq!(again.parameters, checkpoint.parameters);
+    // A whole net in the same place leaves no shard behind.
+    checkpoint.save(&saved).unwrap();
+    assert!(!saved.join("model.safetensors.index.json").exists());
+    assert_eq!(Checkpoint::load(&saved).unwrap().parameters, checkpoint.parameters);
+}
+
+/// The message of loading a copy of a fixture after `change`.
+fn refusal(name: &str, change: impl FnOnce(&Path)) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy(name, dir.path());
+    change(&path);
+    Checkpoint::load(&path).unwrap_err().to_string()
+}
+
+fn edit_json(path: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
+    let mut json = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    edit(&mut json);
+    fs::write(path, json.to_string()).unwrap();
+}
+
+#[test]
+fn broken_shards_are_named() {
+    let sharded = "llama-sharded-float16";
+    let index = "model.safetensors.index.json";
+    let shard = "model-00002-of-00003.safetensors";
+    let message = refusal(sharded, |dir| fs::remove_file(dir.join(shard)).unwrap());
+    assert!(message.contains(shard), "{message}");
+
+    let message = refusal(sharded, |dir| {
+        edit_json(&dir.join(index), |json| {
+            json["weight_map"]["model.layers.9.mlp.up_proj.weight"] = shard.into();
+        });
+    });
+    assert!(message.contains(shard) && message.contains("model.layers.9.mlp.up_proj"), "{message}");
+
+    let message = refusal(sharded, |dir| {
+        edit_json(&dir.join(index), |json| {
+            json["weight_map"]["model.norm.weight"] = "../elsewhere.safetensors".into();
+        });
+    });
+    assert!(message.contains("elsewhere") && message.contains(index), "{message}");
+
+    let message = refusal(sharded, |dir| {
+        fs::copy(dir.join(shard), dir.join("again.safetensors")).unwrap();
+        edit_json(&dir.join(index), |json| {
+            json["weight_map"]["model.norm.weight"] = "again.safetensors".into();
+        });
+    });
+    assert!(message.contains("tensor ") && message.contains("another file"), "{message}");
+
+    let message = refusal(sharded, |dir| {
+        let bytes = fs::read(dir.join(shard)).unwrap();
+        fs::write(dir.join(shard), &bytes[..bytes.len() - 10]).unwrap();
+    });
+    assert!(message.contains(shard) && message.contains("cut off: tensor"), "{message}");
+}
+
+#[test]
+fn files_cut_off_anywhere_are_refused() {
+    let file = "model.safetensors";
+    let whole = fs::read(folder("models/qwen2").join(file)).unwrap();
+    for length in [0, 7, 8, 100, 2000, whole.len() - 1] {
+        let message = refusal("qwen2", |dir| fs::write(dir.join(file), &whole[..length]).unwrap());
+        assert!(message.contains(file) && message.contains("cut off"), "{length}: {message}");
+    }
+    let message = refusal("qwen2", |dir| {
+        fs::write(dir.join(file), [whole.as_slice(), b"more"].concat()).unwrap();
+    });
+    assert!(message.contains(file), "{message}");
+    let message = refusal("qwen2", |dir| fs::write(dir.join(file), [0xff; 64]).unwrap());
+    assert!(message.contains("not a safetensors file"), "{message}");
+}
+
+#[test]
+fn tensors_that_a_family_needs_are_missed_by_name() {
+    for (name, tensor) in [
+        ("qwen2", "model.layers.1.self_attn.k_proj.bias"),
+        ("qwen3", "model.layers.0.self_attn.q_norm.weight"),
+        ("llama-biases-tied", "model.layers.0.mlp.down_proj.bias"),
+    ] {
+        let checkpoint = Checkpoint::load(&folder("models").join(name)).unwrap();
+        assert!(checkpoint.parameters.get(tensor).is_some());
+        let tensors = checkpoint.parameters.iter().filter(|(other, _)| *other != tensor);
+        let tensors = tensors.map(|(name, parameter)| (name.to_owned(), parameter.clone()));
+        let parameters =
+            espalier_model::Parameters::from_tensors(&checkpoint.config, tensors.collect());
+        match parameters {
+            Err(Error::MissingTensor { name, .. }) => assert_eq!(name, tensor),
+            other => panic!("{other:?}"),
+        }
+    }
+    // The same tensors are strangers where the family has none.
+    let message = refusal("qwen2", |dir| {
+        edit_json(&dir.join("config.json"), |json| {
+            json["model_type"] = "llama".into();
+            json["architectures"][0] = "LlamaForCausalLM".into();
+        });
+    });
+    assert!(message.contains("proj.bias: not part of this model"), "{message}");
+}
+
+#[test]
+fn numbers_beyond_the_saved_type_are_refused_and_the_old_checkpoint_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy("llama-sharded-float16", dir.path());
+    let mut checkpoint = Checkpoint::load(&path).unwrap();
+    let mut tensors: BTreeMap<_, _> =
+        checkpoint.parameters.iter().map(|(name, p)| (name.to_owned(), p.clone())).collect();
+    tensors.get_mut("model.norm.weight").unwrap().values[3] = 70_000.0;
+    checkpoint.parameters =
+        espalier_model::Parameters::from_tensors(&checkpoint.config, tensors).unwrap();
+    match checkpoint.save(&path) {
+        Err(Error::OutOfRange { name, index: 3, dtype: "float16", .. }) => {
+            assert_eq!(name, "model.norm.weight");
+        }
+        other => panic!("{other:?}"),
+    }
+    Checkpoint::load(&path).unwrap();
+}
+
+#[test]
+fn further_tokens_that_end_a_text_are_read_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy("qwen2", dir.path());
+    fs::write(path.join("generation_config.json"), r#"{"eos_token_id": [5, 0], "top_p": 0.8}"#)
+        .unwrap();
+    fs::write(path.join("tokenizer_config.json"), r#"{"eos_token": {"content": "<|pad|>"}}"#)
+        .unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    assert_eq!(checkpoint.eos_token_ids().unwrap(), [0, 5]);
+    assert_eq!(checkpoint.tokenizer.eos(), Some(1), "the tokenizer's own word wins");
+    let saved = dir.path().join("saved");
+    checkpoint.save(&saved).unwrap();
+    assert_eq!(
+        fs::read(saved.join("generation_config.json")).unwrap(),
+        fs::read(path.join("generation_config.json")).unwrap()
+    );
+    assert_eq!(Checkpoint::load(&saved).unwrap().companions, checkpoint.companions);
+
+    fs::write(path.join("generation_config.json"), r#"{"eos_token_id": "five"}"#).unwrap();
+    let message = Checkpoint::load(&path).unwrap_err().to_string();
+    assert!(message.contains("generation_config.json"), "{message}");
+}
+
+#[test]
+fn a_tokenizer_larger_than_the_net_is_refused() {
+    let message = refusal("qwen2", |dir| {
+        edit_json(&dir.join("config.json"), |json| json["vocab_size"] = 40.into());
+    });
+    assert!(message.contains("tokenizer.json") && message.contains("vocab_size = 40"), "{message}");
+}

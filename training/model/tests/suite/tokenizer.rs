@@ -1,0 +1,94 @@
+use espalier_model::{Error, Tokenizer};
+
+#[test]
+fn every_printable_text_comes_back() {
+    let tokenizer = Tokenizer::characters().unwrap();
+    let text: String = (' '..='~').chain(['\n', '\n', ' ', ' ']).collect();
+    let ids = tokenizer.encode(&text).unwrap();
+    assert_eq!(ids.len(), text.len());
+    assert_eq!(tokenizer.decode(&ids), text);
+    assert_eq!(tokenizer.vocab_size(), 95 + 1 + 2);
+    assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
+}
+
+#[test]
+fn an_unknown_character_is_named_with_its_position() {
+    let tokenizer = Tokenizer::characters().unwrap();
+    // Positions count characters, not bytes.
+    assert!(matches!(
+        tokenizer.encode("abé"),
+        Err(Error::UnknownCharacter { character: 'é', position: 2 })
+    ));
+    let message = tokenizer.encode("\t").unwrap_err().to_string();
+    assert!(message.contains(r"'\t'"), "{message}");
+}
+
+#[test]
+fn special_tokens_are_not_made_from_text_and_have_none() {
+    let tokenizer = Tokenizer::characters().unwrap();
+    let (pad, eos) = (tokenizer.pad().unwrap(), tokenizer.eos().unwrap());
+    assert_eq!((pad, eos), (0, 1));
+    let ids = tokenizer.encode("<eos>").unwrap();
+    assert_eq!(ids.len(), 5);
+    assert_eq!(tokenizer.decode(&[ids[0], eos, pad, ids[1]]), "<e");
+}
+
+#[test]
+fn a_saved_tokenizer_is_the_same_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = Tokenizer::characters().unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let loaded = Tokenizer::load(dir.path()).unwrap();
+    let text = "12 + 30 = 42\n[a~]";
+    assert_eq!(loaded.encode(text).unwrap(), tokenizer.encode(text).unwrap());
+    // Also that it is still known to be character-level.
+    assert_eq!(format!("{loaded:?}"), format!("{tokenizer:?}"));
+}
+
+#[test]
+fn the_hugging_face_library_reads_the_same_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = Tokenizer::characters().unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let library = tokenizers::Tokenizer::from_file(dir.path().join("tokenizer.json")).unwrap();
+    let text = " (7 - 3) * 25 = 100\n\n{x}\n";
+    let ids = library.encode(text, true).unwrap().get_ids().to_vec();
+    assert_eq!(ids, tokenizer.encode(text).unwrap());
+    assert_eq!(library.decode(&ids, true).unwrap(), text);
+}
+
+#[test]
+fn spans_are_the_bytes_of_each_character() {
+    let tokenizer = Tokenizer::characters().unwrap();
+    let spans: Vec<_> = tokenizer.encode_with_spans("a+b\n").unwrap();
+    let ids = tokenizer.encode("a+b\n").unwrap();
+    assert_eq!(spans, ids.into_iter().zip([0..1, 1..2, 2..3, 3..4]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_damaged_tokenizer_is_an_error_with_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
+    let message = Tokenizer::load(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json"), "{message}");
+}
+
+#[test]
+fn spans_of_a_byte_level_tokenizer_keep_their_blanks() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = espalier_fixtures::fixtures::folder("models/llama/tokenizer.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(source).unwrap()).unwrap();
+    json["post_processor"] = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+    });
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let tokenizer = Tokenizer::load(dir.path()).unwrap();
+    let text = "3 + 4 = 7.\nAdd 3 and 4";
+    let mut end = 0;
+    for (_, span) in tokenizer.encode_with_spans(text).unwrap() {
+        assert_eq!(span.start, end, "a step ends where its last token does, blanks and all");
+        end = span.end;
+    }
+    assert_eq!(end, text.len());
+}
