@@ -17,7 +17,6 @@ pub mod provenance;
 pub mod recipe;
 pub mod report;
 pub mod run_dir;
-pub mod truth;
 pub mod verifier;
 
 pub use espalier_data as data;

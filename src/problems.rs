@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use espalier_search::Problem;
+use anyhow::{Context, Result, bail};
+use espalier_search::{Environment, Problem};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::data::{self, DatasetRecipe, Located, Paths, Report, SourceRecipe};
-use crate::environment::{Domain, Split, countdown};
+use crate::environment::{AnyEnvironment, Split};
 use crate::recipe::ProblemsRecipe;
 use crate::{jsonl, seed};
 
@@ -18,7 +18,7 @@ use crate::{jsonl, seed};
 ///
 /// # Errors
 /// Naming the file and the row.
-pub fn read<E: Domain>(environment: &E, path: &Path) -> Result<Vec<Problem>> {
+pub fn read(environment: &AnyEnvironment, path: &Path) -> Result<Vec<Problem>> {
     let problems: Vec<Problem> = jsonl::read(path)?;
     if problems.is_empty() {
         bail!("{} holds no problems", path.display());
@@ -40,8 +40,8 @@ pub fn read<E: Domain>(environment: &E, path: &Path) -> Result<Vec<Problem>> {
 ///
 /// # Errors
 /// When the source cannot be read or has no problem of that split.
-pub fn draw<E: Domain>(
-    environment: &E,
+pub fn draw(
+    environment: &AnyEnvironment,
     source: &ProblemsRecipe,
     split: Split,
     offset: usize,
@@ -49,9 +49,9 @@ pub fn draw<E: Domain>(
     seed: u64,
 ) -> Result<Vec<Problem>> {
     let (mut problems, origin) = match source {
-        ProblemsRecipe::Generated(recipe) => {
-            let mut problems = countdown::generate(recipe, split, offset + count, seed)
-                .map_err(|message| anyhow!(message))
+        ProblemsRecipe::Generated(settings) => {
+            let mut problems = environment
+                .generate(settings, split, offset + count, seed)
                 .context("[problems]")?;
             problems.drain(..offset);
             return Ok(problems);
@@ -77,8 +77,8 @@ pub fn draw<E: Domain>(
 ///
 /// # Errors
 /// When it cannot be read or has none.
-pub fn draw_test<E: Domain>(
-    environment: &E,
+pub fn draw_test(
+    environment: &AnyEnvironment,
     source: &SourceRecipe,
     count: usize,
     seed: u64,
@@ -99,8 +99,8 @@ fn shuffle(problems: &mut [Problem], split: Split, seed: u64) {
 }
 
 /// The problems whose own split is one of those wanted.
-fn of_split<E: Domain>(
-    environment: &E,
+fn of_split(
+    environment: &AnyEnvironment,
     problems: Vec<Problem>,
     wanted: impl Fn(Split) -> bool,
 ) -> Result<Vec<Problem>> {
@@ -114,8 +114,8 @@ fn of_split<E: Domain>(
 }
 
 /// The problems of a split, and where they come from. With a test source of its own nothing of the others is held out for testing.
-fn of_dataset<E: Domain>(
-    environment: &E,
+fn of_dataset(
+    environment: &AnyEnvironment,
     dataset: &DatasetRecipe,
     split: Split,
 ) -> Result<(Vec<Problem>, String)> {
@@ -134,8 +134,8 @@ fn of_dataset<E: Domain>(
 }
 
 /// What was read of a source, each problem checked that it can be posed.
-fn posed<E: Domain>(
-    environment: &E,
+fn posed(
+    environment: &AnyEnvironment,
     (located, report): (Vec<Located>, Report),
     origin: &Paths,
 ) -> Result<Vec<Problem>> {
@@ -154,8 +154,13 @@ fn posed<E: Domain>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::ProblemGenerator;
     use crate::environment::countdown::{Countdown, GeneratorRecipe};
     use crate::recipe::JsonlRecipe;
+
+    fn countdown() -> AnyEnvironment {
+        Countdown::default().into()
+    }
 
     fn file_of(problems: &[Problem]) -> (tempfile::TempDir, ProblemsRecipe) {
         let folder = tempfile::tempdir().unwrap();
@@ -167,11 +172,11 @@ mod tests {
     #[test]
     fn a_file_is_split_without_overlap_and_wraps_around() {
         let recipe = GeneratorRecipe::default();
-        let mut problems = countdown::generate(&recipe, Split::Train, 10, 1).unwrap();
-        problems.extend(countdown::generate(&recipe, Split::Test, 5, 1).unwrap());
+        let mut problems = recipe.generate(Split::Train, 10, 1).unwrap();
+        problems.extend(recipe.generate(Split::Test, 5, 1).unwrap());
         let (_folder, source) = file_of(&problems);
         let ids = |split, offset, count| -> Vec<String> {
-            let drawn = draw(&Countdown::default(), &source, split, offset, count, 3).unwrap();
+            let drawn = draw(&countdown(), &source, split, offset, count, 3).unwrap();
             drawn.into_iter().map(|problem| problem.id).collect()
         };
         assert_eq!(ids(Split::Test, 0, 100).len(), 5);
@@ -183,15 +188,14 @@ mod tests {
 
     #[test]
     fn bad_rows_are_named() {
-        let mut problems =
-            countdown::generate(&GeneratorRecipe::default(), Split::Train, 3, 1).unwrap();
+        let mut problems = GeneratorRecipe::default().generate(Split::Train, 3, 1).unwrap();
         problems[2].metadata.remove("target");
         let (_folder, ProblemsRecipe::Jsonl(file)) = file_of(&problems) else { unreachable!() };
-        let error = format!("{:#}", read(&Countdown::default(), &file.path).unwrap_err());
+        let error = format!("{:#}", read(&countdown(), &file.path).unwrap_err());
         assert!(error.contains("row 3") && error.contains("target"), "{error}");
         problems[2] = problems[0].clone();
         let (_folder, ProblemsRecipe::Jsonl(file)) = file_of(&problems) else { unreachable!() };
-        let error = format!("{:#}", read(&Countdown::default(), &file.path).unwrap_err());
+        let error = format!("{:#}", read(&countdown(), &file.path).unwrap_err());
         assert!(error.contains("occurs twice"), "{error}");
     }
 }

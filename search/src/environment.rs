@@ -12,7 +12,7 @@ pub struct Problem {
     pub id: String,
     /// The question as its author wrote it.
     pub question: String,
-    /// The ground truth, in the form that [`Environment::grade`] expects.
+    /// The ground truth, in the form that [`Environment::reward`] expects.
     pub answer: String,
     /// What else the environment needs (countdown: `numbers` and `target`).
     #[serde(default)]
@@ -52,6 +52,23 @@ pub struct ProblemError {
     pub message: String,
 }
 
+/// A step could not be taken, for a reason that says nothing about the step: an interpreter that cannot be started, a service that is
+/// down. The search that asked fails with this cause, and no label is made of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment cannot take a step: {cause}")]
+pub struct StepError {
+    /// What failed and why.
+    pub cause: String,
+}
+
+impl StepError {
+    /// An error with this cause.
+    #[must_use]
+    pub fn new(cause: impl std::fmt::Display) -> Self {
+        Self { cause: cause.to_string() }
+    }
+}
+
 /// The rules of a kind of problem. Deterministic: the same state and action give the same transition.
 pub trait Environment: Send + Sync {
     /// A partial solution.
@@ -66,9 +83,13 @@ pub trait Environment: Send + Sync {
     /// All that the policy reads: the prompt and the steps so far, with their observations.
     fn context<'a>(&self, state: &'a Self::State) -> &'a str;
 
-    /// Takes one step. `action` is what the policy wrote, without the delimiter that ended it. Never panics: an
-    /// action that cannot be read or breaks the rules gives [`Terminal::Invalid`].
-    fn step(&self, state: &Self::State, action: &str) -> Transition<Self::State>;
+    /// Takes one step. `action` is what the policy wrote, without the delimiter that ended it. An action that cannot be read or
+    /// breaks the rules gives [`Terminal::Invalid`].
+    ///
+    /// # Errors
+    /// When the step cannot be taken for a reason that is not its own.
+    fn step(&self, state: &Self::State, action: &str)
+    -> Result<Transition<Self::State>, StepError>;
 
     /// What tells two states of one problem apart, as far as what may follow is concerned; `None` (the default) for a
     /// state that is shared with none. Asked only under [`crate::MctsConfig::transpositions`]. States at different depths
@@ -77,8 +98,15 @@ pub trait Environment: Send + Sync {
         None
     }
 
-    /// Whether an answer is right. Search may ask only where the ground truth is known (when it makes training data).
-    fn grade(&self, problem: &Problem, answer: &str) -> bool;
+    /// The reward of an answer, in [-1, 1]; an environment that knows right and wrong alone gives 1 and -1. Search may ask only
+    /// where the ground truth is known (when it makes training data).
+    fn reward(&self, problem: &Problem, answer: &str) -> f64;
+
+    /// Whether an answer of this reward counts as right: in accuracies, in the choice of training solutions, and where a search
+    /// stops at the first right answer. By default a positive reward does.
+    fn is_correct(&self, reward: f64) -> bool {
+        reward > 0.0
+    }
 
     /// The group of each answer, for votes: answers of one number are the same. Numbers begin at 0 and follow the groups' first
     /// members. By default answers are the same when their trimmed texts are.

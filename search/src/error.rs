@@ -1,6 +1,7 @@
 //! Why a search or a decoding failed.
 
-use crate::{EvaluatorError, ProblemError};
+use crate::environment::{ProblemError, StepError};
+use crate::evaluator::EvaluatorError;
 
 /// A setting that no search can run with.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -44,6 +45,19 @@ pub enum SearchError {
     /// The evaluator failed, panicked, or broke its contract.
     #[error(transparent)]
     Evaluator(#[from] EvaluatorError),
+    /// The environment could not take a step.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The environment's reward is not one.
+    #[error(
+        "the environment rewards the answer {answer:?} with {reward}, which is outside [-1, 1]"
+    )]
+    Reward {
+        /// The answer.
+        answer: String,
+        /// Its reward.
+        reward: f64,
+    },
     /// A tree cannot be searched further.
     #[error("the tree cannot be continued: node {tag}: {message}")]
     Record {

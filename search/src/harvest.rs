@@ -44,7 +44,7 @@ pub struct LabelledSolution {
     pub correct: bool,
     /// From the first to the last; never empty.
     pub steps: Vec<LabelledStep>,
-    /// +1 when correct, otherwise -1.
+    /// The environment's reward of the answer, in [-1, 1]; -1 after an invalid ending.
     pub reward: f64,
 }
 
@@ -168,8 +168,9 @@ fn label(
     terminal: &Terminal,
     path: &[&NodeRecord],
 ) -> LabelledSolution {
-    let correct = path.last().is_some_and(|node| node.correct == Some(true));
-    let reward = if correct { 1.0 } else { -1.0 };
+    let last = path.last();
+    let correct = last.is_some_and(|node| node.correct == Some(true));
+    let reward = last.and_then(|node| node.reward()).unwrap_or(-1.0);
     let step = |node: &&NodeRecord| LabelledStep {
         action: node.action().to_owned(),
         observation: node.observation().to_owned(),

@@ -99,7 +99,7 @@ pub use algorithm::{
     Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, best_path, decode,
 };
 pub use cancel::{Cancel, CancelOnDrop};
-pub use environment::{Environment, Problem, ProblemError, Terminal, Transition};
+pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 pub use error::{ConfigError, SearchError};
 pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 pub use harvest::{

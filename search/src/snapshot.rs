@@ -98,6 +98,10 @@ pub struct NodeRecord {
     /// Whether the answer is right. None unless the node is an answer of a tree with ground truth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correct: Option<bool>,
+    /// The answer's reward in [-1, 1], where `correct` is there. Absent in a tree that was written when rewards were not numbers;
+    /// [`Self::reward`] has it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f64>,
     /// The state that the step leads to, where states share nodes; then `q_value` and `visit_count` are of the
     /// step alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +120,12 @@ pub struct StateRecord {
 }
 
 impl NodeRecord {
+    /// The reward of a graded answer: the recorded one, otherwise 1 where the answer is right and -1 where it is wrong.
+    #[must_use]
+    pub fn reward(&self) -> Option<f64> {
+        self.reward.or(self.correct.map(|correct| if correct { 1.0 } else { -1.0 }))
+    }
+
     /// See [`StepText::action`].
     #[must_use]
     pub fn action(&self) -> &str {

@@ -8,7 +8,7 @@ use crate::seed::mix;
 use crate::tokens::SampledTokens;
 use crate::{
     Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal,
-    Request, Terminal, Transition,
+    Request, StepError, Terminal, Transition,
 };
 
 /// Steps, priors and values drawn from hashes of the context: the same request has the same answer
@@ -154,7 +154,11 @@ impl Environment for LetterGame {
         &state.context
     }
 
-    fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+    fn step(
+        &self,
+        state: &LetterState,
+        action: &str,
+    ) -> Result<Transition<LetterState>, StepError> {
         let context = [state.context.as_str(), action, "\n"].concat();
         let state = LetterState { context, question: state.question };
         let terminal = match action.trim() {
@@ -165,11 +169,11 @@ impl Environment for LetterGame {
             }
             other => Some(Terminal::Invalid(format!("{other:?} is not a letter"))),
         };
-        Transition { observation: "\n".into(), state, terminal }
+        Ok(Transition { observation: "\n".into(), state, terminal })
     }
 
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
-        answer == problem.answer
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+        if answer == problem.answer { 1.0 } else { -1.0 }
     }
 }
 

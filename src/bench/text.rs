@@ -1,6 +1,6 @@
 //! An environment for timing language models: whatever is written is a step.
 
-use espalier_search::{Environment, Problem, ProblemError, Terminal, Transition};
+use espalier_search::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 
 /// Lines of text; the last of `depth` is the answer.
 pub(super) struct TextSteps {
@@ -26,14 +26,14 @@ impl Environment for TextSteps {
         &state.text
     }
 
-    fn step(&self, state: &Text, action: &str) -> Transition<Text> {
+    fn step(&self, state: &Text, action: &str) -> Result<Transition<Text>, StepError> {
         let steps = state.steps + 1;
         let terminal = (steps == self.depth).then(|| Terminal::Answer(action.to_owned()));
         let text = format!("{}{action}\n", state.text);
-        Transition { observation: "\n".into(), state: Text { text, steps }, terminal }
+        Ok(Transition { observation: "\n".into(), state: Text { text, steps }, terminal })
     }
 
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
-        problem.answer == answer
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+        if problem.answer == answer { 1.0 } else { -1.0 }
     }
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{PolicyArguments, UsageError, print_json, print_line, with_environment};
+use super::arguments::{PolicyArguments, UsageError, print_json, print_line, start_environment};
 use espalier::pipeline::{Ablation, ablate};
 
 /// Measure a grid of search settings on a fixed policy: accuracy with intervals, tokens, simulations and time for every cell.
@@ -34,10 +34,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(format!("ablation-{}", ablation.name)));
-    let (table, measured) = with_environment!(cells[0], environment => {
-        let policy = arguments.policy.load(environment, &cells[0])?;
-        ablate(environment, &ablation, &cells, &policy, &out)?
-    });
+    let environment = start_environment(&cells[0])?;
+    let policy = arguments.policy.load(&environment, &cells[0])?;
+    let (table, measured) = ablate(&environment, &ablation, &cells, &policy, &out)?;
     if arguments.json {
         return measured.iter().try_for_each(print_json);
     }

@@ -7,7 +7,7 @@ use anyhow::{Error, Result};
 use clap::Args;
 use serde::Serialize;
 
-use espalier::environment::Domain;
+use espalier::environment::AnyEnvironment;
 use espalier::execution::ExecutorError;
 use espalier::policy::{self, Policy, PolicyError};
 use espalier::recipe::{self, Recipe};
@@ -52,8 +52,17 @@ pub fn check_device(recipe: &Recipe) -> Result<()> {
     }
 }
 
-/// What a program environment that cannot be set up is told as.
-pub fn environment_error(error: Error) -> Error {
+/// The recipe's environment.
+pub fn start_environment(recipe: &Recipe) -> Result<AnyEnvironment> {
+    recipe.environment.start(recipe.compute.resolved_threads()).map_err(environment_error)
+}
+
+/// The recipe's environment for prompts and answers alone.
+pub fn environment_without_steps(recipe: &Recipe) -> Result<AnyEnvironment> {
+    recipe.environment.without_steps().map_err(environment_error)
+}
+
+fn environment_error(error: Error) -> Error {
     match error.downcast_ref::<ExecutorError>() {
         // The machine's fault: no sandbox, no worker.
         Some(
@@ -80,7 +89,7 @@ pub struct PolicyArguments {
 
 impl PolicyArguments {
     /// Loads the recipe's policy.
-    pub fn load<E: Domain>(&self, environment: &E, recipe: &Recipe) -> Result<Policy> {
+    pub fn load(&self, environment: &AnyEnvironment, recipe: &Recipe) -> Result<Policy> {
         policy::load(environment, &recipe.policy, &recipe.compute, self.checkpoint.as_deref())
             .map_err(|error| match error {
                 PolicyError::Usage(_) => UsageError(error.into()).into(),
@@ -99,29 +108,3 @@ pub fn print_line(line: &str) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{line}")?;
     Ok(())
 }
-
-/// Runs `$body` with `$environment` bound to the recipe's environment, of whatever type.
-macro_rules! with_environment {
-    ($recipe:expr, $environment:ident => $body:expr) => {
-        $crate::arguments::with_environment!(
-            $recipe,
-            |program| {
-                let cores = $recipe.compute.resolved_threads();
-                ::espalier::environment::program::Program::start(program, cores)
-            },
-            $environment => $body
-        )
-    };
-    // How the environment of word problems is made, for commands that take no steps.
-    ($recipe:expr, $start:expr, $environment:ident => $body:expr) => {
-        match &$recipe.environment {
-            ::espalier::recipe::EnvironmentRecipe::Countdown($environment) => $body,
-            ::espalier::recipe::EnvironmentRecipe::Program(program) => {
-                let $environment =
-                    &($start)(program).map_err($crate::arguments::environment_error)?;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_environment;

@@ -3,9 +3,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, print_json, with_environment};
+use super::arguments::{RecipeArguments, environment_without_steps, print_json};
 use espalier::environment::Split;
-use espalier::environment::program::Program;
 use espalier::{jsonl, problems};
 
 /// Write problems, one `{id, question, answer, metadata}` a line.
@@ -32,14 +31,14 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
-    let problems = with_environment!(recipe, Program::without_executor, environment => problems::draw(
-        environment,
+    let problems = problems::draw(
+        &environment_without_steps(&recipe)?,
         &recipe.problems,
         arguments.split,
         0,
         arguments.count,
         recipe.seed,
-    ))?;
+    )?;
     match &arguments.out {
         Some(path) => jsonl::write(path, &problems)?,
         None => problems.iter().try_for_each(print_json)?,

@@ -3,8 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, print_json, print_line, with_environment};
-use espalier::environment::program::Program;
+use super::arguments::{RecipeArguments, environment_without_steps, print_json, print_line};
 use espalier::pipeline;
 use espalier::recipe::LabelsRecipe;
 
@@ -33,14 +32,14 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     let LabelsRecipe::QValue(config) = &recipe.labels;
-    let summary = with_environment!(recipe, Program::without_executor, environment => pipeline::harvest(
-        environment,
+    let summary = pipeline::harvest(
+        &environment_without_steps(&recipe)?,
         &arguments.trees,
         config,
         recipe.seed,
         &arguments.out,
         arguments.stepwise.as_deref(),
-    )?);
+    )?;
     if arguments.json {
         return print_json(&summary);
     }

@@ -102,6 +102,7 @@ fn print_node(problem: &str, tree: usize, shown: &OutlineNode<'_>) -> Result<()>
         "tokens": node.tokens,
         "terminal": node.terminal,
         "correct": node.correct,
+        "reward": node.reward(),
     }))
 }
 

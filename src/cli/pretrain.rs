@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, check_training, print_json, print_line, with_environment};
+use super::arguments::{
+    RecipeArguments, check_training, print_json, print_line, start_environment,
+};
 use espalier::pipeline::{self, Bootstrap};
 use espalier::recipe::BootstrapKind;
 
@@ -27,11 +29,7 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     check_training(&recipe)?;
-    let summary = with_environment!(recipe, environment => pipeline::pretrain(
-        environment,
-        &recipe,
-        &arguments.out,
-    )?);
+    let summary = pipeline::pretrain(&start_environment(&recipe)?, &recipe, &arguments.out)?;
     if arguments.json {
         return print_json(&summary);
     }

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::arguments::{
-    RecipeArguments, UsageError, check_training, print_json, print_line, with_environment,
+    RecipeArguments, UsageError, check_training, print_json, print_line, start_environment,
 };
 use espalier::pipeline;
 use espalier::run_dir::RunDir;
@@ -48,9 +48,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-s{}", recipe.name, recipe.seed)));
     // The environment first: where it cannot be set up nothing is begun.
-    let table = with_environment!(recipe, environment => {
-        let run = RunDir::open(&path, &recipe)?;
-        pipeline::run(environment, &recipe, &run)?
-    });
+    let environment = start_environment(&recipe)?;
+    let run = RunDir::open(&path, &recipe)?;
+    let table = pipeline::run(&environment, &recipe, &run)?;
     print_line(&table.text())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
 use espalier::recipe::SearchRecipe;
 use espalier::{jsonl, pipeline, problems};
@@ -45,23 +45,21 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         Some(path) => jsonl::read(path)?,
         None => Vec::new(),
     };
-    let summary = with_environment!(recipe, environment => {
-        let problems = problems::read(environment, &arguments.problems)?;
-        let policy = arguments.policy.load(environment, &recipe)?;
-        let plan = pipeline::SearchPlan {
-            problems: &problems,
-            config,
-            trees_per_problem: recipe.rounds.trees_per_problem,
-            seed: recipe.seed,
-            net: policy.fingerprint(),
-            before: &before,
-        };
-        let compute = &recipe.compute;
-        let mut summary =
-            pipeline::search(environment, policy.evaluator(), &plan, compute, &arguments.out)?;
-        summary.inference = policy.inference();
-        summary
-    });
+    let environment = start_environment(&recipe)?;
+    let problems = problems::read(&environment, &arguments.problems)?;
+    let policy = arguments.policy.load(&environment, &recipe)?;
+    let plan = pipeline::SearchPlan {
+        problems: &problems,
+        config,
+        trees_per_problem: recipe.rounds.trees_per_problem,
+        seed: recipe.seed,
+        net: policy.fingerprint(),
+        before: &before,
+    };
+    let compute = &recipe.compute;
+    let mut summary =
+        pipeline::search(&environment, policy.evaluator(), &plan, compute, &arguments.out)?;
+    summary.inference = policy.inference();
     if arguments.json {
         return print_json(&summary);
     }

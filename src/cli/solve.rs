@@ -4,9 +4,8 @@ use espalier_search::{Cancel, Decoding, Environment, decode};
 use serde_json::json;
 
 use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
-use espalier::environment::Domain;
 use espalier::report::Table;
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
@@ -30,50 +29,56 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
-    with_environment!(recipe, environment => {
-        let problem = environment
-            .read_problem(&arguments.problem)
-            .map_err(|message| UsageError(anyhow!(message)))?;
-        let policy = arguments.policy.load(environment, &recipe)?;
-        let evaluator = policy.evaluator();
-        let config = &recipe.evaluation.decode;
-        let outcome =
-            decode(arguments.decoding, environment, evaluator, &problem, config, recipe.seed, &Cancel::new())
-                .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
-        let known = !problem.answer.is_empty();
-        let graded = |answer: &String| environment.grade(&problem, answer);
-        let right = outcome.answer.as_ref().filter(|_| known).map(graded);
-        if arguments.json {
-            return print_json(&json!({
-                "schema": "espalier.solution_shown/1",
-                "problem": problem,
-                "decoding": arguments.decoding.to_string(),
-                "answer": outcome.answer,
-                "correct": right,
-                "steps": outcome.solution,
-                "tokens": outcome.tokens,
-                "simulations": outcome.simulations,
-            }));
-        }
-        let mut table = Table::new(["step", "prior", "Q", "value", "visits"]);
-        let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
-        for step in &outcome.solution {
-            table.push([
-                format!("{}{}", step.action, step.observation.trim_end()),
-                format!("{:.3}", step.prior),
-                number(step.q),
-                number(step.value),
-                step.visits.map_or("–".into(), |visits| visits.to_string()),
-            ]);
-        }
-        print_line(&table.text())?;
-        let verdict = match (right, &outcome.answer) {
-            (Some(true), _) => "right",
-            (Some(false), _) => "wrong",
-            (None, Some(_)) => "nobody told what is right",
-            (None, None) => "none found",
-        };
-        let answer = outcome.answer.as_deref().unwrap_or("–");
-        print_line(&format!("answer {answer} ({verdict}), {} sampled tokens", outcome.tokens))
-    })
+    let environment = start_environment(&recipe)?;
+    let problem = environment
+        .read_problem(&arguments.problem)
+        .map_err(|message| UsageError(anyhow!(message)))?;
+    let policy = arguments.policy.load(&environment, &recipe)?;
+    let evaluator = policy.evaluator();
+    let config = &recipe.evaluation.decode;
+    let outcome = decode(
+        arguments.decoding,
+        &environment,
+        evaluator,
+        &problem,
+        config,
+        recipe.seed,
+        &Cancel::new(),
+    )
+    .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
+    let known = !problem.answer.is_empty();
+    let graded = |answer: &String| environment.is_correct(environment.reward(&problem, answer));
+    let right = outcome.answer.as_ref().filter(|_| known).map(graded);
+    if arguments.json {
+        return print_json(&json!({
+            "schema": "espalier.solution_shown/1",
+            "problem": problem,
+            "decoding": arguments.decoding.to_string(),
+            "answer": outcome.answer,
+            "correct": right,
+            "steps": outcome.solution,
+            "tokens": outcome.tokens,
+            "simulations": outcome.simulations,
+        }));
+    }
+    let mut table = Table::new(["step", "prior", "Q", "value", "visits"]);
+    let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
+    for step in &outcome.solution {
+        table.push([
+            format!("{}{}", step.action, step.observation.trim_end()),
+            format!("{:.3}", step.prior),
+            number(step.q),
+            number(step.value),
+            step.visits.map_or("–".into(), |visits| visits.to_string()),
+        ]);
+    }
+    print_line(&table.text())?;
+    let verdict = match (right, &outcome.answer) {
+        (Some(true), _) => "right",
+        (Some(false), _) => "wrong",
+        (None, Some(_)) => "no right answer is known",
+        (None, None) => "none found",
+    };
+    let answer = outcome.answer.as_deref().unwrap_or("–");
+    print_line(&format!("answer {answer} ({verdict}), {} sampled tokens", outcome.tokens))
 }

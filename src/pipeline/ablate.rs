@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value};
 
 use super::{Accuracy, EvaluationPlan, evaluate};
-use crate::environment::{Domain, Split};
+use crate::environment::{AnyEnvironment, Split};
 use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
 use crate::report::{Plot, Series, Table};
@@ -124,8 +124,8 @@ fn vary(recipe: &Recipe, settings: &[(String, Value)]) -> Result<Recipe> {
 ///
 /// # Errors
 /// When files cannot be read or written, `out` holds another ablation, or a problem cannot be decoded.
-pub fn ablate<E: Domain>(
-    environment: &E,
+pub fn ablate(
+    environment: &AnyEnvironment,
     ablation: &Ablation,
     cells: &[Recipe],
     policy: &Policy,

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{Problem, Terminal};
+use espalier_search::{Environment, Problem, Terminal};
 use espalier_training::{Checkpoint, Example, ExampleStep, PolicyTargets, Tokenizer, TrainConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use super::train::{Summary, fit, policy_targets};
-use crate::environment::{Domain, Split, WorkedSolution};
+use crate::environment::{AnyEnvironment, Split, WorkedSolution};
 use crate::recipe::{BootstrapKind, BootstrapRecipe, Recipe};
 use crate::{problems, seed};
 
@@ -44,8 +44,8 @@ pub enum Bootstrap {
 /// # Errors
 /// When problems or the pretrained net cannot be read, the recipe's net cannot be made, there is nothing to learn from, or files cannot
 /// be written.
-pub fn pretrain<E: Domain>(
-    environment: &E,
+pub fn pretrain(
+    environment: &AnyEnvironment,
     recipe: &Recipe,
     out: &Path,
 ) -> Result<BootstrapSummary> {
@@ -59,8 +59,8 @@ pub fn pretrain<E: Domain>(
     Ok(BootstrapSummary { kind, bootstrap })
 }
 
-fn training_problems<E: Domain>(
-    environment: &E,
+fn training_problems(
+    environment: &AnyEnvironment,
     recipe: &Recipe,
     count: usize,
 ) -> Result<Vec<Problem>> {
@@ -81,7 +81,7 @@ fn take(recipe: &BootstrapRecipe, out: &Path) -> Result<Bootstrap> {
 }
 
 /// Trains the pretrained net's policy on worked solutions, without worked examples in their prompts.
-fn solutions<E: Domain>(environment: &E, recipe: &Recipe, out: &Path) -> Result<Summary> {
+fn solutions(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Result<Summary> {
     let net = pretrained(&recipe.bootstrap)?;
     let count = match recipe.bootstrap.problems {
         0 => usize::MAX,
@@ -109,7 +109,7 @@ fn solutions<E: Domain>(environment: &E, recipe: &Recipe, out: &Path) -> Result<
 
 /// Trains a fresh net on random legal lines of the problems, in turn, from which those that solve their
 /// problem are left out. It knows the format afterwards and has seen no solution; its value head is as it was initialised.
-fn random_lines<E: Domain>(environment: &E, recipe: &Recipe, out: &Path) -> Result<Summary> {
+fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Result<Summary> {
     let count = recipe.rounds.problems * recipe.rounds.count.max(1);
     let problems = training_problems(environment, recipe, count)?;
     let tokenizer = Tokenizer::characters()?;
@@ -164,8 +164,8 @@ fn policy_example(
 ///
 /// # Errors
 /// When a problem cannot be posed or the tokenizer cannot encode it.
-fn random_examples<E: Domain>(
-    environment: &E,
+fn random_examples(
+    environment: &AnyEnvironment,
     tokenizer: &Tokenizer,
     problems: &[Problem],
     count: usize,
@@ -205,8 +205,8 @@ struct Line {
     solved: bool,
 }
 
-fn random_line<E: Domain>(
-    environment: &E,
+fn random_line(
+    environment: &AnyEnvironment,
     problem: &Problem,
     rng: &mut ChaCha8Rng,
 ) -> Result<Line> {
@@ -214,11 +214,11 @@ fn random_line<E: Domain>(
     let prompt = environment.context(&state).to_owned();
     let mut line = Line { prompt, steps: Vec::new(), solved: false };
     while let Some(action) = environment.random_action(&state, rng) {
-        let transition = environment.step(&state, &action);
+        let transition = environment.step(&state, &action)?;
         line.steps.push((action, transition.observation.into_owned()));
         if let Some(terminal) = transition.terminal {
-            line.solved =
-                matches!(terminal, Terminal::Answer(answer) if environment.grade(problem, &answer));
+            line.solved = matches!(terminal, Terminal::Answer(answer)
+                if environment.is_correct(environment.reward(problem, &answer)));
             break;
         }
         state = transition.state;
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn random_lines_are_legal_and_solutions_are_recognised() {
-        let environment = Countdown::default();
+        let environment = Countdown::default().into();
         let problem = parse_problem("9: 4 5").unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let lines: Vec<Line> =

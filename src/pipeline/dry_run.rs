@@ -4,13 +4,13 @@ use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
+use espalier_search::Environment;
 use espalier_training::{Device, Dtype, ModelConfig, Parameters, Tokenizer};
 use serde::Serialize;
 
-use crate::environment::program::Program;
-use crate::environment::{Domain, Split};
+use crate::environment::{AnyEnvironment, Split};
 use crate::problems;
-use crate::recipe::{EnvironmentRecipe, Recipe, SearchRecipe};
+use crate::recipe::{Recipe, SearchRecipe};
 
 /// What a run of a recipe would take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -117,13 +117,8 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
         true => net(recipe).map(|(config, from, tokenizer)| (Some(config), from, tokenizer))?,
         false => (None, String::new(), None),
     };
-    let (problems, lengths) = match &recipe.environment {
-        EnvironmentRecipe::Countdown(countdown) => contexts(countdown, recipe, tokenizer.as_ref())?,
-        EnvironmentRecipe::Program(program) => {
-            let environment = Program::without_executor(program).context("[environment]")?;
-            contexts(&environment, recipe, tokenizer.as_ref())?
-        }
-    };
+    let environment = recipe.environment.without_steps().context("[environment]")?;
+    let (problems, lengths) = contexts(&environment, recipe, tokenizer.as_ref())?;
     let SearchRecipe::Mcts(search) = &recipe.search;
     let wanted = recipe.rounds.problems.min(recipe.compute.concurrent_problems);
     let tokens = recipe.training.batch_tokens;
@@ -211,8 +206,8 @@ fn memory(config: &ModelConfig, recipe: &Recipe) -> Result<Memory> {
 }
 
 /// The first round's problems, and the shortest and the longest of their first batch's contexts.
-fn contexts<E: Domain>(
-    environment: &E,
+fn contexts(
+    environment: &AnyEnvironment,
     recipe: &Recipe,
     tokenizer: Option<&Tokenizer>,
 ) -> Result<(FirstProblems, Option<[usize; 2]>)> {

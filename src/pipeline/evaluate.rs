@@ -168,7 +168,10 @@ fn decode_one<E: Environment>(
         decoding: name,
         seed,
         problem: problem.id.clone(),
-        correct: outcome.answer.as_ref().is_some_and(|answer| environment.grade(problem, answer)),
+        correct: outcome
+            .answer
+            .as_ref()
+            .is_some_and(|answer| environment.is_correct(environment.reward(problem, answer))),
         answer: outcome.answer,
         tokens: outcome.tokens,
         simulations: outcome.simulations,

@@ -8,7 +8,7 @@ use espalier_search::{
 };
 use serde::Serialize;
 
-use crate::environment::Domain;
+use crate::environment::AnyEnvironment;
 use crate::jsonl;
 
 /// What a harvest holds.
@@ -29,12 +29,12 @@ pub struct Summary {
 }
 
 /// Harvests a trees file into a labels file, and into TRL's stepwise form when a path for it is given. The solutions continue what
-/// nets are trained on ([`Domain::training_prompt`]), which may be less than what the policy read.
+/// nets are trained on ([`AnyEnvironment::training_prompt`]), which may be less than what the policy read.
 ///
 /// # Errors
 /// When a file cannot be read or written, or the trees hold no finished path.
-pub fn harvest<E: Domain>(
-    environment: &E,
+pub fn harvest(
+    environment: &AnyEnvironment,
     trees: &Path,
     config: &HarvestConfig,
     seed: u64,

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result};
-use espalier_search::{Cancel, Evaluator, LabelledSolution, Problem, Request};
+use espalier_search::{Cancel, Environment, Evaluator, LabelledSolution, Problem, Request};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
+use crate::environment::AnyEnvironment;
 use crate::report::{Auc, auc};
 use crate::seed;
-use crate::truth::{Measurable, Truth};
 
 /// Label quality of a round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,8 +26,8 @@ pub struct LabelQuality {
 ///
 /// # Errors
 /// When a solution is of no known problem.
-pub fn label_auc<E: Measurable>(
-    environment: &E,
+pub fn label_auc(
+    environment: &AnyEnvironment,
     problems: &[Problem],
     solutions: &[LabelledSolution],
 ) -> Result<Option<Auc>> {
@@ -42,14 +42,14 @@ pub fn label_auc<E: Measurable>(
             .with_context(|| format!("no problem {}", solution.problem_id))?;
         let mut state = environment.root(problem)?;
         for step in &solution.steps {
-            let transition = environment.step(&state, &step.action);
+            let transition = environment.step(&state, &step.action)?;
             if transition.terminal.is_some() {
                 break;
             }
             state = transition.state;
             let place = (&solution.problem_id, solution.tree);
             if seen.insert((place, environment.context(&state).to_owned())) {
-                scored.push((step.q, truth.solvable(&state)));
+                scored.push((step.q, truth(&state)));
             }
         }
     }
@@ -65,8 +65,8 @@ const LINES: usize = 8;
 ///
 /// # Errors
 /// When a problem cannot be posed or the evaluator fails.
-pub fn value_auc<E: Measurable>(
-    environment: &E,
+pub fn value_auc(
+    environment: &AnyEnvironment,
     evaluator: &dyn Evaluator,
     problems: &[Problem],
     seed: u64,
@@ -81,7 +81,7 @@ pub fn value_auc<E: Measurable>(
         for _ in 0..LINES {
             let mut state = environment.root(problem)?;
             while let Some(action) = environment.random_action(&state, &mut rng) {
-                let transition = environment.step(&state, &action);
+                let transition = environment.step(&state, &action)?;
                 if transition.terminal.is_some() {
                     break;
                 }
@@ -89,7 +89,7 @@ pub fn value_auc<E: Measurable>(
                 let context = environment.context(&state);
                 if seen.insert(context.to_owned()) {
                     requests.push(Request::value(context.into()));
-                    solvable.push(truth.solvable(&state));
+                    solvable.push(truth(&state));
                 }
             }
         }
@@ -118,7 +118,8 @@ mod tests {
     fn the_value_is_compared_on_unfinished_states_alone() {
         let problems: Vec<Problem> =
             ["26: 3 5 7", "9: 2 3 4", "24: 2 3 4"].map(|text| parse_problem(text).unwrap()).into();
-        let auc = value_auc(&Countdown::default(), &AnswerEach(by_length), &problems, 1).unwrap();
+        let auc =
+            value_auc(&Countdown::default().into(), &AnswerEach(by_length), &problems, 1).unwrap();
         // Three numbers: one unfinished state a line, equal ones counted once.
         let auc = auc.expect("some first moves keep these targets reachable and some do not");
         assert!((4..=3 * LINES).contains(&auc.n) && (1..auc.n).contains(&auc.positives), "{auc:?}");

@@ -26,12 +26,11 @@ use espalier_search::{LabelledSolution, MctsConfig, Problem};
 use serde_json::{Value, json};
 
 use crate::data::SourceRecipe;
-use crate::environment::Split;
+use crate::environment::{AnyEnvironment, Split};
 use crate::policy::{self, Policy};
 use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
 use crate::report::{Table, rounds_table};
 use crate::run_dir::RunDir;
-use crate::truth::Measurable;
 use crate::{jsonl, problems, seed};
 
 /// Why a run refuses a served policy.
@@ -42,7 +41,7 @@ pub const SERVED_POLICY: &str = "[policy] kind = \"completions\": a run trains i
 ///
 /// # Errors
 /// When the recipe's policy cannot be trained, or the first stage's that fails; started again, the run goes on there.
-pub fn run<E: Measurable>(environment: &E, recipe: &Recipe, run: &RunDir) -> Result<Table> {
+pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Result<Table> {
     if !recipe.policy.is_local() {
         bail!("{SERVED_POLICY}");
     }
@@ -62,13 +61,13 @@ pub fn run<E: Measurable>(environment: &E, recipe: &Recipe, run: &RunDir) -> Res
     Ok(table)
 }
 
-struct Rounds<'a, E> {
-    environment: &'a E,
+struct Rounds<'a> {
+    environment: &'a AnyEnvironment,
     recipe: &'a Recipe,
     run: &'a RunDir,
 }
 
-impl<E: Measurable> Rounds<'_, E> {
+impl Rounds<'_> {
     fn round(&self, round: usize, summaries: &mut Vec<Value>) -> Result<()> {
         if round == 0 {
             self.stage(0, "pretrain", summaries, || self.pretrain())?;
@@ -148,7 +147,7 @@ impl<E: Measurable> Rounds<'_, E> {
     }
 
     /// The environment as the net of a round reads it.
-    fn environment(&self, round: usize) -> E {
+    fn environment(&self, round: usize) -> AnyEnvironment {
         self.environment.for_net_of_round(round)
     }
 

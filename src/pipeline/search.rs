@@ -180,7 +180,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
-    use espalier_search::{Evaluation, EvaluatorError, ProblemError, Request, Transition};
+    use espalier_search::{
+        Evaluation, EvaluatorError, ProblemError, Request, StepError, Transition,
+    };
 
     use super::*;
     use crate::pipeline::tests::until_cancelled;
@@ -208,12 +210,16 @@ mod tests {
             self.game.context(state)
         }
 
-        fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+        fn step(
+            &self,
+            state: &LetterState,
+            action: &str,
+        ) -> Result<Transition<LetterState>, StepError> {
             self.game.step(state, action)
         }
 
-        fn grade(&self, problem: &Problem, answer: &str) -> bool {
-            self.game.grade(problem, answer)
+        fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+            self.game.reward(problem, answer)
         }
     }
 

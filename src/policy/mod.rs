@@ -31,7 +31,7 @@ use espalier_training::{InferenceStats, LocalEvaluator};
 use serde_json::json;
 
 use crate::compute::ComputeRecipe;
-use crate::environment::Domain;
+use crate::environment::AnyEnvironment;
 use crate::jsonl;
 
 /// A loaded policy.
@@ -83,8 +83,8 @@ impl Policy {
 ///
 /// # Errors
 /// When recipe and `checkpoint` do not fit together, the folder holds no valid checkpoint, or an API key is not there.
-pub fn load<E: Domain>(
-    environment: &E,
+pub fn load(
+    environment: &AnyEnvironment,
     recipe: &PolicyRecipe,
     compute: &ComputeRecipe,
     checkpoint: Option<&Path>,
@@ -113,8 +113,8 @@ fn identity(settings: &serde_json::Value) -> Result<String, PolicyError> {
     jsonl::identity(settings).map_err(|error| PolicyError::Settings(error.to_string()))
 }
 
-fn serve<E: Domain>(
-    environment: &E,
+fn serve(
+    environment: &AnyEnvironment,
     recipe: &CompletionsRecipe,
     compute: &ComputeRecipe,
     checkpoint: Option<&Path>,
@@ -180,7 +180,7 @@ fn serve<E: Domain>(
 mod tests {
     use super::*;
     use crate::environment::countdown::{Countdown, parse_problem};
-    use crate::environment::{Domain, Split};
+    use crate::environment::{EnvironmentKind, Split};
     use crate::recipe;
     use espalier_search::{Environment, Terminal};
 
@@ -195,7 +195,8 @@ mod tests {
         };
         change(&mut recipe);
         let compute = ComputeRecipe::default();
-        load(&Countdown::default(), &PolicyRecipe::Completions(recipe), &compute, None).unwrap()
+        let environment = Countdown::default().into();
+        load(&environment, &PolicyRecipe::Completions(recipe), &compute, None).unwrap()
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
             let mut state = environment.root(&problem).unwrap();
             let mut terminal = None;
             for step in steps.lines() {
-                let transition = environment.step(&state, step.split_once('=').unwrap().0);
+                let transition = environment.step(&state, step.split_once('=').unwrap().0).unwrap();
                 (state, terminal) = (transition.state, transition.terminal);
             }
             assert_eq!(environment.context(&state), format!("{text}\n"));

@@ -3,13 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use espalier_training::Tokenizer;
 use toml::{Table, Value};
 
-use super::{
-    BootstrapKind, EnvironmentRecipe, LabelsRecipe, ProblemsRecipe, Recipe, SearchRecipe, overrides,
-};
+use super::{BootstrapKind, LabelsRecipe, ProblemsRecipe, Recipe, SearchRecipe, overrides};
 
 /// The recipe that runs when none is named.
 const DEFAULT: &str = include_str!("../../configs/countdown.toml");
@@ -35,7 +33,7 @@ pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Rec
     for assignment in overrides {
         overrides::set(&mut table, assignment)?;
     }
-    let recipe: Recipe = match serde_path_to_error::deserialize(Value::Table(table)) {
+    let mut recipe: Recipe = match serde_path_to_error::deserialize(Value::Table(table)) {
         Ok(recipe) => recipe,
         Err(error) => {
             let place = match error.path().to_string() {
@@ -45,8 +43,19 @@ pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Rec
             bail!("{origin}{place}: {}", with_suggestion(&error.inner().to_string()));
         }
     };
+    complete_problems(&mut recipe).with_context(|| origin.to_owned())?;
     check(&recipe).with_context(|| origin.to_owned())?;
     Ok(recipe)
+}
+
+/// Writes out the generator's defaults, which its environment knows.
+fn complete_problems(recipe: &mut Recipe) -> Result<()> {
+    if let ProblemsRecipe::Generated(settings) = &mut recipe.problems {
+        *settings = recipe.environment.complete_generator(settings).map_err(|error| {
+            anyhow!("in [problems]: {}", with_suggestion(&format!("{error:#}")))
+        })?;
+    }
+    Ok(())
 }
 
 /// A file's table laid over the one that it extends.
@@ -106,34 +115,14 @@ fn check(recipe: &Recipe) -> Result<()> {
     let SearchRecipe::Mcts(search) = &recipe.search;
     search.validate().context("[search]")?;
     let LabelsRecipe::QValue(_) = &recipe.labels;
-    match &recipe.environment {
-        EnvironmentRecipe::Countdown(_) => {}
-        EnvironmentRecipe::Program(program) => {
-            program.validate().context("[environment]")?;
-            if program.has_code() && !recipe.training.observation_loss {
-                bail!(
-                    "[training] observation_loss = false: a policy that is not trained on observations does not learn to end its code, \
-                     and the environment's format has code"
-                );
-            }
-        }
-    }
+    recipe.environment.validate(recipe)?;
     check_bootstrap(recipe).context("[bootstrap]")?;
     match &recipe.problems {
-        ProblemsRecipe::Generated(_)
-            if !matches!(recipe.environment, EnvironmentRecipe::Countdown(_)) =>
-        {
-            bail!(
-                "[problems]: kind = \"generated\" makes countdown problems alone; name a source of word problems"
-            );
-        }
-        ProblemsRecipe::Generated(generator) => {
-            generator.validate().map_err(anyhow::Error::msg).context("[problems]")?;
-        }
         ProblemsRecipe::Jsonl(file) if file.path.as_os_str().is_empty() => {
             bail!("[problems]: kind = \"jsonl\" needs `path`");
         }
-        ProblemsRecipe::Jsonl(_) => {}
+        // The generator's settings are checked where they are completed.
+        ProblemsRecipe::Generated(_) | ProblemsRecipe::Jsonl(_) => {}
         ProblemsRecipe::Dataset(dataset) => {
             dataset.validate().map_err(anyhow::Error::msg).context("[problems]")?;
         }
@@ -184,17 +173,13 @@ fn check_bootstrap(recipe: &Recipe) -> Result<()> {
         (BootstrapKind::RandomLines, Some(path)) => {
             bail!("path = {path:?} is read by kind = \"checkpoint\" or \"solutions\" alone");
         }
-        (BootstrapKind::RandomLines, None)
-            if !matches!(recipe.environment, EnvironmentRecipe::Countdown(_)) =>
-        {
+        (BootstrapKind::RandomLines, None) if !recipe.environment.has_random_steps() => {
             bail!(
-                "word problems have no random legal steps: write kind = \"checkpoint\" or \"solutions\", and `path`"
+                "this environment has no random legal steps: write kind = \"checkpoint\" or \"solutions\", and `path`"
             );
         }
-        (BootstrapKind::Solutions, _)
-            if matches!(recipe.environment, EnvironmentRecipe::Countdown(_)) =>
-        {
-            bail!("kind = \"solutions\": countdown problems carry no solutions");
+        (BootstrapKind::Solutions, _) if !recipe.environment.has_worked_solutions() => {
+            bail!("kind = \"solutions\": problems of this environment carry no solutions");
         }
         (BootstrapKind::Checkpoint | BootstrapKind::Solutions, None) => {
             bail!("this kind needs `path`, a Hugging Face folder or a GGUF file");

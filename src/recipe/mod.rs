@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
 use crate::data::{DatasetRecipe, SourceRecipe};
-use crate::environment::countdown::{Countdown, GeneratorRecipe};
-use crate::environment::program::ProgramRecipe;
+use crate::environment::EnvironmentRecipe;
 use crate::policy::PolicyRecipe;
 
 /// A whole method. Every section has defaults: `configs/countdown.toml` states them.
@@ -77,28 +76,12 @@ impl Default for Recipe {
     }
 }
 
-/// Which environment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum EnvironmentRecipe {
-    /// Combine all the numbers to reach the target.
-    Countdown(Countdown),
-    /// Word problems, solved in steps of text and Python.
-    Program(Box<ProgramRecipe>),
-}
-
-impl Default for EnvironmentRecipe {
-    fn default() -> Self {
-        Self::Countdown(Countdown::default())
-    }
-}
-
 /// Where problems come from. Training and evaluation always draw from disjoint splits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ProblemsRecipe {
-    /// Made by the environment's own generator.
-    Generated(GeneratorRecipe),
+    /// Made by the environment's own generator, whose settings these are.
+    Generated(toml::Table),
     /// Rows `{id, question, answer, metadata}` of a file.
     Jsonl(JsonlRecipe),
     /// Rows of a public data set.
@@ -107,7 +90,7 @@ pub enum ProblemsRecipe {
 
 impl Default for ProblemsRecipe {
     fn default() -> Self {
-        Self::Generated(GeneratorRecipe::default())
+        Self::Generated(toml::Table::new())
     }
 }
 

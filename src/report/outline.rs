@@ -134,7 +134,10 @@ fn ending(node: &NodeRecord) -> String {
                 Some(false) => "wrong",
                 None => "ungraded",
             };
-            format!("answer {} ({verdict})", one_line(answer, NAME_WIDTH))
+            // Of an answer that is right or wrong, and nothing between, the verdict says it all.
+            let partial = node.reward.filter(|reward| reward.abs() != 1.0);
+            let reward = partial.map(|reward| format!(", reward {reward:+.3}")).unwrap_or_default();
+            format!("answer {} ({verdict}{reward})", one_line(answer, NAME_WIDTH))
         }
     }
 }

@@ -29,7 +29,7 @@ fn every_stage_runs_alone() {
     assert_eq!(result["n"], 5);
     let solve = ["solve", "Ada has 2 and 2. How many?", "--decoding", "sbs:2x3", "--checkpoint"];
     let shown = with(&[&solve[..], &[text(&net)]].concat());
-    assert!(shown.contains("answer 4 (nobody told what is right)"), "{shown}");
+    assert!(shown.contains("answer 4 (no right answer is known)"), "{shown}");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn wrong_recipes_are_refused_before_anything_is_begun() {
         ("environment.executor.timeout_seconds=0", "timeout_seconds"),
         ("environment.shots_file=nowhere.jsonl", "nowhere.jsonl"),
         ("environment.chat={template=\"nowhere\"}", "chat.template"),
-        ("problems={kind=\"generated\"}", "countdown problems alone"),
+        ("problems={kind=\"generated\"}", "makes no problems"),
         ("bootstrap={kind=\"random_lines\"}", "no random legal steps"),
         ("bootstrap={kind=\"solutions\"}", "needs `path`"),
         ("rounds.first_temperature=-1", "first_temperature"),

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use espalier::environment::Domain;
 use espalier::environment::program::{Program, ProgramRecipe, Shot};
+use espalier::environment::{EnvironmentKind, EnvironmentRecipe};
 use espalier::execution::{ExecutorConfig, start_with};
 use espalier::grading;
-use espalier::recipe::{self, EnvironmentRecipe};
+use espalier::recipe;
 use serde_json::Value;
 
 use super::problem;

@@ -131,10 +131,10 @@ fn endings_are_recorded_with_their_rewards_and_end_their_own_child_alone() {
 fn many_threads_may_step_at_once() {
     for environment in environments("format = \"xml\"") {
         let root = environment.root(&problem("p", "Q?", "5")).unwrap();
-        let parent = environment.step(&root, "<code>\ntotal = 10").state;
+        let parent = environment.step(&root, "<code>\ntotal = 10").unwrap().state;
         let check = |index: usize| -> Result<(), String> {
-            let child = environment.step(&parent, &format!("<code>\ntotal += {index}"));
-            let grandchild = environment.step(&child.state, "<code>\ntotal");
+            let child = environment.step(&parent, &format!("<code>\ntotal += {index}")).unwrap();
+            let grandchild = environment.step(&child.state, "<code>\ntotal").unwrap();
             let expected = format!("<output>\n{}\n</output>", 10 + index);
             let found = grandchild.observation.into_owned();
             if found.contains(&expected) { Ok(()) } else { Err(found) }
@@ -162,5 +162,5 @@ fn votes_go_to_what_an_answer_means() {
     assert_eq!(outcome.answer.as_deref(), Some("1/2"));
     let scores: Vec<f64> = outcome.candidates.iter().map(|candidate| candidate.score).collect();
     assert_eq!(scores, [0.4, 0.6, 0.6, 0.6, 0.4]);
-    assert!(environment.grade(&question, "1/2"));
+    assert_eq!(environment.reward(&question, "1/2"), 1.0);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use espalier_search::{
     Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal,
-    Request, SearchError, Terminal, Transition,
+    Request, SearchError, StepError, Terminal, Transition,
 };
 
 use super::ReplayError;
@@ -190,12 +190,12 @@ impl Environment for Steps {
         &state.context
     }
 
-    fn step(&self, state: &State, action: &str) -> Transition<State> {
+    fn step(&self, state: &State, action: &str) -> Result<Transition<State>, StepError> {
         // `new` has paired every sample that the model can propose.
         let Some(Outcome { observation, answer }) = self.outcome(&state.context, action).cloned()
         else {
             let terminal = Some(Terminal::Invalid("a step that the trace does not hold".into()));
-            return Transition { state: state.clone(), observation: "".into(), terminal };
+            return Ok(Transition { state: state.clone(), observation: "".into(), terminal });
         };
         let errors = if observation.contains("Error") { state.errors + 1 } else { 0 };
         let too_many = || Terminal::Invalid(TOO_MANY_ERRORS.to_owned());
@@ -203,11 +203,15 @@ impl Environment for Steps {
             .map(Terminal::Answer)
             .or_else(|| (errors > self.errors_threshold).then(too_many));
         let context = format!("{}{action}{observation}", state.context);
-        Transition { state: State { context, errors }, observation: observation.into(), terminal }
+        Ok(Transition {
+            state: State { context, errors },
+            observation: observation.into(),
+            terminal,
+        })
     }
 
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
-        problem.answer == answer
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+        if problem.answer == answer { 1.0 } else { -1.0 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::algorithm::{Candidate, Outcome, SolutionStep};
 use crate::selection::first_best;
-use crate::{Environment, Proposal, Request, Terminal};
+use crate::{Environment, Proposal, Request, StepError, Terminal};
 
 /// The steps taken so far and where they led.
 #[derive(Clone)]
@@ -19,12 +19,15 @@ impl<S: Clone> Path<S> {
     }
 
     /// This path with one more step.
+    ///
+    /// # Errors
+    /// When the environment cannot take it.
     pub(super) fn step<E: Environment<State = S>>(
         &self,
         environment: &E,
         proposal: Proposal,
-    ) -> Self {
-        let transition = environment.step(&self.state, &proposal.action);
+    ) -> Result<Self, StepError> {
+        let transition = environment.step(&self.state, &proposal.action)?;
         let mut steps = self.steps.clone();
         steps.push(SolutionStep {
             prior: proposal.prior().min(1.0),
@@ -34,7 +37,7 @@ impl<S: Clone> Path<S> {
             q: None,
             visits: None,
         });
-        Self { state: transition.state, steps, end: transition.terminal }
+        Ok(Self { state: transition.state, steps, end: transition.terminal })
     }
 
     /// Notes the value net's opinion of the state that the path has reached.

@@ -23,7 +23,7 @@ pub(super) fn sample_paths<E: Environment>(
     };
     let proposals = evaluation.proposals.into_iter();
     let mut paths: Vec<Path<E::State>> =
-        proposals.map(|proposal| root.step(environment, proposal)).collect();
+        proposals.map(|proposal| root.step(environment, proposal)).collect::<Result<_, _>>()?;
     for level in 1..config.max_depth as u64 {
         let level_seed = derive_seed(seed, level);
         let mut open: Vec<(usize, &mut Path<E::State>)> =
@@ -43,7 +43,7 @@ pub(super) fn sample_paths<E: Environment>(
             };
             path.set_value(evaluation.value);
             if let Some(proposal) = evaluation.proposals.pop() {
-                **path = path.step(environment, proposal);
+                **path = path.step(environment, proposal)?;
             }
         }
     }

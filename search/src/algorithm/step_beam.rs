@@ -71,7 +71,7 @@ fn children<E: Environment>(
                 }
                 seen.push(text.to_owned());
             }
-            let child = path.step(environment, proposal);
+            let child = path.step(environment, proposal)?;
             if child.end.is_none() || child.answer().is_some() {
                 children.push(child);
             }

@@ -29,9 +29,10 @@ pub struct MctsConfig {
     pub update_leaf_value: bool,
     /// Divides priors by their sum over siblings. The paper does not.
     pub normalise_prior: bool,
-    /// Backed up from a right answer, in [-1, 1].
+    /// Backed up from an answer of reward 1, in [-1, 1]; from one of a smaller positive reward its share of this.
     pub positive_reward: f64,
-    /// Backed up from a wrong answer and from every invalid ending, in [-1, 1].
+    /// Backed up from an answer of reward -1 and from every invalid ending, in [-1, 1]; from an answer of a negative reward above
+    /// -1 its share of this.
     pub negative_reward: f64,
     /// Threads in one tree (tree-parallel). One gives the same tree bit for bit under the same seed.
     pub workers: usize,
@@ -132,6 +133,11 @@ pub(super) const MAX_DESCENTS: u64 = 4;
 const MAX_NODES: u64 = 1 << 29;
 
 impl MctsConfig {
+    /// What is backed up from an answer of this reward in [-1, 1].
+    pub(super) fn value_of(&self, reward: f64) -> f64 {
+        if reward >= 0.0 { reward * self.positive_reward } else { -reward * self.negative_reward }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

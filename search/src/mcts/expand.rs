@@ -60,12 +60,15 @@ impl<E: Environment> Search<'_, E> {
     }
 
     /// Takes each proposed step in the environment. Changes nothing in the tree.
+    ///
+    /// # Errors
+    /// When a step cannot be taken, or an answer's reward is not one.
     pub(super) fn draft(
         &self,
         leaf: Node<'_>,
         evaluation: Evaluation,
         scratch: &mut Scratch,
-    ) -> Draft<E::State> {
+    ) -> Result<Draft<E::State>, SearchError> {
         let StepData { state, depth, .. } = self.data(leaf);
         let depth = depth + 1;
         let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
@@ -78,16 +81,16 @@ impl<E: Environment> Search<'_, E> {
                 continue;
             }
             let prior = proposal.prior().min(1.0);
-            let transition = self.environment.step(state, &proposal.action);
+            let transition = self.environment.step(state, &proposal.action)?;
             let terminal = limit_depth(transition.terminal, depth, self.config.max_depth);
-            let correct = self.grade(terminal.as_ref());
-            let reward = terminal.as_ref().and_then(|terminal| self.reward(terminal, correct));
-            if reward.is_none() && (terminal.is_some() || self.config.update_leaf_value) {
+            let reward = self.reward(terminal.as_ref())?;
+            let value = terminal.as_ref().and_then(|terminal| self.value(terminal, reward));
+            if value.is_none() && (terminal.is_some() || self.config.update_leaf_value) {
                 unscored.push(children.len());
             }
             children.push(StepData {
-                correct,
-                value: reward.map_or_else(OnceLock::new, OnceLock::from),
+                reward,
+                value: value.map_or_else(OnceLock::new, OnceLock::from),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 prior,
                 tokens: proposal.tokens,
@@ -100,7 +103,7 @@ impl<E: Environment> Search<'_, E> {
         if self.config.normalise_prior {
             normalise(&mut children);
         }
-        Draft { children, value: evaluation.value, unscored }
+        Ok(Draft { children, value: evaluation.value, unscored })
     }
 
     /// Asks for the values that the draft lacks, in one batch.
@@ -206,7 +209,7 @@ impl<E: Environment> Search<'_, E> {
             any = true;
             // Relaxed, here and below: flags that announce nothing but themselves.
             child.answered.store(true, Ordering::Relaxed);
-            if child.correct == Some(true) {
+            if child.reward.is_some_and(|reward| self.environment.is_correct(reward)) {
                 self.solved.store(true, Ordering::Relaxed);
             }
         }
@@ -228,22 +231,23 @@ impl<E: Environment> Search<'_, E> {
         self.tree.backup(path, self.tree.layout().visits(&[self.config.negative_reward]));
     }
 
-    /// Whether an answer is right, where the ground truth may be read.
-    fn grade(&self, terminal: Option<&Terminal>) -> Option<bool> {
-        match terminal {
-            Some(Terminal::Answer(answer)) if self.ground_truth => {
-                Some(self.environment.grade(self.problem, answer))
-            }
-            _ => None,
+    /// The reward of an answer, where the ground truth may be read.
+    fn reward(&self, terminal: Option<&Terminal>) -> Result<Option<f64>, SearchError> {
+        let Some(Terminal::Answer(answer)) = terminal.filter(|_| self.ground_truth) else {
+            return Ok(None);
+        };
+        let reward = self.environment.reward(self.problem, answer);
+        if (-1.0..=1.0).contains(&reward) {
+            return Ok(Some(reward));
         }
+        Err(SearchError::Reward { answer: answer.clone(), reward })
     }
 
     /// What an end is worth without asking the value net.
-    fn reward(&self, terminal: &Terminal, correct: Option<bool>) -> Option<f64> {
-        match (terminal, correct) {
-            (Terminal::Answer(_), None) => None,
-            (Terminal::Answer(_), Some(true)) => Some(self.config.positive_reward),
-            (Terminal::Answer(_) | Terminal::Invalid(_), _) => Some(self.config.negative_reward),
+    fn value(&self, terminal: &Terminal, reward: Option<f64>) -> Option<f64> {
+        match terminal {
+            Terminal::Answer(_) => reward.map(|reward| self.config.value_of(reward)),
+            Terminal::Invalid(_) => Some(self.config.negative_reward),
         }
     }
 }

@@ -41,6 +41,7 @@ impl<E: Environment> Search<'_, E> {
         let Self { tree, cold, environment, .. } = self;
         let (tree, count) = (&*tree, tree.len());
         let mut recorder = Recorder {
+            environment: *environment,
             tree,
             nodes: Nodes::with_capacity_and_hasher(count, Default::default()),
             parents: vec![None; count],
@@ -65,7 +66,8 @@ impl<E: Environment> Search<'_, E> {
 }
 
 /// A record in the making.
-struct Recorder<'t> {
+struct Recorder<'t, E> {
+    environment: &'t E,
     tree: &'t Tree,
     nodes: Nodes,
     /// By the id of the first child: the node whose children are to stand in the record, and where its edge stands.
@@ -73,14 +75,20 @@ struct Recorder<'t> {
     edges: Vec<Edge>,
 }
 
-impl<'t> Recorder<'t> {
+impl<'t, E: Environment> Recorder<'t, E> {
     /// The tag of the node at a position.
     fn tag(&self, position: usize) -> Tag {
         self.nodes.get_index(position).map(|(tag, _)| tag.clone()).unwrap_or_default()
     }
 
     /// Adds a node behind those that are there; takes its texts and its ending.
-    fn add<S>(&mut self, cold: &StepTable<S>, tag: Tag, node: Node<'t>, data: &mut StepData<S>) {
+    fn add(
+        &mut self,
+        cold: &StepTable<E::State>,
+        tag: Tag,
+        node: Node<'t>,
+        data: &mut StepData<E::State>,
+    ) {
         let position = self.nodes.len();
         let state = data.shared.map(|shared| self.tree.shared(shared));
         let state = state.map(|state| (state, cold.get(state)));
@@ -106,7 +114,8 @@ impl<'t> Recorder<'t> {
             tokens: data.tokens,
             sampled: data.sampled.take(),
             terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
-            correct: data.correct,
+            correct: data.reward.map(|reward| self.environment.is_correct(reward)),
+            reward: data.reward,
             state: state.map(|(state, _)| {
                 let (tag, stats) = (Tag::default(), state.stats(self.tree));
                 let (visit_count, q_value) = (stats.visits, stats.q());

@@ -125,7 +125,7 @@ impl<E: Environment> Search<'_, E> {
         let parent = record.react.get(tag).ok_or_else(missing)?;
         let mut children = Vec::new();
         for (tag, node) in record.children(tag) {
-            let transition = self.environment.step(state, node.action());
+            let transition = self.environment.step(state, node.action())?;
             if transition.observation != node.observation() {
                 return Err(broken(&tag, "the environment answers the step otherwise".to_owned()));
             }
@@ -141,7 +141,7 @@ impl<E: Environment> Search<'_, E> {
                 tokens: node.tokens,
                 sampled: node.sampled.clone(),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
-                correct: node.correct,
+                reward: node.reward(),
                 value: value.map_or_else(OnceLock::new, OnceLock::from),
                 ..StepData::of_state(transition.state, depth + 1)
             });

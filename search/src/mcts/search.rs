@@ -349,7 +349,7 @@ impl<'a, E: Environment> Search<'a, E> {
         for (path, answer) in paths.iter().zip(answers) {
             match answer {
                 Some(evaluation) => {
-                    let draft = self.draft(self.leaf(path), evaluation, scratch);
+                    let draft = self.draft(self.leaf(path), evaluation, scratch)?;
                     self.score(&draft)?;
                     self.commit(path, draft);
                 }

@@ -18,8 +18,8 @@ pub(super) struct StepData<S> {
     pub(super) sampled: Option<Box<SampledTokens>>,
     /// How the path ended here. Set at creation, or by the thread that finds the context too long.
     pub(super) terminal: OnceLock<Terminal>,
-    /// Whether the answer is right, where the ground truth may be read.
-    pub(super) correct: Option<bool>,
+    /// The answer's reward, where the ground truth may be read.
+    pub(super) reward: Option<f64>,
     /// The value net's opinion of the state or, at an end, what was backed up. Unset until
     /// evaluated.
     pub(super) value: OnceLock<f64>,
@@ -43,7 +43,7 @@ impl<S> StepData<S> {
             tokens: 0,
             sampled: None,
             terminal: OnceLock::new(),
-            correct: None,
+            reward: None,
             value: OnceLock::new(),
             depth,
             answered: AtomicBool::new(false),

@@ -7,7 +7,9 @@ use crate::snapshot::StopReason;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::testing::{HashedEvaluator, LetterGame, LetterState};
 use crate::tree::{Node, NodeState};
-use crate::{Cancel, Evaluation, EvaluatorError, ProblemError, Proposal, Request, Transition};
+use crate::{
+    Cancel, Evaluation, EvaluatorError, ProblemError, Proposal, Request, StepError, Transition,
+};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +78,7 @@ impl Evaluator for Faulty {
     }
 }
 
-/// Panics at the letter z.
+/// Panics at the letter z, and cannot take the step `y`.
 struct Fragile;
 
 impl Environment for Fragile {
@@ -90,13 +92,20 @@ impl Environment for Fragile {
         const { &LetterGame { length: None } }.context(state)
     }
 
-    fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+    fn step(
+        &self,
+        state: &LetterState,
+        action: &str,
+    ) -> Result<Transition<LetterState>, StepError> {
         assert!(action != "z", "z is too much");
+        if action == "y" {
+            return Err(StepError::new("y is too much"));
+        }
         LetterGame::default().step(state, action)
     }
 
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
-        LetterGame::default().grade(problem, answer)
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+        LetterGame::default().reward(problem, answer)
     }
 }
 
@@ -348,16 +357,19 @@ fn an_evaluator_s_own_cancellation_ends_the_search_too() {
 }
 
 #[test]
-fn a_panicking_environment_fails_its_search_alone() {
-    for workers in [1, 4] {
-        let net = HashedEvaluator::new(5, ["a", "b", "z"]);
-        let problem = LetterGame::problem("p", "ab");
-        let config = config(workers, false);
-        let free = Cancel::new();
-        let search = Search::new(&Fragile, &net, &problem, &config, 5, true, &free).unwrap();
-        let error = search.run().unwrap_err();
-        assert_eq!(error, SearchError::Environment("z is too much".to_owned()));
-        assert_settled(&search);
+fn a_failing_or_panicking_environment_fails_its_search_alone() {
+    let failed = SearchError::Step(StepError::new("y is too much"));
+    let panicked = SearchError::Environment("z is too much".to_owned());
+    for (letter, cause) in [("y", failed), ("z", panicked)] {
+        for workers in [1, 4] {
+            let net = HashedEvaluator::new(5, ["a", "b", letter]);
+            let problem = LetterGame::problem("p", "ab");
+            let config = config(workers, false);
+            let free = Cancel::new();
+            let search = Search::new(&Fragile, &net, &problem, &config, 5, true, &free).unwrap();
+            assert_eq!(search.run().unwrap_err(), cause);
+            assert_settled(&search);
+        }
     }
 }
 

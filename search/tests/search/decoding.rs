@@ -3,7 +3,7 @@
 use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
     AnswerRule, Cancel, DecodeConfig, Decoding, Environment, Evaluation, Evaluator, EvaluatorError,
-    Outcome, Problem, ProblemError, Request, SearchError, Transition, decode,
+    Outcome, Problem, ProblemError, Request, SearchError, StepError, Transition, decode,
 };
 
 use crate::script::{Script, context, problem};
@@ -105,12 +105,16 @@ impl Environment for Blurred {
         self.0.context(state)
     }
 
-    fn step(&self, state: &LetterState, action: &str) -> Transition<LetterState> {
+    fn step(
+        &self,
+        state: &LetterState,
+        action: &str,
+    ) -> Result<Transition<LetterState>, StepError> {
         self.0.step(state, action)
     }
 
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
-        self.0.grade(problem, answer)
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+        self.0.reward(problem, answer)
     }
 
     fn answer_groups(&self, answers: &[&str]) -> Vec<usize> {

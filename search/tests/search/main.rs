@@ -5,6 +5,7 @@ mod features;
 mod golden_tree;
 mod harvest;
 mod invariants;
+mod rewards;
 mod script;
 mod tokens;
 mod transpositions;

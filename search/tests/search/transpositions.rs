@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use espalier_search::testing::AnswerEach;
 use espalier_search::{
     Cancel, Environment, Evaluation, Evaluator, MctsConfig, NodeRecord, Problem, ProblemError,
-    Proposal, Request, SampledTokens, StopReason, Terminal, Transition, TreeRecord, search_tree,
+    Proposal, Request, SampledTokens, StepError, StopReason, Terminal, Transition, TreeRecord,
+    search_tree,
 };
 
 use crate::script::problem;
@@ -32,20 +33,20 @@ impl Environment for Sums {
         &state.context
     }
 
-    fn step(&self, state: &State, action: &str) -> Transition<State> {
+    fn step(&self, state: &State, action: &str) -> Result<Transition<State>, StepError> {
         let taken: u32 = action.parse().unwrap();
         let left: Vec<u32> = state.left.iter().copied().filter(|number| *number != taken).collect();
         let terminal = left.is_empty().then(|| Terminal::Answer(action.to_owned()));
         let context = format!("{}{action}", state.context);
-        Transition { observation: "".into(), state: State { context, left }, terminal }
+        Ok(Transition { observation: "".into(), state: State { context, left }, terminal })
     }
 
     fn state_key(&self, state: &State) -> Option<String> {
         Some(format!("{:?}", state.left))
     }
 
-    fn grade(&self, _: &Problem, answer: &str) -> bool {
-        answer == "3"
+    fn reward(&self, _: &Problem, answer: &str) -> f64 {
+        if answer == "3" { 1.0 } else { -1.0 }
     }
 }
 

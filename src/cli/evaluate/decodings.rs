@@ -5,7 +5,7 @@ use clap::Args;
 use espalier_search::Decoding;
 
 use crate::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, with_environment,
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
 use espalier::report::Table;
 use espalier::{pipeline, problems};
@@ -46,20 +46,20 @@ pub fn main(arguments: &DecodingArguments) -> Result<()> {
     } else {
         &arguments.decoding
     };
-    let results = with_environment!(recipe, environment => {
-        let problems = problems::read(environment, problems)?;
-        let policy = arguments.policy.load(environment, &recipe)?;
-        let plan = pipeline::EvaluationPlan {
-            problems: &problems,
-            decodings,
-            config: &recipe.evaluation.decode,
-            seeds: usize::from(arguments.seeds),
-            seed: recipe.seed,
-            net: policy.fingerprint(),
-        };
-        let out = arguments.out.as_deref();
-        pipeline::evaluate(environment, policy.evaluator(), &plan, &recipe.compute, out)?
-    });
+    let environment = start_environment(&recipe)?;
+    let problems = problems::read(&environment, problems)?;
+    let policy = arguments.policy.load(&environment, &recipe)?;
+    let plan = pipeline::EvaluationPlan {
+        problems: &problems,
+        decodings,
+        config: &recipe.evaluation.decode,
+        seeds: usize::from(arguments.seeds),
+        seed: recipe.seed,
+        net: policy.fingerprint(),
+    };
+    let out = arguments.out.as_deref();
+    let results =
+        pipeline::evaluate(&environment, policy.evaluator(), &plan, &recipe.compute, out)?;
     if arguments.json {
         return results.iter().try_for_each(print_json);
     }

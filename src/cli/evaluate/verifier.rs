@@ -6,8 +6,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, with_environment};
-use espalier::environment::program::Program;
+use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, environment_without_steps};
 use espalier::policy::Policy;
 use espalier::recipe::Recipe;
 use espalier::verifier::Template;
@@ -41,9 +40,7 @@ impl VerifierArguments {
 
     /// Loads the net.
     pub fn load(&self, recipe: &Recipe) -> Result<Policy> {
-        with_environment!(recipe, Program::without_executor, environment => {
-            self.policy.load(environment, recipe)
-        })
+        self.policy.load(&environment_without_steps(recipe)?, recipe)
     }
 }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::moves::legal_moves;
 use super::prompt;
-use crate::environment::Split;
+use crate::environment::kind::ProblemGenerator;
+use crate::environment::split::Split;
 use crate::seed;
 
 /// The split that a problem belongs to: a hash of its sorted numbers and its target.
@@ -41,12 +42,8 @@ impl Default for GeneratorRecipe {
     }
 }
 
-impl GeneratorRecipe {
-    /// Checks the bounds.
-    ///
-    /// # Errors
-    /// Naming the key that is out of range.
-    pub fn validate(&self) -> Result<(), String> {
+impl ProblemGenerator for GeneratorRecipe {
+    fn validate(&self) -> Result<(), String> {
         let [least, most] = self.numbers;
         if least < 2 || most < least || most > 8 {
             return Err(format!(
@@ -61,53 +58,44 @@ impl GeneratorRecipe {
         }
         Ok(())
     }
-}
 
-/// Makes `count` different problems of a split. Each is solvable, since its target is where a random legal line of play
-/// ended, and that line is thrown away. The same seed gives the same problems, and a larger count only adds to them.
-///
-/// # Errors
-/// When the bounds do not hold so many problems.
-pub fn generate(
-    recipe: &GeneratorRecipe,
-    split: Split,
-    count: usize,
-    seed: u64,
-) -> Result<Vec<Problem>, String> {
-    recipe.validate()?;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["countdown problems"]));
-    let mut seen = HashSet::with_capacity(count);
-    let mut problems = Vec::with_capacity(count);
-    let mut fruitless = 0;
-    while problems.len() < count {
-        if fruitless == 100_000 {
-            return Err(format!(
-                "only {} different problems of split {split:?} were found within numbers = {:?}, max_value = {}, \
-                 target = {:?}; ask for fewer or widen the bounds",
-                problems.len(),
-                recipe.numbers,
-                recipe.max_value,
-                recipe.target,
-            ));
+    /// Each problem is solvable, since its target is where a random legal line of play ended, and that line is thrown away.
+    fn generate(&self, split: Split, count: usize, seed: u64) -> Result<Vec<Problem>, String> {
+        self.validate()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["countdown problems"]));
+        let mut seen = HashSet::with_capacity(count);
+        let mut problems = Vec::with_capacity(count);
+        let mut fruitless = 0;
+        while problems.len() < count {
+            if fruitless == 100_000 {
+                return Err(format!(
+                    "only {} different problems of split {split:?} were found within numbers = {:?}, max_value = {}, \
+                     target = {:?}; ask for fewer or widen the bounds",
+                    problems.len(),
+                    self.numbers,
+                    self.max_value,
+                    self.target,
+                ));
+            }
+            fruitless += 1;
+            let terms = rng.random_range(self.numbers[0]..=self.numbers[1]);
+            let mut numbers: Vec<u64> =
+                (0..terms).map(|_| rng.random_range(1..=self.max_value)).collect();
+            numbers.sort_unstable();
+            let Some(target) = random_line(&numbers, &mut rng) else { continue };
+            if target < self.target[0]
+                || target > self.target[1]
+                || split_of(&numbers, target) != split
+                || !seen.insert((numbers.clone(), target))
+            {
+                continue;
+            }
+            fruitless = 0;
+            let id = format!("countdown-{}-{seed}-{}", split.name(), problems.len());
+            problems.push(prompt::problem(id, &numbers, target));
         }
-        fruitless += 1;
-        let terms = rng.random_range(recipe.numbers[0]..=recipe.numbers[1]);
-        let mut numbers: Vec<u64> =
-            (0..terms).map(|_| rng.random_range(1..=recipe.max_value)).collect();
-        numbers.sort_unstable();
-        let Some(target) = random_line(&numbers, &mut rng) else { continue };
-        if target < recipe.target[0]
-            || target > recipe.target[1]
-            || split_of(&numbers, target) != split
-            || !seen.insert((numbers.clone(), target))
-        {
-            continue;
-        }
-        fruitless = 0;
-        let id = format!("countdown-{}-{seed}-{}", split.name(), problems.len());
-        problems.push(prompt::problem(id, &numbers, target));
+        Ok(problems)
     }
-    Ok(problems)
 }
 
 /// Where a line of uniformly random legal moves ends.
@@ -132,7 +120,7 @@ mod tests {
         let recipe = GeneratorRecipe { numbers: [2, 3], max_value: 6, target: [1, 30] };
         let mut seen = HashSet::new();
         for (split, seed) in [(Split::Train, 1), (Split::Validation, 2), (Split::Test, 3)] {
-            let problems = generate(&recipe, split, 20, seed).unwrap();
+            let problems = recipe.generate(split, 20, seed).unwrap();
             assert_eq!(problems.len(), 20);
             for problem in &problems {
                 assert!(seen.insert(key(problem)), "{problem:?} occurs twice");
@@ -143,16 +131,16 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_problems_and_more_only_adds() {
         let recipe = GeneratorRecipe::default();
-        let some = generate(&recipe, Split::Train, 10, 5).unwrap();
-        let more = generate(&recipe, Split::Train, 20, 5).unwrap();
+        let some = recipe.generate(Split::Train, 10, 5).unwrap();
+        let more = recipe.generate(Split::Train, 20, 5).unwrap();
         assert_eq!(some, more[..10]);
-        assert_ne!(some, generate(&recipe, Split::Train, 10, 6).unwrap());
+        assert_ne!(some, recipe.generate(Split::Train, 10, 6).unwrap());
     }
 
     #[test]
     fn a_space_too_small_is_said() {
         let recipe = GeneratorRecipe { numbers: [2, 2], max_value: 2, target: [1, 4] };
-        let error = generate(&recipe, Split::Train, 100, 1).unwrap_err();
+        let error = recipe.generate(Split::Train, 100, 1).unwrap_err();
         assert!(error.contains("widen the bounds"), "{error}");
     }
 }

@@ -16,19 +16,24 @@
 mod generator;
 mod moves;
 mod prompt;
+mod solver;
 
-pub use generator::{GeneratorRecipe, generate, split_of};
+pub use generator::{GeneratorRecipe, split_of};
 pub use moves::{Move, Operation, legal_moves};
 pub use prompt::parse_problem;
+pub use solver::Solver;
 
 use std::borrow::Cow;
 
-use espalier_search::{Environment, Problem, ProblemError, Terminal, Transition};
+use anyhow::Result;
+use espalier_search::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Domain, Split};
+use super::kind::{EnvironmentKind, Truth};
+use super::split::Split;
+use crate::recipe::Recipe;
 
 /// Who works out the result of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +136,7 @@ impl Environment for Countdown {
         &state.context
     }
 
-    fn step(&self, state: &State, action: &str) -> Transition<State> {
+    fn step(&self, state: &State, action: &str) -> Result<Transition<State>, StepError> {
         let (observation, numbers, terminal) = match self.apply(&state.numbers, action) {
             Ok((chosen, numbers)) => {
                 let left = moves::join(&numbers);
@@ -150,11 +155,8 @@ impl Environment for Countdown {
             }
         };
         let context = [state.context.as_str(), action, &observation].concat();
-        Transition {
-            observation,
-            state: State { context, numbers, target: state.target },
-            terminal,
-        }
+        let state = State { context, numbers, target: state.target };
+        Ok(Transition { observation, state, terminal })
     }
 
     /// The numbers that are left: how they came about does not matter.
@@ -163,15 +165,28 @@ impl Environment for Countdown {
     }
 
     /// The answer is the number reached; it is right when it is the problem's target.
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
         match prompt::numbers_and_target(problem) {
-            Ok((_, target)) => answer == target.to_string(),
-            Err(_) => false,
+            Ok((_, target)) if answer == target.to_string() => 1.0,
+            _ => -1.0,
         }
     }
 }
 
-impl Domain for Countdown {
+impl EnvironmentKind for Countdown {
+    type Recipe = Self;
+    type Generator = GeneratorRecipe;
+
+    const RANDOM_STEPS: bool = true;
+
+    fn validate(_: &Self, _: &Recipe) -> Result<()> {
+        Ok(())
+    }
+
+    fn start(settings: &Self, _: usize) -> Result<Self> {
+        Ok(*settings)
+    }
+
     /// The first character of an observation: what follows an action in every text that the policy has read. A line end
     /// stops a step that the environment will refuse.
     fn stops(&self) -> Vec<String> {
@@ -191,8 +206,18 @@ impl Domain for Countdown {
         Ok(split_of(&numbers, target))
     }
 
+    fn legal_actions(&self, state: &State) -> Option<Vec<String>> {
+        Some(legal_moves(&state.numbers).iter().map(|&(chosen, _)| self.action(chosen)).collect())
+    }
+
+    // As by default, without writing out all the others.
     fn random_action(&self, state: &State, rng: &mut ChaCha8Rng) -> Option<String> {
         legal_moves(&state.numbers).choose(rng).map(|&(chosen, _)| self.action(chosen))
+    }
+
+    fn truth(&self) -> Option<Truth<State>> {
+        let mut solver = Solver::default();
+        Some(Box::new(move |state| solver.reachable(&state.numbers, state.target)))
     }
 }
 
@@ -209,14 +234,14 @@ mod tests {
         let environment = Countdown::default();
         let root = environment.root(&problem()).unwrap();
         assert_eq!(environment.context(&root), "26:3 5 7\n");
-        let first = environment.step(&root, "7*3");
+        let first = environment.step(&root, "7*3").unwrap();
         assert_eq!(first.observation, "=21|5 21\n");
         assert_eq!(first.terminal, None);
-        let last = environment.step(&first.state, "21+5");
+        let last = environment.step(&first.state, "21+5").unwrap();
         assert_eq!(last.terminal, Some(Terminal::Answer("26".into())));
         assert_eq!(environment.context(&last.state), "26:3 5 7\n7*3=21|5 21\n21+5=26|26\n");
-        assert!(environment.grade(&problem(), "26"));
-        assert!(!environment.grade(&problem(), "21"));
+        let rewards = ["26", "21"].map(|answer| environment.reward(&problem(), answer));
+        assert_eq!(rewards, [1.0, -1.0]);
     }
 
     #[test]
@@ -236,7 +261,7 @@ mod tests {
             ("7*٣", "not a number"),
             ("99999999999999999999*3", "too large"),
         ] {
-            let transition = environment.step(&root, action);
+            let transition = environment.step(&root, action).unwrap();
             match transition.terminal {
                 Some(Terminal::Invalid(message)) => {
                     assert!(message.contains(reason), "{action}: {message}");
@@ -251,10 +276,11 @@ mod tests {
     fn the_model_may_have_to_compute() {
         let environment = Countdown { arithmetic: Arithmetic::Model, ..Countdown::default() };
         let root = environment.root(&problem()).unwrap();
-        let right = environment.step(&root, "7*3=21");
+        let right = environment.step(&root, "7*3=21").unwrap();
         assert_eq!((&*right.observation, right.terminal), ("|5 21\n", None));
-        let wrong = environment.step(&root, "7*3=22");
+        let wrong = environment.step(&root, "7*3=22").unwrap();
         assert_eq!(wrong.terminal, Some(Terminal::Invalid("7*3 is not 22".into())));
-        assert!(matches!(environment.step(&root, "7*3").terminal, Some(Terminal::Invalid(_))));
+        let short = environment.step(&root, "7*3").unwrap();
+        assert!(matches!(short.terminal, Some(Terminal::Invalid(_))));
     }
 }

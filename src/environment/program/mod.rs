@@ -16,17 +16,18 @@ pub use recipe::{ChatRecipe, ProgramRecipe, Shot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::Result;
-use espalier_search::{Environment, Problem, ProblemError, Terminal, Transition};
-use rand_chacha::ChaCha8Rng;
+use anyhow::{Context, Result, ensure};
+use espalier_search::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Domain, Split, WorkedSolution};
+use super::kind::{EnvironmentKind, NoGenerator, WorkedSolution};
+use super::split::Split;
 use crate::execution::{
     self, CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome,
 };
 use crate::grading::{self, Verdict};
+use crate::recipe::Recipe;
 use format::{Format, joined};
 use prompt::Prompts;
 use step::Step;
@@ -86,27 +87,11 @@ impl State {
 }
 
 impl Program {
-    /// Reads the files that the recipe names and starts its executor where the format has code, on so many cores if the recipe does not
-    /// say how many. The environment is that of round 0's net: with worked examples, if the recipe shows them to any.
+    /// As [`EnvironmentKind::start`], with an executor that `start` gives, where the format has code. The environment is that of
+    /// round 0's net: with worked examples, if the recipe shows them to any.
     ///
     /// # Errors
     /// When a setting or a file is wrong, or no sandbox can be set up.
-    pub fn start(recipe: &ProgramRecipe, cores: usize) -> Result<Self> {
-        Self::start_with(recipe, |config| execution::start(&config.on(cores)))
-    }
-
-    /// As [`Self::start`], for prompts and answers alone: no executor is started, and code steps cannot be taken.
-    ///
-    /// # Errors
-    /// When a setting or a file is wrong.
-    pub fn without_executor(recipe: &ProgramRecipe) -> Result<Self> {
-        Self::assemble(recipe, |_| Ok(None))
-    }
-
-    /// As [`Self::start`], with an executor that `start` gives.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
     pub fn start_with(
         recipe: &ProgramRecipe,
         start: impl FnOnce(&ExecutorConfig) -> Result<Box<dyn Executor>, ExecutorError>,
@@ -138,15 +123,8 @@ impl Program {
         self.shared.undecided.load(Ordering::Relaxed)
     }
 
-    /// As [`Environment::step`].
-    ///
-    /// # Errors
-    /// When no interpreter can be started, which says nothing about the step.
-    pub fn try_step(
-        &self,
-        state: &State,
-        action: &str,
-    ) -> Result<Transition<State>, ExecutorError> {
+    /// Takes a step; fails when no interpreter can be started.
+    fn take(&self, state: &State, action: &str) -> Result<Transition<State>, ExecutorError> {
         let format = &self.shared.format;
         let (observation, terminal, code, errors) = match step::read(format, action) {
             Err(reason) => {
@@ -255,13 +233,11 @@ impl Environment for Program {
         &state.context
     }
 
-    /// # Panics
-    /// When no interpreter can be started: the search that asked fails with that cause, and no label is made of it.
-    fn step(&self, state: &State, action: &str) -> Transition<State> {
-        self.try_step(state, action).unwrap_or_else(|error| panic!("{error}"))
+    fn step(&self, state: &State, action: &str) -> Result<Transition<State>, StepError> {
+        self.take(state, action).map_err(StepError::new)
     }
 
-    fn grade(&self, problem: &Problem, answer: &str) -> bool {
+    fn reward(&self, problem: &Problem, answer: &str) -> f64 {
         let grade = grading::grade(&problem.answer, answer);
         if grade.verdict == Verdict::Undecided {
             // Relaxed: a count that announces nothing.
@@ -274,7 +250,7 @@ impl Environment for Program {
                 problem.answer
             );
         }
-        grade.is_equal()
+        if grade.is_equal() { 1.0 } else { -1.0 }
     }
 
     fn answer_groups(&self, answers: &[&str]) -> Vec<usize> {
@@ -282,7 +258,33 @@ impl Environment for Program {
     }
 }
 
-impl Domain for Program {
+impl EnvironmentKind for Program {
+    type Recipe = ProgramRecipe;
+    type Generator = NoGenerator;
+
+    const WORKED_SOLUTIONS: bool = true;
+
+    fn validate(settings: &ProgramRecipe, recipe: &Recipe) -> Result<()> {
+        settings.validate().context("[environment]")?;
+        ensure!(
+            !settings.has_code() || recipe.training.observation_loss,
+            "[training] observation_loss = false: a policy that is not trained on observations does not learn to end its code, \
+             and the environment's format has code"
+        );
+        Ok(())
+    }
+
+    /// Reads the files that the recipe names and starts its executor where the format has code, on so many cores if the recipe
+    /// does not say how many.
+    fn start(settings: &ProgramRecipe, cores: usize) -> Result<Self> {
+        Self::start_with(settings, |config| execution::start(&config.on(cores)))
+    }
+
+    /// No executor is started, and code steps cannot be taken.
+    fn without_steps(settings: &ProgramRecipe) -> Result<Self> {
+        Self::assemble(settings, |_| Ok(None))
+    }
+
     fn stops(&self) -> Vec<String> {
         self.shared.format.stops.clone()
     }
@@ -298,10 +300,6 @@ impl Domain for Program {
 
     fn split(&self, problem: &Problem) -> Result<Split, ProblemError> {
         split::split_of(problem)
-    }
-
-    fn random_action(&self, _: &State, _: &mut ChaCha8Rng) -> Option<String> {
-        None
     }
 
     fn for_net_of_round(&self, round: usize) -> Self {
@@ -327,17 +325,19 @@ impl Domain for Program {
                 shown.pop();
                 continue;
             }
-            let transition = environment.try_step(&state, &action)?;
+            let transition = environment.step(&state, &action)?;
             let observation = transition.observation.into_owned();
             let lines = observation.lines().rev().map(|line| line.trim_end().to_owned());
             shown = lines.filter(|line| !line.is_empty()).collect();
             steps.push((action, observation));
             match transition.terminal {
                 None => state = transition.state,
-                Some(Terminal::Answer(answer)) if environment.grade(problem, &answer) => {
-                    return Ok(Some(WorkedSolution { prompt, steps }));
+                Some(Terminal::Answer(answer)) => {
+                    let reward = environment.reward(problem, &answer);
+                    let right = environment.is_correct(reward);
+                    return Ok(right.then_some(WorkedSolution { prompt, steps }));
                 }
-                Some(_) => return Ok(None),
+                Some(Terminal::Invalid(_)) => return Ok(None),
             }
         }
         Ok(None)

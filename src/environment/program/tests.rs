@@ -38,7 +38,7 @@ fn play(environment: &Program, actions: &[&str]) -> (String, Option<Terminal>) {
     let mut terminal = None;
     for action in actions {
         assert_eq!(terminal, None, "before {action:?}");
-        let transition = environment.step(&state, action);
+        let transition = environment.step(&state, action).unwrap();
         let expected = [environment.context(&state), action, &transition.observation].concat();
         assert_eq!(environment.context(&transition.state), expected);
         (state, terminal) = (transition.state, transition.terminal);
@@ -127,9 +127,9 @@ fn depth_and_length_end_a_path_that_has_no_answer() {
 fn answers_are_compared_by_what_they_mean() {
     let environment = environment("");
     let half = problem("Q?", "\\frac{1}{2}");
-    assert!(environment.grade(&half, "0.5") && !environment.grade(&half, "2"));
+    assert_eq!(["0.5", "2"].map(|answer| environment.reward(&half, answer)), [1.0, -1.0]);
     assert_eq!(environment.undecided(), 0);
-    assert!(!environment.grade(&problem("Q?", "\\foo{1}"), "\\foo{2}"));
+    assert_eq!(environment.reward(&problem("Q?", "\\foo{1}"), "\\foo{2}"), -1.0);
     assert_eq!(environment.undecided(), 1);
     assert_eq!(environment.answer_groups(&["1/2", "3", "0.5", "$3$"]), [0, 1, 0, 1]);
     assert!(environment.root(&problem(" ", "2")).is_err());
@@ -221,6 +221,6 @@ fn a_machine_that_fails_fails_the_search_and_no_step() {
     let (question, config) = (problem("Q?", "2"), MctsConfig::default());
     let error = search_tree(&environment, &policy, &question, &config, 1, true, &Cancel::new())
         .unwrap_err();
-    let SearchError::Environment(message) = &error else { panic!("{error}") };
-    assert!(message.contains("no worker can be started: out of order"), "{message}");
+    let SearchError::Step(failed) = &error else { panic!("{error}") };
+    assert!(failed.cause.contains("no worker can be started: out of order"), "{failed}");
 }

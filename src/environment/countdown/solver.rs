@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::environment::countdown::legal_moves;
+use super::moves::legal_moves;
 
 /// Answers reachability questions, remembering what it has seen.
 #[derive(Debug, Default)]

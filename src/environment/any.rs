@@ -1,0 +1,302 @@
+//! Any environment that a recipe can name, as one type: searches and the pipeline are compiled once for all of them. Beside an
+//! evaluation, choosing the environment at each call costs nothing.
+
+use anyhow::{Context, Result, anyhow};
+use espalier_search::{Environment, Problem, ProblemError, StepError, Transition};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::countdown::Countdown;
+use super::kind::{EnvironmentKind, ProblemGenerator, Truth, WorkedSolution};
+use super::program::Program;
+use super::split::Split;
+use crate::recipe::Recipe;
+
+/// Makes the three types of all environments. Each method asks the one that is there.
+macro_rules! environments {
+    ($($(#[$about:meta])* $kind:ident($environment:ty)),+ $(,)?) => {
+        /// The `[environment]` section of a recipe: which environment, and its settings.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum EnvironmentRecipe {
+            $($(#[$about])* $kind(Box<<$environment as EnvironmentKind>::Recipe>),)+
+        }
+
+        /// One of the environments.
+        #[derive(Clone, Serialize)]
+        #[serde(untagged)]
+        pub enum AnyEnvironment {
+            $($(#[$about])* $kind($environment),)+
+        }
+
+        /// A state of one of the environments. It belongs to the environment that made it.
+        #[derive(Clone)]
+        pub enum AnyState {
+            $($(#[$about])* $kind(<$environment as Environment>::State),)+
+        }
+
+        $(impl From<$environment> for AnyEnvironment {
+            fn from(environment: $environment) -> Self {
+                Self::$kind(environment)
+            }
+        })+
+
+        impl EnvironmentRecipe {
+            /// As [`EnvironmentKind::validate`].
+            ///
+            /// # Errors
+            /// Names the first key that is wrong.
+            pub fn validate(&self, recipe: &Recipe) -> Result<()> {
+                match self {
+                    $(Self::$kind(settings) => <$environment>::validate(settings, recipe),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::RANDOM_STEPS`].
+            #[must_use]
+            pub fn has_random_steps(&self) -> bool {
+                match self {
+                    $(Self::$kind(_) => <$environment>::RANDOM_STEPS,)+
+                }
+            }
+
+            /// As [`EnvironmentKind::WORKED_SOLUTIONS`].
+            #[must_use]
+            pub fn has_worked_solutions(&self) -> bool {
+                match self {
+                    $(Self::$kind(_) => <$environment>::WORKED_SOLUTIONS,)+
+                }
+            }
+
+            /// The generator's settings, checked, with all defaults written out.
+            ///
+            /// # Errors
+            /// Names the first key that is wrong.
+            pub fn complete_generator(&self, settings: &toml::Table) -> Result<toml::Table> {
+                match self {
+                    $(Self::$kind(_) => complete(&generator::<$environment>(settings)?),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::start`].
+            ///
+            /// # Errors
+            /// When a setting or a file is wrong, or what steps run on cannot be started.
+            pub fn start(&self, cores: usize) -> Result<AnyEnvironment> {
+                match self {
+                    $(Self::$kind(settings) => {
+                        <$environment>::start(settings, cores).map(AnyEnvironment::$kind)
+                    })+
+                }
+            }
+
+            /// As [`EnvironmentKind::without_steps`].
+            ///
+            /// # Errors
+            /// When a setting or a file is wrong.
+            pub fn without_steps(&self) -> Result<AnyEnvironment> {
+                match self {
+                    $(Self::$kind(settings) => {
+                        <$environment>::without_steps(settings).map(AnyEnvironment::$kind)
+                    })+
+                }
+            }
+        }
+
+        impl Environment for AnyEnvironment {
+            type State = AnyState;
+
+            fn root(&self, problem: &Problem) -> Result<AnyState, ProblemError> {
+                match self {
+                    $(Self::$kind(environment) => environment.root(problem).map(AnyState::$kind),)+
+                }
+            }
+
+            fn context<'a>(&self, state: &'a AnyState) -> &'a str {
+                match (self, state) {
+                    $((Self::$kind(environment), AnyState::$kind(state)) => environment.context(state),)+
+                    _ => foreign_state(),
+                }
+            }
+
+            fn step(&self, state: &AnyState, action: &str) -> Result<Transition<AnyState>, StepError> {
+                match (self, state) {
+                    $((Self::$kind(environment), AnyState::$kind(state)) => {
+                        let Transition { observation, state, terminal } = environment.step(state, action)?;
+                        Ok(Transition { observation, state: AnyState::$kind(state), terminal })
+                    })+
+                    _ => foreign_state(),
+                }
+            }
+
+            fn state_key(&self, state: &AnyState) -> Option<String> {
+                match (self, state) {
+                    $((Self::$kind(environment), AnyState::$kind(state)) => environment.state_key(state),)+
+                    _ => foreign_state(),
+                }
+            }
+
+            fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+                match self {
+                    $(Self::$kind(environment) => environment.reward(problem, answer),)+
+                }
+            }
+
+            fn is_correct(&self, reward: f64) -> bool {
+                match self {
+                    $(Self::$kind(environment) => environment.is_correct(reward),)+
+                }
+            }
+
+            fn answer_groups(&self, answers: &[&str]) -> Vec<usize> {
+                match self {
+                    $(Self::$kind(environment) => environment.answer_groups(answers),)+
+                }
+            }
+        }
+
+        impl AnyEnvironment {
+            /// Makes problems by the environment's own generator, as [`ProblemGenerator::generate`].
+            ///
+            /// # Errors
+            /// When a setting is wrong, or there are not so many problems.
+            pub fn generate(
+                &self,
+                settings: &toml::Table,
+                split: Split,
+                count: usize,
+                seed: u64,
+            ) -> Result<Vec<Problem>> {
+                match self {
+                    $(Self::$kind(_) => {
+                        let generator = generator::<$environment>(settings)?;
+                        generator.generate(split, count, seed).map_err(anyhow::Error::msg)
+                    })+
+                }
+            }
+
+            /// As [`EnvironmentKind::stops`].
+            #[must_use]
+            pub fn stops(&self) -> Vec<String> {
+                match self {
+                    $(Self::$kind(environment) => environment.stops(),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::read_problem`].
+            ///
+            /// # Errors
+            /// With the expected form, when the text is not of that form.
+            pub fn read_problem(&self, text: &str) -> Result<Problem, String> {
+                match self {
+                    $(Self::$kind(environment) => environment.read_problem(text),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::split`].
+            ///
+            /// # Errors
+            /// When the problem lacks what the environment needs.
+            pub fn split(&self, problem: &Problem) -> Result<Split, ProblemError> {
+                match self {
+                    $(Self::$kind(environment) => environment.split(problem),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::legal_actions`].
+            #[must_use]
+            pub fn legal_actions(&self, state: &AnyState) -> Option<Vec<String>> {
+                match (self, state) {
+                    $((Self::$kind(environment), AnyState::$kind(state)) => environment.legal_actions(state),)+
+                    _ => foreign_state(),
+                }
+            }
+
+            /// As [`EnvironmentKind::random_action`].
+            #[must_use]
+            pub fn random_action(&self, state: &AnyState, rng: &mut ChaCha8Rng) -> Option<String> {
+                match (self, state) {
+                    $((Self::$kind(environment), AnyState::$kind(state)) => environment.random_action(state, rng),)+
+                    _ => foreign_state(),
+                }
+            }
+
+            /// As [`EnvironmentKind::truth`].
+            #[must_use]
+            pub fn truth(&self) -> Option<Truth<AnyState>> {
+                match self {
+                    $(Self::$kind(environment) => {
+                        let mut truth = environment.truth()?;
+                        Some(Box::new(move |state: &AnyState| match state {
+                            AnyState::$kind(state) => truth(state),
+                            _ => foreign_state(),
+                        }))
+                    })+
+                }
+            }
+
+            /// As [`EnvironmentKind::for_net_of_round`].
+            #[must_use]
+            pub fn for_net_of_round(&self, round: usize) -> Self {
+                match self {
+                    $(Self::$kind(environment) => Self::$kind(environment.for_net_of_round(round)),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::training_prompt`].
+            ///
+            /// # Errors
+            /// When the prompt cannot be made.
+            pub fn training_prompt(&self, question: &str) -> Result<Option<String>> {
+                match self {
+                    $(Self::$kind(environment) => environment.training_prompt(question),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::worked_solution`].
+            ///
+            /// # Errors
+            /// When its steps cannot be taken, for reasons that are not theirs.
+            pub fn worked_solution(&self, problem: &Problem) -> Result<Option<WorkedSolution>> {
+                match self {
+                    $(Self::$kind(environment) => environment.worked_solution(problem),)+
+                }
+            }
+        }
+    };
+}
+
+environments! {
+    /// Combine all the numbers to reach the target.
+    Countdown(Countdown),
+    /// Word problems, solved in steps of text and Python.
+    Program(Program),
+}
+
+impl Default for EnvironmentRecipe {
+    fn default() -> Self {
+        Self::Countdown(Box::default())
+    }
+}
+
+/// A state was handed to another environment than the one that made it, which is a fault of the program.
+fn foreign_state() -> ! {
+    unreachable!("a state of another environment")
+}
+
+/// The generator that these settings describe.
+fn generator<E: EnvironmentKind>(settings: &toml::Table) -> Result<E::Generator> {
+    let generator: E::Generator =
+        serde_path_to_error::deserialize(settings.clone()).map_err(|error| {
+            match error.path().to_string() {
+                root if root == "." => anyhow!("{}", error.inner()),
+                path => anyhow!("{path}: {}", error.inner()),
+            }
+        })?;
+    generator.validate().map_err(anyhow::Error::msg)?;
+    Ok(generator)
+}
+
+fn complete(generator: &impl Serialize) -> Result<toml::Table> {
+    toml::Table::try_from(generator).context("cannot write the generator's settings as TOML")
+}
