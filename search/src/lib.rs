@@ -96,7 +96,8 @@ mod tokens;
 pub mod tree;
 
 pub use algorithm::{
-    Candidate, DecodeConfig, Decoding, DecodingParseError, Outcome, SolutionStep, best_path, decode,
+    Candidate, Choice, DecodeConfig, Decoding, DecodingParseError, Outcome, SampledSolution,
+    Sampling, SolutionStep, best_path, choose, decode, sample_solutions,
 };
 pub use cancel::{Cancel, CancelOnDrop};
 pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, Transition};

@@ -53,6 +53,23 @@ impl FromStr for Decoding {
     }
 }
 
+impl Decoding {
+    /// How many sampled paths it chooses from; None where it makes no such choice.
+    #[must_use]
+    pub fn samples(self) -> Option<usize> {
+        match self {
+            Self::Majority { k: count } | Self::BestOfN { n: count } => Some(count),
+            Self::Greedy | Self::StepBeam { .. } | Self::Mcts { .. } => None,
+        }
+    }
+
+    /// Whether it reads the value of each path's end.
+    #[must_use]
+    pub fn reads_values(self) -> bool {
+        matches!(self, Self::BestOfN { .. })
+    }
+}
+
 fn parse(text: &str) -> Option<Decoding> {
     if text == "greedy" {
         return Some(Decoding::Greedy);

@@ -9,12 +9,14 @@ mod mcts;
 mod outcome;
 mod path;
 mod rollout;
+mod samples;
 mod step_beam;
 
 pub use config::DecodeConfig;
 pub use decoding::{Decoding, DecodingParseError};
 pub use mcts::best_path;
 pub use outcome::{Candidate, Outcome, SolutionStep};
+pub use samples::{Choice, SampledSolution, Sampling, choose, sample_solutions};
 
 use crate::guard::{CheckedEvaluator, catch_panic};
 use crate::{Cancel, Environment, Evaluator, Problem, SearchError};

@@ -9,13 +9,15 @@ use crate::{Environment, Proposal, Request, StepError, Terminal};
 pub(super) struct Path<S> {
     pub(super) state: S,
     pub(super) steps: Vec<SolutionStep>,
+    /// Tokens sampled along the path.
+    pub(super) tokens: u64,
     /// How the path ended; None while it is open.
     pub(super) end: Option<Terminal>,
 }
 
 impl<S: Clone> Path<S> {
     pub(super) fn new(state: S) -> Self {
-        Self { state, steps: Vec::new(), end: None }
+        Self { state, steps: Vec::new(), tokens: 0, end: None }
     }
 
     /// This path with one more step.
@@ -29,6 +31,7 @@ impl<S: Clone> Path<S> {
     ) -> Result<Self, StepError> {
         let transition = environment.step(&self.state, &proposal.action)?;
         let mut steps = self.steps.clone();
+        let tokens = self.tokens + proposal.tokens as u64;
         steps.push(SolutionStep {
             prior: proposal.prior().min(1.0),
             action: proposal.action,
@@ -37,7 +40,7 @@ impl<S: Clone> Path<S> {
             q: None,
             visits: None,
         });
-        Ok(Self { state: transition.state, steps, end: transition.terminal })
+        Ok(Self { state: transition.state, steps, tokens, end: transition.terminal })
     }
 
     /// Notes the value net's opinion of the state that the path has reached.

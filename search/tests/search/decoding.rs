@@ -3,7 +3,8 @@
 use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
     AnswerRule, Cancel, DecodeConfig, Decoding, Environment, Evaluation, Evaluator, EvaluatorError,
-    Outcome, Problem, ProblemError, Request, SearchError, StepError, Transition, decode,
+    Outcome, Problem, ProblemError, Request, Sampling, SearchError, StepError, Transition, choose,
+    decode, sample_solutions,
 };
 
 use crate::script::{Script, context, problem};
@@ -312,4 +313,32 @@ fn settings_and_failures_are_told() {
             .unwrap_err();
         assert_eq!(error.to_string(), "problem letters: the question is empty");
     }
+}
+
+#[test]
+fn fewer_samples_are_the_first_of_more_and_each_choice_reads_its_own_prefix() {
+    let net = HashedEvaluator::new(3, ["a", "b", "="]);
+    let (game, config) = (LetterGame::default(), DecodeConfig::default());
+    let sample = |count, values| {
+        let sampling = Sampling { count, values, config: &config, seed: 11 };
+        sample_solutions(&game, &net, &problem("?"), sampling, &Cancel::new()).unwrap()
+    };
+    let all = sample(16, true);
+    assert_eq!(sample(5, true), all[..5]);
+    let finished = all.iter().filter(|sample| sample.answer.is_some()).count();
+    assert!(finished > 1 && all.iter().any(|sample| sample.steps.len() > 1));
+    assert_eq!(all.iter().filter(|sample| sample.value.is_some()).count(), finished);
+    assert!(sample(5, false).iter().all(|sample| sample.value.is_none()));
+    for decoding in ["maj@5", "bon@5", "maj@16", "bon@16"] {
+        let decoding: Decoding = decoding.parse().unwrap();
+        let alone =
+            decode(decoding, &game, &net, &problem("?"), &config, 11, &Cancel::new()).unwrap();
+        let choice = choose(decoding, &game, &all).unwrap();
+        let chosen = choice.sample.map(|sample| &all[sample]);
+        assert_eq!(chosen.and_then(|chosen| chosen.answer.as_deref()), alone.answer.as_deref());
+        assert_eq!(choice.candidates, alone.candidates, "{decoding}");
+        let prefix = &all[..decoding.samples().unwrap()];
+        assert_eq!(prefix.iter().map(|sample| sample.tokens).sum::<u64>(), alone.tokens);
+    }
+    assert!(choose(Decoding::Greedy, &game, &all).is_none());
 }
