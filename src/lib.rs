@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod compute;
 pub mod environment;
+pub mod evaluation;
 pub mod jsonl;
 pub mod pipeline;
 pub mod policy;

@@ -254,14 +254,14 @@ fn mistakes_of_language_models_are_read() {
     if !folder.exists() {
         return skipped(&format!("{} is not there", folder.display()));
     }
-    use espalier::verifier::process::{Format, read};
+    use espalier::verifier::formats::ProcessFormat;
     for (name, n, correct) in [
         ("multistep_arithmetic_first_half", 150, 35),
         ("tracking_shuffled_objects", 300, 40),
         ("logical_deduction", 300, 6),
     ] {
-        let solutions =
-            read(&folder.join(format!("{name}.jsonl")), Format::BigbenchMistake).unwrap();
+        let file = folder.join(format!("{name}.jsonl"));
+        let solutions = ProcessFormat::BigbenchMistake.read(&file).unwrap();
         let right = solutions.iter().filter(|solution| solution.first_error.is_none()).count();
         assert_eq!((solutions.len(), right), (n, correct), "{name}");
     }

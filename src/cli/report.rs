@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::arguments::print_line;
+use espalier::evaluation::ROWS;
 use espalier::report::rounds_table;
 
 /// Set runs of one recipe (several seeds) side by side: accuracy by round and decoding, with 95 % intervals over problems
@@ -26,7 +27,7 @@ enum Format {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
-    let table = rounds_table(&arguments.runs)?;
+    let table = rounds_table(&arguments.runs, ROWS)?;
     let text = match arguments.format {
         Format::Text => table.text(),
         Format::Markdown => table.markdown(),

@@ -253,6 +253,14 @@ macro_rules! environments {
                 }
             }
 
+            /// As [`EnvironmentKind::step_ends`].
+            #[must_use]
+            pub fn step_ends(&self) -> [&str; 2] {
+                match self {
+                    $(Self::$kind(environment) => environment.step_ends(),)+
+                }
+            }
+
             /// As [`EnvironmentKind::worked_solution`].
             ///
             /// # Errors

@@ -104,6 +104,11 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
         Ok(None)
     }
 
+    /// The text at the end of each step of a written solution, and of its last step: where a net reads their values.
+    fn step_ends(&self) -> [&str; 2] {
+        ["\n", "\n"]
+    }
+
     /// The solution that a problem carries (`metadata.solution`) as steps of this environment. `None` where there is none, or
     /// none that leads to the right answer.
     ///

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value};
 
-use super::{Accuracy, EvaluationPlan, evaluate};
 use crate::environment::{AnyEnvironment, Split};
+use crate::evaluation::decodings::{Accuracy, Decodings, accuracies};
+use crate::evaluation::{Measure, Record, Subject};
 use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
 use crate::report::{Plot, Series, Table};
@@ -148,17 +149,20 @@ pub fn ablate(
             continue;
         }
         tracing::info!("cell {} of {}: {name}", index + 1, cells.len());
-        let plan = EvaluationPlan {
+        let rows = path.with_extension("jsonl");
+        let subject = Subject {
+            environment,
+            evaluator: policy.evaluator(),
+            net: policy.fingerprint(),
             problems: &problems,
-            decodings: &recipe.evaluation.decodings,
-            config: &recipe.evaluation.decode,
+            recipe: &recipe.evaluation,
             seeds: ablation.seeds,
             seed: seed::derive(recipe.seed, &["ablation"]),
-            net: policy.fingerprint(),
+            concurrent_problems: recipe.compute.concurrent_problems,
+            out: Some(&rows),
         };
-        let rows = path.with_extension("jsonl");
-        let results =
-            evaluate(environment, policy.evaluator(), &plan, &recipe.compute, Some(&rows))?;
+        let record = Record::gather(&subject, &Decodings {}.needs(&recipe.evaluation))?;
+        let results = accuracies(&subject, &record)?;
         for accuracy in results {
             let cell = Measured { settings: settings.clone(), accuracy };
             jsonl::write_file(&path, &serde_json::to_vec_pretty(&cell)?)?;

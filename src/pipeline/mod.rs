@@ -3,7 +3,6 @@
 mod ablate;
 mod bootstrap;
 mod dry_run;
-mod evaluate;
 mod harvest;
 mod measure;
 mod search;
@@ -12,13 +11,11 @@ mod train;
 pub use ablate::{Ablation, Measured, ablate};
 pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
 pub use dry_run::{DryRun, dry_run};
-pub use evaluate::{Accuracy, Decoded, Plan as EvaluationPlan, evaluate};
 pub use harvest::{Summary as HarvestSummary, harvest};
 pub use measure::{LabelQuality, label_auc, value_auc};
 pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, train};
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -27,9 +24,10 @@ use serde_json::{Value, json};
 
 use crate::data::SourceRecipe;
 use crate::environment::{AnyEnvironment, Split};
+use crate::evaluation::{self, Evaluated, Subject};
 use crate::policy::{self, Policy};
 use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
-use crate::report::{Table, rounds_table};
+use crate::report::{Table, record_name, rounds_table};
 use crate::run_dir::RunDir;
 use crate::{jsonl, problems, seed};
 
@@ -52,7 +50,7 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         tracing::info!("round {round} of {}", recipe.rounds.count);
         rounds.round(round, &mut summaries)?;
     }
-    let table = rounds_table(&[run.path().to_owned()])?;
+    let table = rounds_table(&[run.path().to_owned()], evaluation::ROWS)?;
     for (name, text) in
         [("table.txt", table.text()), ("table.md", table.markdown()), ("table.csv", table.csv())]
     {
@@ -247,62 +245,57 @@ impl Rounds<'_> {
     fn evaluate(&self, round: usize) -> Result<Value> {
         let recipe = &self.recipe.evaluation;
         let (problems, policy) = (self.held_out_problems()?, self.policy(round)?);
-        let results = self.measure(round, None, &problems, &policy)?;
-        let mut others = BTreeMap::new();
+        let mut summary = serde_json::Map::new();
+        for (measure, figures) in self.measure(round, None, &problems, &policy)? {
+            summary.insert(measure.keys().0.to_owned(), figures.summary);
+        }
         for (name, source) in &recipe.others {
             let problems = self.other_problems(name, source)?;
-            others.insert(name, self.measure(round, Some(name), &problems, &policy)?);
+            for (measure, figures) in self.measure(round, Some(name), &problems, &policy)? {
+                let Some(key) = measure.keys().1 else { continue };
+                summary.entry(key).or_insert_with(|| json!({}))[name] = figures.summary;
+            }
         }
         let stream = seed::derive(recipe.seed, &["value auc"]);
         let environment = self.environment(round);
         let value = value_auc(&environment, policy.evaluator(), &problems, stream)?;
-        let mut summary = json!({ "results": results, "value_auc": value });
-        if !others.is_empty() {
-            summary["others"] = serde_json::to_value(others)?;
-        }
-        Ok(summary)
+        summary.insert("value_auc".into(), serde_json::to_value(value)?);
+        Ok(Value::Object(summary))
     }
 
-    /// Every decoding over the held-out problems, or over those of the other source of this name.
+    /// The recipe's measures on the held-out problems; those that other sources have, on the problems of the one of this name.
     fn measure(
         &self,
         round: usize,
         other: Option<&str>,
         problems: &[Problem],
         policy: &Policy,
-    ) -> Result<Vec<Accuracy>> {
-        let recipe = &self.recipe.evaluation;
-        let plan = EvaluationPlan {
+    ) -> Result<Evaluated<'_>> {
+        let out = self.run.round(round).join(record_name(other));
+        let subject = Subject {
+            environment: &self.environment(round),
+            evaluator: policy.evaluator(),
+            net: policy.fingerprint(),
             problems,
-            decodings: &recipe.decodings,
-            config: &recipe.decode,
+            recipe: &self.recipe.evaluation,
             seeds: 1,
             seed: self.stream("evaluate", round),
-            net: policy.fingerprint(),
+            concurrent_problems: self.recipe.compute.concurrent_problems,
+            out: Some(&out),
         };
-        let file = match other {
-            Some(name) => format!("evaluation-{name}.jsonl"),
-            None => "evaluation.jsonl".to_owned(),
-        };
-        let out = self.run.round(round).join(file);
-        let (environment, compute) = (self.environment(round), &self.recipe.compute);
-        let results = evaluate(&environment, policy.evaluator(), &plan, compute, Some(&out))?;
-        for result in &results {
-            tracing::info!(
-                "round {round}: {}{} {:.1} % [{:.1}, {:.1}]",
-                other.map(|name| format!("{name}, ")).unwrap_or_default(),
-                result.decoding,
-                100.0 * result.accuracy,
-                100.0 * result.low,
-                100.0 * result.high
-            );
+        let measures = self.recipe.evaluation.measures.iter();
+        let measures = measures.filter(|measure| other.is_none() || measure.keys().1.is_some());
+        let evaluated = evaluation::evaluate(&subject, measures)?;
+        let of = other.map(|name| format!("{name}, ")).unwrap_or_default();
+        for note in evaluated.iter().flat_map(|(_, figures)| &figures.notes) {
+            tracing::info!("round {round}: {of}{note}");
         }
-        Ok(results)
+        Ok(evaluated)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Instant;
 
     use espalier_search::{Cancel, Evaluation, EvaluatorError, Request};

@@ -130,16 +130,7 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.policy.validate().context("[policy]")?;
     recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
     recipe.training.validate().context("[training]")?;
-    recipe.evaluation.decode.validate().context("[evaluation.decode]")?;
-    for (name, source) in &recipe.evaluation.others {
-        let section = || format!("[evaluation.others.{name}]");
-        // Files of the run directory are called after it.
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        {
-            bail!("{}: a name is made of letters, digits, `-`, `_` and `.`", section());
-        }
-        source.validate("").map_err(anyhow::Error::msg).with_context(section)?;
-    }
+    recipe.evaluation.validate()?;
     if recipe
         .rounds
         .first_temperature
@@ -155,8 +146,6 @@ fn check(recipe: &Recipe) -> Result<()> {
         ("bootstrap.epochs", recipe.bootstrap.epochs),
         ("rounds.problems", recipe.rounds.problems),
         ("rounds.trees_per_problem", recipe.rounds.trees_per_problem),
-        ("evaluation.problems", recipe.evaluation.problems),
-        ("evaluation.decodings", recipe.evaluation.decodings.len()),
         ("compute.concurrent_problems", recipe.compute.concurrent_problems),
         ("compute.slots", recipe.compute.slots),
     ] {

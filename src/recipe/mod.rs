@@ -9,16 +9,16 @@ mod overrides;
 pub use load::{load, parse};
 pub use overrides::{set, set_value};
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use espalier_search::{DecodeConfig, Decoding, HarvestConfig, MctsConfig};
+use espalier_search::{HarvestConfig, MctsConfig};
 use espalier_training::{NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
-use crate::data::{DatasetRecipe, SourceRecipe};
+use crate::data::DatasetRecipe;
 use crate::environment::EnvironmentRecipe;
+use crate::evaluation::EvaluationRecipe;
 use crate::policy::PolicyRecipe;
 
 /// A whole method. Every section has defaults: `configs/countdown.toml` states them.
@@ -222,40 +222,5 @@ pub enum LabelsRecipe {
 impl Default for LabelsRecipe {
     fn default() -> Self {
         Self::QValue(HarvestConfig::default())
-    }
-}
-
-/// How a net is measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvaluationRecipe {
-    /// How many problems of the test split.
-    pub problems: usize,
-    /// Picks the problems; the same for every seed of the run, so that runs are compared on the same problems.
-    pub seed: u64,
-    /// The decodings, such as `greedy`, `maj@5`, `bon@5`, `sbs:3x5`, `mcts:40`.
-    pub decodings: Vec<Decoding>,
-    /// What the decodings share.
-    pub decode: DecodeConfig,
-    /// Problems of other sources, under the names that tables give them: as many of each are measured beside the held-out ones.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub others: BTreeMap<String, SourceRecipe>,
-}
-
-impl Default for EvaluationRecipe {
-    fn default() -> Self {
-        Self {
-            problems: 400,
-            seed: 0,
-            decodings: vec![
-                Decoding::Greedy,
-                Decoding::Majority { k: 5 },
-                Decoding::StepBeam { beams: 1, samples: 5 },
-                Decoding::StepBeam { beams: 3, samples: 5 },
-                Decoding::Mcts { simulations: 40 },
-            ],
-            decode: DecodeConfig::default(),
-            others: BTreeMap::new(),
-        }
     }
 }

@@ -37,6 +37,25 @@ pub fn proportion(runs: &[Vec<f64>]) -> Proportion {
     Proportion { mean: p, low, high }
 }
 
+/// The mean of a figure of several runs, whose intervals are independent; `None` of no run.
+#[must_use]
+pub fn mean_of_runs(runs: &[Proportion]) -> Option<Proportion> {
+    if let [one] = runs {
+        return Some(*one);
+    }
+    let count = runs.len() as f64;
+    let mean = runs.iter().map(|run| run.mean).sum::<f64>() / count;
+    let squares: f64 = runs.iter().map(|run| ((run.high - run.low) / 2.0).powi(2)).sum();
+    let half = squares.sqrt() / count;
+    (!runs.is_empty()).then_some(Proportion { mean, low: mean - half, high: mean + half })
+}
+
+/// A share with its interval for a table, in per cent.
+#[must_use]
+pub fn percent(share: Proportion) -> String {
+    format!("{:.1} [{:.1}, {:.1}]", 100.0 * share.mean, 100.0 * share.low, 100.0 * share.high)
+}
+
 /// Wilson's score interval (1927, eq. 4) at 95 %.
 fn wilson(p: f64, samples: f64) -> (f64, f64) {
     const Z: f64 = 1.959_964;

@@ -9,8 +9,10 @@ mod rounds;
 mod table;
 
 pub use auc::{Auc, auc};
-pub use interval::{Proportion, proportion};
+pub use interval::{Proportion, mean_of_runs, percent, proportion};
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};
-pub use rounds::rounds_table;
+pub use rounds::{
+    ABSENT, RoundFiles, RoundsRow, Runs, Section, label_of, mean_auc, record_name, rounds_table,
+};
 pub use table::Table;

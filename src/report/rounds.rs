@@ -1,232 +1,227 @@
-//! The table of a run, or of several runs of one recipe: accuracy by round and decoding, label quality by round.
+//! The table of a run, or of several runs of one recipe: rows of figures by round. It knows the files of a run; each kind of figures
+//! brings its own rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::{Auc, Table, proportion};
-use crate::jsonl;
-use crate::pipeline::Decoded;
+use super::{Auc, Proportion, Table, mean_of_runs};
 
-/// Reads finished rounds of run directories and sets them side by side. Intervals are over problems and runs.
+/// A cell without a number.
+pub const ABSENT: &str = "–";
+
+/// Finished rounds of runs of one recipe.
+#[derive(Debug)]
+pub struct Runs {
+    runs: Vec<Vec<RoundFiles>>,
+}
+
+impl Runs {
+    /// Finds the rounds of run directories.
+    ///
+    /// # Errors
+    /// When a directory holds no evaluated round.
+    pub fn open(paths: &[PathBuf]) -> Result<Self> {
+        let runs: Vec<Vec<RoundFiles>> =
+            paths.iter().map(|path| evaluated_rounds(path)).collect::<Result<_>>()?;
+        ensure!(!runs.is_empty(), "no run directory was given");
+        Ok(Self { runs })
+    }
+
+    /// Rounds that every run has finished.
+    #[must_use]
+    pub fn rounds(&self) -> usize {
+        self.runs.iter().map(Vec::len).min().unwrap_or(0)
+    }
+
+    /// A round of each run.
+    pub fn round(&self, round: usize) -> impl Iterator<Item = &RoundFiles> {
+        self.runs.iter().map(move |rounds| &rounds[round])
+    }
+
+    /// The sources of problems: the held-out ones (`None`), then the others by name.
+    ///
+    /// # Errors
+    /// When the summary of the first round cannot be read.
+    pub fn sources(&self) -> Result<Vec<Option<String>>> {
+        let first = self.round(0).next().context("no run directory was given")?;
+        let others: Option<BTreeMap<String, IgnoredAny>> = first.figure("evaluate", "others")?;
+        let others = others.unwrap_or_default().into_keys().map(Some);
+        Ok(std::iter::once(None).chain(others).collect())
+    }
+
+    /// The names under a key of a stage's summary, in any of the rounds.
+    ///
+    /// # Errors
+    /// When a summary cannot be read.
+    pub fn names(&self, stage: &str, key: &str) -> Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for round in self.runs.iter().flatten() {
+            let found: Option<BTreeMap<String, IgnoredAny>> = round.figure(stage, key)?;
+            names.extend(found.unwrap_or_default().into_keys());
+        }
+        Ok(names)
+    }
+
+    /// A row whose cells come from the rounds of all runs; `None` when no cell has a number.
+    ///
+    /// # Errors
+    /// The first cell's.
+    pub fn row(
+        &self,
+        section: Section,
+        label: impl Into<String>,
+        cell: impl Fn(Vec<&RoundFiles>) -> Result<Option<String>>,
+    ) -> Result<Option<RoundsRow>> {
+        let cells = (0..self.rounds()).map(|round| cell(self.round(round).collect()));
+        let cells: Vec<Option<String>> = cells.collect::<Result<_>>()?;
+        if cells.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| ABSENT.to_owned()));
+        Ok(Some(RoundsRow { section, label: label.into(), cells: cells.collect(), tokens: None }))
+    }
+}
+
+/// The files of a finished round.
+#[derive(Debug)]
+pub struct RoundFiles {
+    folder: PathBuf,
+}
+
+impl RoundFiles {
+    /// A figure of a stage's summary; `None` where the stage, or the figure, is not there.
+    ///
+    /// # Errors
+    /// Naming the file that is damaged.
+    pub fn figure<T: DeserializeOwned>(&self, stage: &str, key: &str) -> Result<Option<T>> {
+        let path = self.folder.join(format!("{stage}.json"));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let read = || -> serde_json::Result<Option<T>> {
+            let mut value: Value = serde_json::from_str(&text)?;
+            serde_json::from_value(value[key].take())
+        };
+        read().with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The record of the evaluation on a source's problems.
+    #[must_use]
+    pub fn record(&self, source: Option<&str>) -> PathBuf {
+        self.folder.join(record_name(source))
+    }
+}
+
+/// The file of a round that records the evaluation on the held-out problems, or on those of the source of this name.
+#[must_use]
+pub fn record_name(source: Option<&str>) -> String {
+    match source {
+        Some(name) => format!("evaluation-{name}.jsonl"),
+        None => "evaluation.jsonl".to_owned(),
+    }
+}
+
+/// A row's label with the source that it is of.
+#[must_use]
+pub fn label_of(source: Option<&str>, label: &str) -> String {
+    source.map_or_else(|| label.to_owned(), |source| format!("{source}: {label}"))
+}
+
+/// Where a row stands in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// Answers to problems.
+    Answers,
+    /// Training trees and their labels.
+    Labels,
+    /// The value net.
+    Values,
+}
+
+/// A row of figures by round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundsRow {
+    /// Where it stands; rows of one section stay in their order.
+    pub section: Section,
+    /// The first cell.
+    pub label: String,
+    /// One cell a round.
+    pub cells: Vec<String>,
+    /// Sampled tokens a problem in the last round.
+    pub tokens: Option<String>,
+}
+
+/// Sets the figures of finished rounds side by side; `kinds` bring the rows.
 ///
 /// # Errors
 /// When a directory holds no evaluated round, or the runs differ in problems or decodings.
-pub fn rounds_table(runs: &[PathBuf]) -> Result<Table> {
-    let runs: Vec<Run> = runs.iter().map(|path| Run::read(path)).collect::<Result<_>>()?;
-    let first = runs.first().context("no run directory was given")?;
-    let rounds = runs.iter().map(|run| run.rounds.len()).min().unwrap_or(0);
+pub fn rounds_table(
+    paths: &[PathBuf],
+    kinds: &[fn(&Runs) -> Result<Vec<RoundsRow>>],
+) -> Result<Table> {
+    let runs = Runs::open(paths)?;
     let mut header = vec!["decoding".to_owned()];
-    header.extend((0..rounds).map(|round| format!("round {round}, % right")));
+    header.extend((0..runs.rounds()).map(|round| format!("round {round}, % right")));
     header.push("tokens a problem".into());
-    let mut table = Table::new(header);
-    for (source, measured) in &first.rounds[0].sources {
-        let problems = measured.problems();
-        for name in measured.decodings() {
-            let mut row = vec![match source {
-                Some(source) => format!("{source}: {name}"),
-                None => name.clone(),
-            }];
-            let mut tokens = 0.0;
-            for round in 0..rounds {
-                let all: Vec<&Decodings> = runs
-                    .iter()
-                    .map(|run| run.rounds[round].source(source))
-                    .collect::<Result<_>>()?;
-                let cells: Vec<Vec<f64>> = all
-                    .iter()
-                    .map(|measured| measured.correct(&name, &problems))
-                    .collect::<Result<_>>()?;
-                let share = proportion(&cells);
-                row.push(percent(share.mean, share.low, share.high));
-                let spent: Vec<f64> =
-                    all.iter().map(|measured| measured.tokens(&name)).collect::<Result<_>>()?;
-                tokens = spent.iter().sum::<f64>() / spent.len() as f64;
-            }
-            row.push(format!("{tokens:.1}"));
-            table.push(row);
-        }
+    let mut rows = label_rows(&runs)?;
+    for kind in kinds {
+        rows.extend(kind(&runs)?);
     }
-    type Row = (&'static str, fn(&[Run], usize) -> String);
-    let rows: [Row; 3] = [
-        ("training problems solved, %", mean_solved),
-        ("AUC of Q (labels)", |runs, round| mean_auc(runs, |run| run.rounds[round].q_auc)),
-        ("AUC of the value net", |runs, round| mean_auc(runs, |run| run.rounds[round].value_auc)),
-    ];
-    for (label, cell) in rows {
-        let cells: Vec<String> = (0..rounds).map(|round| cell(&runs, round)).collect();
-        // What these problems do not have is left out.
-        if cells.iter().any(|cell| cell != ABSENT) {
-            table.push([&[label.to_owned()], &cells[..], &[String::new()]].concat());
-        }
+    rows.sort_by_key(|row| row.section);
+    let mut table = Table::new(header);
+    for RoundsRow { label, cells, tokens, .. } in rows {
+        table.push([&[label], &cells[..], &[tokens.unwrap_or_default()]].concat());
     }
     Ok(table)
 }
 
-/// A cell without a number.
-const ABSENT: &str = "–";
-
-fn percent(mean: f64, low: f64, high: f64) -> String {
-    format!("{:.1} [{:.1}, {:.1}]", 100.0 * mean, 100.0 * low, 100.0 * high)
+fn evaluated_rounds(path: &Path) -> Result<Vec<RoundFiles>> {
+    let rounds: Vec<RoundFiles> = (0..)
+        .map(|round| path.join("rounds").join(round.to_string()))
+        .take_while(|folder| folder.join("evaluate.json").exists())
+        .map(|folder| RoundFiles { folder })
+        .collect();
+    ensure!(!rounds.is_empty(), "{} holds no evaluated round", path.display());
+    Ok(rounds)
 }
 
-fn mean_solved(runs: &[Run], round: usize) -> String {
-    let shares: Vec<f64> = runs.iter().filter_map(|run| run.rounds[round].solved).collect();
-    if shares.is_empty() {
-        return ABSENT.into();
-    }
-    format!("{:.1}", 100.0 * shares.iter().sum::<f64>() / shares.len() as f64)
-}
-
-/// Mean over runs; the interval treats the runs as independent.
-fn mean_auc(runs: &[Run], pick: impl Fn(&Run) -> Option<Auc>) -> String {
-    let found: Vec<Auc> = runs.iter().filter_map(pick).collect();
-    if found.is_empty() {
-        return ABSENT.into();
-    }
-    let count = found.len() as f64;
-    let mean = found.iter().map(|auc| auc.auc).sum::<f64>() / count;
-    let squares: f64 = found.iter().map(|auc| ((auc.high - auc.low) / 2.0).powi(2)).sum();
-    let half = squares.sqrt() / count;
-    format!("{mean:.3} ± {half:.3}")
-}
-
-struct Run {
-    rounds: Vec<Round>,
-}
-
-struct Round {
-    /// Of the held-out problems (no name) and of each other source.
-    sources: BTreeMap<Option<String>, Decodings>,
-    /// Share of the training problems that a tree solved.
-    solved: Option<f64>,
-    q_auc: Option<Auc>,
-    value_auc: Option<Auc>,
-}
-
-/// A file of decoded problems.
-struct Decodings {
-    path: PathBuf,
-    rows: Vec<Decoded>,
-}
-
-impl Run {
-    fn read(path: &Path) -> Result<Self> {
-        let rounds: Vec<Round> = (0..)
-            .map(|round| path.join("rounds").join(round.to_string()))
-            .take_while(|folder| folder.join("evaluate.json").exists())
-            .map(|folder| Round::read(&folder))
-            .collect::<Result<_>>()?;
-        ensure!(!rounds.is_empty(), "{} holds no evaluated round", path.display());
-        Ok(Self { rounds })
-    }
-}
-
-impl Round {
-    fn read(folder: &Path) -> Result<Self> {
-        let others: Option<BTreeMap<String, IgnoredAny>> = summary(folder, "evaluate", "others")?;
-        let mut sources = BTreeMap::new();
-        sources.insert(None, Decodings::read(folder.join("evaluation.jsonl"))?);
-        for name in others.unwrap_or_default().into_keys() {
-            let path = folder.join(format!("evaluation-{name}.jsonl"));
-            sources.insert(Some(name), Decodings::read(path)?);
-        }
-        let count = |key| summary::<f64>(folder, "search", key);
-        let solved = count("solved")?.zip(count("problems")?);
-        Ok(Self {
-            sources,
-            solved: solved.map(|(solved, problems)| solved / problems),
-            q_auc: summary(folder, "harvest", "q_auc")?,
-            value_auc: summary(folder, "evaluate", "value_auc")?,
-        })
-    }
-
-    fn source(&self, name: &Option<String>) -> Result<&Decodings> {
-        self.sources.get(name).with_context(|| {
-            let held_out = &self.sources[&None].path;
-            let name = name.as_deref().unwrap_or_default();
-            format!(
-                "nothing of {name} beside {}; the runs are not of one recipe",
-                held_out.display()
-            )
-        })
-    }
-}
-
-impl Decodings {
-    fn read(path: PathBuf) -> Result<Self> {
-        let rows: Vec<Decoded> = jsonl::read(&path)?;
-        ensure!(!rows.is_empty(), "{} is empty", path.display());
-        Ok(Self { path, rows })
-    }
-
-    /// Ids of the problems.
-    fn problems(&self) -> Vec<String> {
-        let first = &self.rows[0].decoding;
-        let mut problems: Vec<String> = self.of(first).map(|row| row.problem.clone()).collect();
-        problems.sort();
-        problems
-    }
-
-    /// In the order in which they were measured.
-    fn decodings(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for row in &self.rows {
-            if !names.contains(&row.decoding) {
-                names.push(row.decoding.clone());
+/// The training problems that trees solved, and the quality of the labels.
+fn label_rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
+    let solved = |rounds: Vec<&RoundFiles>| {
+        let mut shares = Vec::new();
+        for round in rounds {
+            let count = |key| round.figure::<f64>("search", key);
+            if let Some((solved, problems)) = count("solved")?.zip(count("problems")?) {
+                shares.push(solved / problems);
             }
         }
-        names
-    }
-
-    fn of<'a>(&'a self, decoding: &'a str) -> impl Iterator<Item = &'a Decoded> {
-        self.rows.iter().filter(move |row| row.decoding == decoding)
-    }
-
-    fn correct(&self, decoding: &str, problems: &[String]) -> Result<Vec<f64>> {
-        let by_id: HashMap<&str, bool> =
-            self.of(decoding).map(|row| (row.problem.as_str(), row.correct)).collect();
-        if by_id.len() != problems.len() {
-            bail!(
-                "{}: {decoding} has {} problems where {} were expected; the runs are not of one recipe",
-                self.path.display(),
-                by_id.len(),
-                problems.len()
-            );
-        }
-        problems
-            .iter()
-            .map(|id| {
-                let correct = by_id.get(id.as_str()).with_context(|| {
-                    format!("{}: {decoding} has no problem {id}", self.path.display())
-                })?;
-                Ok(f64::from(u8::from(*correct)))
-            })
-            .collect()
-    }
-
-    fn tokens(&self, decoding: &str) -> Result<f64> {
-        let (count, total) = self
-            .of(decoding)
-            .fold((0_u64, 0_u64), |(count, total), row| (count + 1, total + row.tokens));
-        ensure!(count > 0, "{} has no {decoding}", self.path.display());
-        Ok(total as f64 / count as f64)
-    }
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        Ok((!shares.is_empty()).then(|| format!("{:.1}", 100.0 * mean)))
+    };
+    let rows = [
+        runs.row(Section::Labels, "training problems solved, %", solved)?,
+        runs.row(Section::Labels, "AUC of Q (labels)", |rounds| {
+            mean_auc(&rounds, "harvest", "q_auc")
+        })?,
+    ];
+    Ok(rows.into_iter().flatten().collect())
 }
 
-fn summary<T: DeserializeOwned>(folder: &Path, stage: &str, key: &str) -> Result<Option<T>> {
-    let path = folder.join(format!("{stage}.json"));
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(&path)?;
-    let read = || -> serde_json::Result<Option<T>> {
-        let mut value: Value = serde_json::from_str(&text)?;
-        serde_json::from_value(value[key].take())
-    };
-    read().with_context(|| format!("{} is damaged", path.display()))
+/// The mean over runs of an area that a stage's summary holds; the interval treats the runs as independent.
+///
+/// # Errors
+/// When a summary cannot be read.
+pub fn mean_auc(rounds: &[&RoundFiles], stage: &str, key: &str) -> Result<Option<String>> {
+    let found = rounds.iter().map(|round| round.figure::<Auc>(stage, key));
+    let found: Vec<Auc> = found.filter_map(Result::transpose).collect::<Result<_>>()?;
+    let shares = found.iter().map(|auc| Proportion { mean: auc.auc, low: auc.low, high: auc.high });
+    let mean = mean_of_runs(&shares.collect::<Vec<_>>());
+    Ok(mean.map(|mean| format!("{:.3} ± {:.3}", mean.mean, (mean.high - mean.low) / 2.0)))
 }

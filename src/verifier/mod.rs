@@ -1,6 +1,7 @@
 //! The value net as a verifier of solutions that are already written: of their steps ([`process`]) and of whole samples of a problem
 //! ([`votes`]).
 
+pub mod formats;
 mod kept;
 pub mod process;
 mod template;

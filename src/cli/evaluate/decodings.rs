@@ -7,8 +7,8 @@ use espalier_search::Decoding;
 use crate::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
-use espalier::report::Table;
-use espalier::{pipeline, problems};
+use espalier::evaluation::{Subject, evaluate};
+use espalier::problems;
 
 /// How a policy is measured by decodings.
 #[derive(Debug, Args)]
@@ -41,47 +41,30 @@ pub fn main(arguments: &DecodingArguments) -> Result<()> {
         return Err(UsageError(anyhow!("--problems FILE is needed")).into());
     };
     let recipe = arguments.recipe.load()?;
-    let decodings = if arguments.decoding.is_empty() {
-        &recipe.evaluation.decodings
-    } else {
-        &arguments.decoding
-    };
+    let mut evaluation = recipe.evaluation.clone();
+    if !arguments.decoding.is_empty() {
+        evaluation.decodings = arguments.decoding.clone();
+    }
     let environment = start_environment(&recipe)?;
     let problems = problems::read(&environment, problems)?;
     let policy = arguments.policy.load(&environment, &recipe)?;
-    let plan = pipeline::EvaluationPlan {
+    let subject = Subject {
+        environment: &environment,
+        evaluator: policy.evaluator(),
+        net: policy.fingerprint(),
         problems: &problems,
-        decodings,
-        config: &recipe.evaluation.decode,
+        recipe: &evaluation,
         seeds: usize::from(arguments.seeds),
         seed: recipe.seed,
-        net: policy.fingerprint(),
+        concurrent_problems: recipe.compute.concurrent_problems,
+        out: arguments.out.as_deref(),
     };
-    let out = arguments.out.as_deref();
-    let results =
-        pipeline::evaluate(&environment, policy.evaluator(), &plan, &recipe.compute, out)?;
+    let evaluated = evaluate(&subject, &evaluation.measures)?;
+    let figures = evaluated.iter().map(|(_, figures)| figures);
     if arguments.json {
-        return results.iter().try_for_each(print_json);
+        return figures.flat_map(|figures| &figures.lines).try_for_each(print_json);
     }
-    let mut table = Table::new([
-        "decoding",
-        "% right",
-        "95 % interval",
-        "n",
-        "seeds",
-        "tokens a problem",
-        "seconds",
-    ]);
-    for result in &results {
-        table.push([
-            result.decoding.clone(),
-            format!("{:.1}", 100.0 * result.accuracy),
-            format!("[{:.1}, {:.1}]", 100.0 * result.low, 100.0 * result.high),
-            result.n.to_string(),
-            result.seeds.to_string(),
-            format!("{:.1}", result.tokens_per_problem),
-            result.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
-        ]);
-    }
-    print_line(&table.text())
+    figures
+        .filter_map(|figures| figures.table.as_ref())
+        .try_for_each(|table| print_line(&table.text()))
 }

@@ -2,16 +2,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::{ArgGroup, Args};
-use serde_json::{Map, Value, json};
 
 use super::verifier::{VerifierArguments, check_out, same_file};
 use crate::arguments::{UsageError, print_json, print_line};
-use espalier::report::{Proportion, Table};
+use espalier::evaluation::process::{Judge, metrics_table};
 use espalier::seed;
 use espalier::verifier::Kept;
-use espalier::verifier::process::{
-    Format, Metrics, Scored, best_threshold, both_kinds, metrics, read, score,
-};
+use espalier::verifier::formats::ProcessFormat;
+use espalier::verifier::process::both_kinds;
 
 /// Find the first wrong step of written solutions with the value net, measured as ProcessBench does.
 ///
@@ -22,14 +20,14 @@ use espalier::verifier::process::{
 #[command(
     group(ArgGroup::new("choice").required(true).args(["threshold", "validation"])),
     after_help = "Example:\n  espalier evaluate process math.json --checkpoint runs/mine/rounds/3/checkpoint \
-    --validation gsm8k.json --prompt '<question> {question} </question>\\n' --json"
+    --config mine.toml --validation gsm8k.json --json"
 )]
 pub struct Arguments {
     /// Solutions with their first wrong step: JSON Lines, a JSON array or Parquet.
     file: PathBuf,
     /// The form of the rows.
-    #[arg(long, value_enum, default_value_t = Format::Processbench)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ProcessFormat::Processbench)]
+    format: ProcessFormat,
     #[command(flatten)]
     verifier: VerifierArguments,
     /// Values below this are called wrong.
@@ -49,45 +47,32 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.verifier.recipe.load()?;
-    let template = arguments.verifier.template()?;
-    check(arguments)?;
-    let solutions = read(&arguments.file, arguments.format)?;
-    let mut all = Vec::new();
-    if let Some(validation) = &arguments.validation {
-        all = read(validation, arguments.format)?;
-        both_kinds(all.iter().map(|solution| solution.first_error))?;
-    }
-    let chosen_on = all.len();
-    all.extend(solutions);
-    let policy = arguments.verifier.load(&recipe)?;
-    let stream = seed::derive(recipe.seed, &["process"]);
-    let kept = arguments.out.as_deref().map(|out| Kept::new(out, policy.fingerprint()));
-    let (all, too_long) = score(policy.evaluator(), &template, &all, kept.as_ref())?;
-    let (validation, scored) = all.split_at(chosen_on);
-    let (threshold, chosen) = match arguments.threshold {
-        Some(threshold) => (threshold, None),
-        None => {
-            let threshold = best_threshold(validation)?;
-            (threshold, Some(metrics(validation, threshold, stream)))
+    arguments.verifier.with_verifier(&recipe, |verifier| {
+        check(arguments)?;
+        let solutions = arguments.format.read(&arguments.file)?;
+        let mut validation = Vec::new();
+        if let Some(path) = &arguments.validation {
+            validation = arguments.format.read(path)?;
+            both_kinds(validation.iter().map(|solution| solution.first_error))?;
         }
-    };
-    let measured = metrics(scored, threshold, stream);
-    if too_long > 0 {
-        tracing::warn!("{too_long} step ends are longer than the net reads; they count as wrong");
-    }
-    if let Some(kept) = &kept {
-        kept.write(scored.iter().map(|scored| prediction(scored, threshold)))?;
-    }
-    if !arguments.json {
-        return print_table(threshold, chosen.as_ref(), &measured);
-    }
-    let mut object = Map::new();
-    object.insert("schema".into(), json!("espalier.process/1"));
-    object.extend(self::object(&measured));
-    object.insert("threshold".into(), json!(threshold));
-    object.insert("too_long".into(), json!(too_long));
-    object.insert("validation".into(), chosen.as_ref().map(self::object).into());
-    print_json(&object)
+        let first = solutions.first().map(|solution| solution.question.as_str());
+        let policy = verifier.load(first)?;
+        let judge = Judge {
+            template: &verifier.template,
+            validation,
+            threshold: arguments.threshold,
+            seed: seed::derive(recipe.seed, &["process"]),
+        };
+        let kept = arguments.out.as_deref().map(|out| Kept::new(out, policy.fingerprint()));
+        let judged = judge.judge(policy.evaluator(), solutions, kept.as_ref())?;
+        if arguments.json {
+            return print_json(&judged.object());
+        }
+        let rows = judged.chosen.map(|metrics| ("validation".to_owned(), metrics)).into_iter();
+        let rows: Vec<_> = rows.chain([("measured".to_owned(), judged.measured)]).collect();
+        print_line(&metrics_table(&rows).text())?;
+        print_line(&format!("threshold {:.4}", judged.threshold))
+    })
 }
 
 fn check(arguments: &Arguments) -> Result<()> {
@@ -101,64 +86,4 @@ fn check(arguments: &Arguments) -> Result<()> {
         ),
         _ => check_out(arguments.out.as_deref(), &arguments.file),
     }
-}
-
-/// Labels as ProcessBench has them: -1 for no wrong step.
-fn label(step: Option<usize>) -> Value {
-    step.map_or(json!(-1), |step| json!(step))
-}
-
-fn prediction(scored: &Scored, threshold: f64) -> Value {
-    json!({
-        "schema": "espalier.process_prediction/1",
-        "id": scored.id,
-        "label": label(scored.first_error),
-        "prediction": label(scored.prediction(threshold)),
-        "values": scored.values,
-    })
-}
-
-fn object(metrics: &Metrics) -> Map<String, Value> {
-    let Metrics { n, n_error, n_correct, accuracy_error, accuracy_correct, f1 } = metrics;
-    let mut object = Map::new();
-    for (name, share) in
-        [("accuracy_error", accuracy_error), ("accuracy_correct", accuracy_correct), ("f1", f1)]
-    {
-        object.insert(name.into(), share.map(|share| share.mean).into());
-        let interval = share.map(|share| vec![share.low, share.high]);
-        object.insert(format!("{name}_interval"), interval.into());
-    }
-    for (name, count) in [("n", n), ("n_error", n_error), ("n_correct", n_correct)] {
-        object.insert(name.into(), json!(count));
-    }
-    object
-}
-
-fn print_table(threshold: f64, chosen: Option<&Metrics>, measured: &Metrics) -> Result<()> {
-    let mut table = Table::new([
-        "solutions",
-        "n",
-        "% found, with an error",
-        "% passed, without",
-        "F1",
-        "95 % interval of F1",
-    ]);
-    let percent = |share: Option<Proportion>| {
-        share.map_or("–".to_owned(), |share| format!("{:.1}", 100.0 * share.mean))
-    };
-    let rows = chosen.map(|metrics| ("validation", metrics)).into_iter();
-    for (name, metrics) in rows.chain([("measured", measured)]) {
-        table.push([
-            name.to_owned(),
-            format!("{} + {}", metrics.n_error, metrics.n_correct),
-            percent(metrics.accuracy_error),
-            percent(metrics.accuracy_correct),
-            percent(metrics.f1),
-            metrics.f1.map_or("–".to_owned(), |f1| {
-                format!("[{:.1}, {:.1}]", 100.0 * f1.low, 100.0 * f1.high)
-            }),
-        ]);
-    }
-    print_line(&table.text())?;
-    print_line(&format!("threshold {threshold:.4}"))
 }

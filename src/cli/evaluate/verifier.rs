@@ -1,4 +1,4 @@
-//! What `process` and `votes` share: the net, and how it is asked.
+//! The net of `process` and `votes`, and the text in which it is asked.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, environment_without_steps};
+use espalier::environment::AnyEnvironment;
 use espalier::policy::Policy;
 use espalier::recipe::Recipe;
 use espalier::verifier::Template;
@@ -17,30 +18,87 @@ pub struct VerifierArguments {
     pub recipe: RecipeArguments,
     #[command(flatten)]
     pub policy: PolicyArguments,
-    /// What the value net reads before the first step; `{question}` is the question, `\n` a line end.
-    #[arg(long, value_name = "TEMPLATE", default_value = "{question}\\n")]
-    prompt: String,
-    /// What ends a step: the value is read at its last token.
-    #[arg(long, value_name = "TEXT", default_value = "\\n")]
-    step_delimiter: String,
+    /// The text before the first step; `{question}` is the question, `\n` a line end [default: what the recipe's environment trains nets
+    /// on].
+    #[arg(long, value_name = "TEMPLATE")]
+    prompt: Option<String>,
+    /// The end of every step, at whose last token the value is read [default: the environment's ends of a step and of the last step].
+    #[arg(long, value_name = "TEXT")]
+    step_delimiter: Option<String>,
+}
+
+/// A net that is asked about solutions.
+pub struct Verifier<'a> {
+    /// The text in which it is asked.
+    pub template: Template<'a>,
+    /// The environment's own.
+    own: Template<'a>,
+    load: &'a dyn Fn() -> Result<Policy>,
 }
 
 impl VerifierArguments {
-    /// How a question and its steps are put to the net.
-    pub fn template(&self) -> Result<Template> {
+    /// Does the work with the recipe's environment. Nothing is loaded before the work asks for it.
+    pub fn with_verifier<T>(
+        &self,
+        recipe: &Recipe,
+        work: impl FnOnce(&Verifier<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let environment = environment_without_steps(recipe)?;
+        let verifier = Verifier {
+            template: self.template(&environment)?,
+            own: Template::of_environment(&environment),
+            load: &|| self.policy.load(&environment, recipe),
+        };
+        work(&verifier)
+    }
+
+    fn template<'a>(&self, environment: &'a AnyEnvironment) -> Result<Template<'a>> {
         let read = |option: &str, text: &str| {
             unescape(text)
                 .ok_or_else(|| UsageError(anyhow!("{option} {text:?}: after \\ write n, t or \\")))
         };
-        let prompt = read("--prompt", &self.prompt)?;
-        let delimiter = read("--step-delimiter", &self.step_delimiter)?;
-        Template::new(&prompt, &delimiter)
-            .map_err(|error| UsageError(anyhow!("--prompt: {error}")).into())
+        let mut template = Template::of_environment(environment);
+        if let Some(delimiter) = &self.step_delimiter {
+            template = template.with_step_end(&read("--step-delimiter", delimiter)?);
+        }
+        if let Some(prompt) = &self.prompt {
+            let prompt = read("--prompt", prompt)?;
+            template = template
+                .with_prompt(&prompt)
+                .map_err(|error| UsageError(anyhow!("--prompt: {error}")))?;
+        }
+        Ok(template)
+    }
+}
+
+impl Verifier<'_> {
+    /// Loads the net. Where options replace the environment's text by another, it says so, shown on the first question.
+    pub fn load(&self, first_question: Option<&str>) -> Result<Policy> {
+        for difference in first_question.map(|question| self.differences(question)).iter().flatten()
+        {
+            tracing::warn!("{difference}");
+        }
+        (self.load)()
     }
 
-    /// Loads the net.
-    pub fn load(&self, recipe: &Recipe) -> Result<Policy> {
-        self.policy.load(&environment_without_steps(recipe)?, recipe)
+    fn differences(&self, question: &str) -> Vec<String> {
+        let mut differences = Vec::new();
+        match (self.template.prompt(question), self.own.prompt(question)) {
+            (Ok(prompt), Ok(own)) if prompt != own => differences
+                .push(format!("--prompt asks {prompt:?} where the environment asks {own:?}")),
+            (Ok(_), Err(error)) => differences
+                .push(format!("--prompt cannot be compared with the environment's own: {error:#}")),
+            _ => {}
+        }
+        if self.template.ends() != self.own.ends() {
+            differences.push(format!(
+                "--step-delimiter {:?} where the environment ends steps by {:?} and the last one by {:?}",
+                self.template.ends()[0],
+                self.own.ends()[0],
+                self.own.ends()[1]
+            ));
+        }
+        differences
     }
 }
 
@@ -80,11 +138,29 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::unescape;
+    use super::*;
+    use espalier::environment::countdown::Countdown;
 
     #[test]
     fn escapes_are_read() {
         assert_eq!(unescape("a\\n\\t\\\\n").as_deref(), Some("a\n\t\\n"));
         assert_eq!((unescape("\\x"), unescape("\\")), (None, None));
+    }
+
+    #[test]
+    fn a_text_that_is_not_the_environment_s_is_told() {
+        let countdown = AnyEnvironment::from(Countdown::default());
+        let load = || anyhow::bail!("no net");
+        let own = || Template::of_environment(&countdown);
+        let told = |template: Template<'_>, question: &str| {
+            Verifier { template, own: own(), load: &load }.differences(question)
+        };
+        assert!(told(own(), "26: 3 5 7").is_empty());
+        assert!(told(own().with_prompt("{question}\n").unwrap(), "26:3 5 7").is_empty());
+        let other = told(own().with_prompt("Q {question}\n").unwrap(), "26:3 5 7");
+        assert!(other.len() == 1 && other[0].contains("26:3 5 7\\n"), "{other:?}");
+        let other = told(own().with_prompt("{question}\n").unwrap(), "1+1?");
+        assert!(other.len() == 1 && other[0].contains("cannot be compared"), "{other:?}");
+        assert!(told(own().with_step_end("\n\n"), "26: 3 5 7")[0].contains("--step-delimiter"));
     }
 }

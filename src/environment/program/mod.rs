@@ -311,6 +311,10 @@ impl EnvironmentKind for Program {
         self.shared.prompts.render(question, false).map(Some)
     }
 
+    fn step_ends(&self) -> [&str; 2] {
+        [&self.shared.format.step_end, &self.shared.format.answer_end]
+    }
+
     fn worked_solution(&self, problem: &Problem) -> Result<Option<WorkedSolution>> {
         let Some(solution) = problem.metadata.get("solution") else { return Ok(None) };
         let environment = Self { shared: Arc::clone(&self.shared), shots: false };

@@ -1,55 +1,16 @@
 //! Answers chosen from samples: by majority (self-consistency, arXiv 2203.11171), by the best score (best-of-N, arXiv 2110.14168), and by
 //! votes weighted with scores (arXiv 2206.02336).
 
-use std::path::Path;
+mod ballot;
 
-use anyhow::{Result, anyhow, ensure};
-use clap::ValueEnum;
+pub use ballot::{Accuracy, Ballot, Method, Weight, agreement, measure};
+
+use anyhow::Result;
 use espalier_search::Evaluator;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Kept, Template, read_values};
-use crate::data::{self, Place};
-use crate::grading::{Written, extract, groups};
-use crate::jsonl;
-use crate::report::{Proportion, proportion};
-
-/// The form of the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
-pub enum Format {
-    /// `{question, answer, samples: [{text, answer, score}]}`: a sample without `answer` has the one marked in its text; `score` may be left
-    /// out.
-    Samples,
-    /// What Qwen2.5-Math's evaluation writes: `{question, gt, code, pred, score, pred_score}`, lists of one entry a sample; `score` says
-    /// whether it is right, `pred_score` is the reward model's.
-    QwenMath,
-}
-
-/// What a score counts for in a vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
-pub enum Weight {
-    /// The score itself, which must not be negative: a probability.
-    Score,
-    /// 1 / (1 + exp(-score)): a reward model's logit.
-    Sigmoid,
-    /// (1 + score) / 2: a value in [-1, 1].
-    Value,
-}
-
-impl Weight {
-    fn of(self, score: f64) -> f64 {
-        match self {
-            Self::Score => score,
-            Self::Sigmoid => 1.0 / (1.0 + (-score).exp()),
-            Self::Value => f64::midpoint(1.0, score),
-        }
-    }
-}
+use crate::data::Place;
 
 /// A problem with sampled solutions.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +39,7 @@ pub struct Sample {
 }
 
 impl Sampled {
-    /// As a row of [`Format::Samples`].
+    /// As a row of [`crate::verifier::formats::SamplesFormat::Samples`].
     #[must_use]
     pub fn row(&self) -> Value {
         let sample = |sample: &Sample| json!({ "text": sample.text, "answer": sample.answer, "score": sample.score });
@@ -87,118 +48,21 @@ impl Sampled {
     }
 }
 
-#[derive(Deserialize)]
-struct SamplesRow {
-    question: String,
-    answer: Value,
-    samples: Vec<SampleRow>,
-}
-
-#[derive(Deserialize)]
-struct SampleRow {
-    #[serde(default)]
-    text: String,
-    answer: Option<Value>,
-    score: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct QwenMathRow {
-    question: String,
-    gt: Value,
-    code: Vec<String>,
-    pred: Vec<Value>,
-    score: Option<Vec<bool>>,
-    pred_score: Option<Vec<Value>>,
-}
-
-/// Reads problems with samples from JSON Lines, a JSON array or Parquet.
-///
-/// # Errors
-/// Naming the file and the row that is not of the form.
-pub fn read(path: &Path, format: Format) -> Result<Vec<Sampled>> {
-    let problems: Vec<Sampled> = match format {
-        Format::Samples => {
-            data::typed_rows(path)?.into_iter().map(from_samples).collect::<Result<_>>()?
-        }
-        Format::QwenMath => {
-            data::typed_rows(path)?.into_iter().map(from_qwen_math).collect::<Result<_>>()?
-        }
-    };
-    for Sampled { place, answer, samples, .. } in &problems {
-        ensure!(!answer.trim().is_empty(), "{place}: the right answer is empty");
-        ensure!(!samples.is_empty(), "{place}: there are no samples");
-        let finite = |sample: &Sample| sample.score.is_none_or(f64::is_finite);
-        ensure!(samples.iter().all(finite), "{place}: a score is no finite number");
-    }
-    Ok(problems)
-}
-
-fn from_samples((place, row): (Place, SamplesRow)) -> Result<Sampled> {
-    let mut samples = Vec::with_capacity(row.samples.len());
-    for SampleRow { text, answer, score } in row.samples {
-        let answer = match &answer {
-            Some(answer) => text_of(&place, "samples.answer", answer)?,
-            None => extract(&text).unwrap_or_default().into_owned(),
-        };
-        samples.push(Sample { text, answer, score, correct: None });
-    }
-    let answer = text_of(&place, "answer", &row.answer)?;
-    Ok(Sampled { place, question: row.question, answer, samples })
-}
-
-fn from_qwen_math((place, row): (Place, QwenMathRow)) -> Result<Sampled> {
-    let n = row.code.len();
-    let lengths = [
-        ("pred", row.pred.len()),
-        ("score", row.score.as_ref().map_or(n, Vec::len)),
-        ("pred_score", row.pred_score.as_ref().map_or(n, Vec::len)),
-    ];
-    for (key, length) in lengths {
-        ensure!(length == n, "{place}: `{key}` has {length} entries for {n} in `code`");
-    }
-    let mut samples = Vec::with_capacity(n);
-    for (index, text) in row.code.into_iter().enumerate() {
-        let score = match row.pred_score.as_ref().map(|scores| &scores[index]) {
-            None => None,
-            // A process reward model's list has a score a step; the last one is the whole solution's.
-            Some(Value::Array(scores)) => scores.last().and_then(Value::as_f64),
-            Some(score) => score.as_f64(),
-        };
-        ensure!(
-            score.is_some() || row.pred_score.is_none(),
-            "{place}: `pred_score` of sample {} is no number",
-            index + 1
-        );
-        let answer = text_of(&place, "pred", &row.pred[index])?;
-        let correct = row.score.as_ref().map(|score| score[index]);
-        samples.push(Sample { text, answer, score, correct });
-    }
-    let answer = text_of(&place, "gt", &row.gt)?;
-    Ok(Sampled { place, question: row.question, answer, samples })
-}
-
-/// A text, a number as it is written, or nothing.
-fn text_of(place: &Place, key: &str, value: &Value) -> Result<String> {
-    let text = jsonl::text_or_number(value).map_err(|wrong| anyhow!("{place}: `{key}` {wrong}"))?;
-    Ok(text.unwrap_or_default())
-}
-
 /// Replaces the file's scores by the value net's: of the whole solution, read at its end. Says how many were too long to be read.
 ///
 /// # Errors
 /// When the evaluator fails, or what is kept is of other samples or another net.
 pub fn score(
     evaluator: &dyn Evaluator,
-    template: &Template,
+    template: &Template<'_>,
     problems: &mut [Sampled],
     kept: Option<&Kept<'_>>,
 ) -> Result<usize> {
     let whole = |problem: &Sampled| {
-        let ends = |sample: &Sample| template.step_ends(&problem.question, &[&sample.text]);
-        problem.samples.iter().flat_map(ends).collect::<Vec<_>>()
+        let end = |sample: &Sample| template.solution_end(&problem.question, &sample.text);
+        problem.samples.iter().map(end).collect()
     };
-    let contexts: Vec<_> = problems.iter().map(whole).collect();
+    let contexts: Vec<_> = problems.iter().map(whole).collect::<Result<_>>()?;
     let read = read_values(evaluator, &contexts, "value samples", kept)?;
     for (problem, values) in problems.iter_mut().zip(read.values) {
         for (sample, value) in problem.samples.iter_mut().zip(values) {
@@ -206,283 +70,4 @@ pub fn score(
         }
     }
     Ok(read.too_long)
-}
-
-/// A way to choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// No choice: the mean over the samples.
-    Sample,
-    /// The answer that most samples have.
-    Majority,
-    /// The answer of the sample with the best score.
-    BestOfN,
-    /// The answer whose samples have the largest sum of weights.
-    WeightedVote,
-    /// Right if any sample is: what no choice can pass.
-    Any,
-}
-
-impl Method {
-    /// For a table.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sample => "sample",
-            Self::Majority => "majority",
-            Self::BestOfN => "best of n",
-            Self::WeightedVote => "weighted vote",
-            Self::Any => "any",
-        }
-    }
-}
-
-/// A way to choose, measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Accuracy {
-    /// The way.
-    pub method: Method,
-    /// Samples a problem that it chose from; absent when that differs by problem.
-    pub samples: Option<usize>,
-    /// Share of right answers.
-    pub accuracy: Proportion,
-}
-
-/// What is known of a problem's samples, ready to be voted on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ballot {
-    /// The group of each sample's answer, numbered in the order of their first members.
-    groups: Vec<usize>,
-    /// Whether each sample has an answer: one without has no vote.
-    answered: Vec<bool>,
-    /// Whether each sample is right.
-    right: Vec<bool>,
-    scores: Option<Vec<f64>>,
-}
-
-impl Ballot {
-    /// Groups and grades the answers of a problem.
-    ///
-    /// # Errors
-    /// When some of the samples have a score and others have none.
-    pub fn new(problem: &Sampled) -> Result<Self> {
-        let Sampled { place, answer, samples, .. } = problem;
-        let answers: Vec<&str> = samples.iter().map(|sample| sample.answer.trim()).collect();
-        let gold = Written::new(answer);
-        let scores: Vec<f64> = samples.iter().filter_map(|sample| sample.score).collect();
-        ensure!(
-            scores.is_empty() || scores.len() == samples.len(),
-            "{place}: {} of {} samples have a score",
-            scores.len(),
-            samples.len()
-        );
-        Ok(Self {
-            groups: groups(&answers),
-            answered: answers.iter().map(|answer| !answer.is_empty()).collect(),
-            right: answers.iter().map(|answer| gold.same(&Written::new(answer))).collect(),
-            scores: Some(scores).filter(|scores| !scores.is_empty()),
-        })
-    }
-
-    /// Whether each sample is right.
-    #[must_use]
-    pub fn right(&self) -> &[bool] {
-        &self.right
-    }
-
-    /// Whether the samples have scores.
-    #[must_use]
-    pub fn has_scores(&self) -> bool {
-        self.scores.is_some()
-    }
-
-    /// The probability in [0, 1] that the choice from the first `k` samples is right. `None` where scores are needed and absent.
-    fn chosen(&self, method: Method, k: usize, weight: Weight) -> Option<f64> {
-        let k = k.min(self.right.len());
-        let is_right =
-            |sample: Option<usize>| f64::from(u8::from(sample.is_some_and(|at| self.right[at])));
-        match method {
-            Method::Sample => {
-                Some(self.right[..k].iter().filter(|right| **right).count() as f64 / k as f64)
-            }
-            Method::Any => Some(f64::from(u8::from(self.right[..k].contains(&true)))),
-            Method::Majority => Some(is_right(self.vote(k, |_| 1.0))),
-            Method::WeightedVote => {
-                let scores = self.scores.as_ref()?;
-                Some(is_right(self.vote(k, |sample| weight.of(scores[sample]))))
-            }
-            Method::BestOfN => {
-                let scores = self.scores.as_ref()?;
-                Some(is_right(first_best((0..k).filter(|&at| self.answered[at]), |at| scores[at])))
-            }
-        }
-    }
-
-    /// The first sample of the group with the largest sum of weights; of equal sums, of the group that comes first.
-    fn vote(&self, k: usize, weight: impl Fn(usize) -> f64) -> Option<usize> {
-        let mut sums = vec![0.0; k];
-        for sample in (0..k).filter(|&sample| self.answered[sample]) {
-            sums[self.groups[sample]] += weight(sample);
-        }
-        let firsts = (0..k).filter(|&sample| {
-            self.answered[sample] && !self.groups[..sample].contains(&self.groups[sample])
-        });
-        first_best(firsts, |sample| sums[self.groups[sample]])
-    }
-}
-
-/// The first of those with the largest number.
-fn first_best(
-    samples: impl Iterator<Item = usize>,
-    number: impl Fn(usize) -> f64,
-) -> Option<usize> {
-    samples.reduce(|best, sample| if number(sample) > number(best) { sample } else { best })
-}
-
-/// Measures every way to choose from the first `k` samples of each problem, or from all. Ways that need scores are left out where there
-/// are none.
-///
-/// # Errors
-/// When there are no problems, one has fewer samples, only some have scores, or a weight would be negative.
-pub fn measure(ballots: &[Ballot], k: Option<usize>, weight: Weight) -> Result<Vec<Accuracy>> {
-    ensure!(!ballots.is_empty(), "there are no problems");
-    let least = ballots.iter().map(|ballot| ballot.right.len()).min().unwrap_or_default();
-    let most = ballots.iter().map(|ballot| ballot.right.len()).max().unwrap_or_default();
-    if let Some(k) = k {
-        ensure!(
-            (1..=least).contains(&k),
-            "a problem has {least} samples, so that {k} cannot be chosen from"
-        );
-    }
-    let scored = ballots.iter().filter(|ballot| ballot.has_scores()).count();
-    ensure!(
-        scored == 0 || scored == ballots.len(),
-        "{scored} of {} problems have scores",
-        ballots.len()
-    );
-    let scores = ballots.iter().flat_map(|ballot| ballot.scores.iter().flatten());
-    if let Some(score) = scores.copied().find(|score| weight.of(*score) < 0.0) {
-        anyhow::bail!("the score {score} would be a negative weight: choose another --weight");
-    }
-    let samples = k.or((least == most).then_some(least));
-    let methods =
-        [Method::Sample, Method::Majority, Method::BestOfN, Method::WeightedVote, Method::Any];
-    let accuracy = |method: Method| {
-        let chosen = |ballot: &Ballot| ballot.chosen(method, k.unwrap_or(most), weight);
-        let run = ballots.iter().map(chosen).collect::<Option<Vec<f64>>>()?;
-        Some(Accuracy { method, samples, accuracy: proportion(&[run]) })
-    };
-    Ok(methods.into_iter().filter_map(accuracy).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn read_text(text: &str, format: Format) -> Result<Vec<Sampled>, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rows.jsonl");
-        fs::write(&path, text).unwrap();
-        read(&path, format).map_err(|error| error.to_string())
-    }
-
-    fn ballots(rows: &[&str]) -> Vec<Ballot> {
-        let problems = read_text(&rows.join("\n"), Format::Samples).unwrap();
-        problems.iter().map(|problem| Ballot::new(problem).unwrap()).collect()
-    }
-
-    fn means(ballots: &[Ballot], k: Option<usize>, weight: Weight) -> Vec<(Method, f64)> {
-        let accuracies = measure(ballots, k, weight).unwrap();
-        accuracies.into_iter().map(|row| (row.method, row.accuracy.mean)).collect()
-    }
-
-    /// Majority is right in the first (1/2 = 0.5), best-of-N in the second, the weighted vote in both; the third has no right sample.
-    const ROWS: [&str; 3] = [
-        r#"{"question": "q", "answer": "1/2", "samples": [
-            {"answer": "3", "score": 0.9}, {"answer": "0.5", "score": 0.5}, {"text": "So \\boxed{\\frac12}", "score": 0.6}, {"answer": "", "score": 1.0}]}"#,
-        r#"{"question": "q", "answer": 7, "samples": [
-            {"answer": "8", "score": 0.1}, {"answer": "8.0", "score": 0.2}, {"answer": 7, "score": 0.8}, {"answer": null, "score": 0.3}]}"#,
-        r#"{"question": "q", "answer": "9", "samples": [
-            {"answer": "1", "score": 0}, {"answer": "2", "score": 0}, {"answer": "3", "score": 0}, {"answer": "4", "score": 0}]}"#,
-    ];
-
-    fn rows() -> Vec<String> {
-        ROWS.iter().map(|row| row.replace('\n', "")).collect()
-    }
-
-    #[test]
-    fn each_way_by_hand() {
-        let rows = rows();
-        let ballots = ballots(&rows.iter().map(String::as_str).collect::<Vec<_>>());
-        let third = 1.0 / 3.0;
-        let expected = [
-            (Method::Sample, (0.5 + 0.25) / 3.0),
-            (Method::Majority, third),
-            (Method::BestOfN, third),
-            (Method::WeightedVote, 2.0 * third),
-            (Method::Any, 2.0 * third),
-        ];
-        for ((method, mean), (expected, value)) in
-            means(&ballots, None, Weight::Score).into_iter().zip(expected)
-        {
-            assert!(method == expected && (mean - value).abs() < 1e-12, "{method:?} {mean}");
-        }
-        // The first two samples of each: 3 before 0.5, and twice 8.
-        let two = means(&ballots, Some(2), Weight::Score);
-        assert_eq!(two[1], (Method::Majority, 0.0));
-        assert_eq!(two[4], (Method::Any, third));
-        let error = measure(&ballots, Some(5), Weight::Score).unwrap_err().to_string();
-        assert!(error.contains("has 4 samples"), "{error}");
-    }
-
-    #[test]
-    fn without_scores_there_is_no_choice_by_score() {
-        let bare =
-            r#"{"question": "q", "answer": "1", "samples": [{"answer": "1"}, {"answer": "2"}]}"#;
-        let methods: Vec<Method> =
-            means(&ballots(&[bare]), None, Weight::Score).into_iter().map(|row| row.0).collect();
-        assert_eq!(methods, [Method::Sample, Method::Majority, Method::Any]);
-        let some = bare.replacen("\"1\"}", "\"1\", \"score\": 1}", 1);
-        let problems = read_text(&some, Format::Samples).unwrap();
-        assert!(Ballot::new(&problems[0]).unwrap_err().to_string().contains("1 of 2 samples"));
-        let rows = rows();
-        let mixed = measure(&ballots(&[bare, &rows[1]]), None, Weight::Score).unwrap_err();
-        assert!(mixed.to_string().contains("1 of 2 problems have scores"));
-    }
-
-    #[test]
-    fn negative_scores_need_a_weight() {
-        let row = r#"{"question": "q", "answer": "1", "samples": [{"answer": "1", "score": -2}, {"answer": "2", "score": -3}]}"#;
-        let ballots = ballots(&[row]);
-        let error = measure(&ballots, None, Weight::Score).unwrap_err().to_string();
-        assert!(error.contains("-2") && error.contains("--weight"), "{error}");
-        assert_eq!(means(&ballots, None, Weight::Sigmoid)[3], (Method::WeightedVote, 1.0));
-        assert_eq!(
-            (Weight::Value.of(-1.0), Weight::Value.of(0.5), Weight::Sigmoid.of(0.0)),
-            (0.0, 0.75, 0.5)
-        );
-    }
-
-    #[test]
-    fn the_form_of_qwen_math_is_read() {
-        let row = r#"{"question": "q", "gt": "2", "code": ["a", "b"], "pred": ["2", "3"], "score": [true, false], "pred_score": [[0.5, 1.5], -1]}"#;
-        let problem = read_text(row, Format::QwenMath).unwrap().remove(0);
-        let scores: Vec<Option<f64>> = problem.samples.iter().map(|sample| sample.score).collect();
-        assert_eq!(scores, [Some(1.5), Some(-1.0)]);
-        assert_eq!(problem.samples[1].correct, Some(false));
-        for (from, to, part) in [
-            ("[\"2\", \"3\"]", "[\"2\"]", "`pred` has 1 entries for 2"),
-            ("-1]", "null]", "`pred_score` of sample 2"),
-            ("\"gt\": \"2\"", "\"gt\": null", "right answer is empty"),
-            ("\"gt\": \"2\"", "\"gt\": [2]", "`gt` is neither"),
-            ("\"gt\": \"2\",", "", "missing field `gt`"),
-        ] {
-            let error = read_text(&row.replace(from, to), Format::QwenMath).unwrap_err();
-            assert!(error.contains("rows.jsonl") && error.contains(part), "{error}");
-        }
-        let none = r#"{"question": "q", "answer": "2", "samples": []}"#;
-        assert!(read_text(none, Format::Samples).unwrap_err().contains("no samples"));
-    }
 }

@@ -1,0 +1,237 @@
+//! `decodings`: the share of right answers of each way to decode.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::measure::{Figures, Measure, Needs, Subject};
+use super::recipe::EvaluationRecipe;
+use super::record::{Decoded, Line, Record};
+use crate::jsonl;
+use crate::report::{RoundsRow, Runs, Section, Table, label_of, percent, proportion};
+
+/// Settings: none of its own, for `[evaluation] decodings` and `[evaluation.decode]` are also those of other commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decodings {}
+
+/// One way of decoding over all problems and seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Names this form and its version.
+    pub schema: String,
+    /// The way of decoding.
+    pub decoding: String,
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Problems.
+    pub n: usize,
+    /// Times that each was decoded.
+    pub seeds: usize,
+    /// Mean number of sampled tokens.
+    pub tokens_per_problem: f64,
+    /// Mean number of simulations (tree search alone).
+    pub simulations_per_problem: f64,
+    /// Wall time of all problems and seeds; absent when part of it was done by an earlier process.
+    pub seconds: Option<f64>,
+}
+
+impl Measure for Decodings {
+    const KEY: &'static str = "results";
+    const OTHERS: Option<&'static str> = Some("others");
+
+    fn needs(&self, recipe: &EvaluationRecipe) -> Needs {
+        Needs { decodings: recipe.decodings.clone(), samples: 0 }
+    }
+
+    fn measure(&self, subject: &Subject<'_>, record: &Record) -> Result<Figures> {
+        let results = accuracies(subject, record)?;
+        let lines = results.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+        let note = |result: &Accuracy| {
+            format!(
+                "{} {:.1} % [{:.1}, {:.1}]",
+                result.decoding,
+                100.0 * result.accuracy,
+                100.0 * result.low,
+                100.0 * result.high
+            )
+        };
+        Ok(Figures {
+            summary: serde_json::to_value(&results)?,
+            lines,
+            table: Some(table(&results)),
+            notes: results.iter().map(note).collect(),
+        })
+    }
+
+    fn rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
+        let mut rows = Vec::new();
+        for source in runs.sources()? {
+            rows.extend(source_rows(runs, source.as_deref())?);
+        }
+        Ok(rows)
+    }
+}
+
+/// The accuracy of each of `[evaluation] decodings`.
+///
+/// # Errors
+/// When the record does not hold every problem.
+pub fn accuracies(subject: &Subject<'_>, record: &Record) -> Result<Vec<Accuracy>> {
+    let summarise = |decoding: String| {
+        let rows: Vec<&Decoded> =
+            record.decoded.iter().filter(|row| row.decoding == decoding).collect();
+        let n = subject.problems.len();
+        if n == 0 || rows.len() != n * subject.seeds {
+            bail!("{decoding}: {} rows for {n} problems", rows.len());
+        }
+        let runs: Vec<Vec<f64>> = rows
+            .chunks(n)
+            .map(|run| run.iter().map(|row| f64::from(u8::from(row.correct))).collect())
+            .collect();
+        let accuracy = proportion(&runs);
+        let mean = |total: u64| total as f64 / rows.len() as f64;
+        Ok(Accuracy {
+            schema: "espalier.accuracy/1".into(),
+            accuracy: accuracy.mean,
+            low: accuracy.low,
+            high: accuracy.high,
+            n,
+            seeds: subject.seeds,
+            tokens_per_problem: mean(rows.iter().map(|row| row.tokens).sum()),
+            simulations_per_problem: mean(rows.iter().map(|row| row.simulations).sum()),
+            seconds: record.seconds.get(&decoding).copied(),
+            decoding,
+        })
+    };
+    let decodings = &subject.recipe.decodings;
+    decodings.iter().map(|decoding| summarise(decoding.to_string())).collect()
+}
+
+fn table(results: &[Accuracy]) -> Table {
+    let mut table = Table::new([
+        "decoding",
+        "% right",
+        "95 % interval",
+        "n",
+        "seeds",
+        "tokens a problem",
+        "seconds",
+    ]);
+    for result in results {
+        table.push([
+            result.decoding.clone(),
+            format!("{:.1}", 100.0 * result.accuracy),
+            format!("[{:.1}, {:.1}]", 100.0 * result.low, 100.0 * result.high),
+            result.n.to_string(),
+            result.seeds.to_string(),
+            format!("{:.1}", result.tokens_per_problem),
+            result.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
+        ]);
+    }
+    table
+}
+
+/// The rows of one source: accuracy over problems and runs, and the tokens of the last round.
+fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
+    let read = |round| runs.round(round).map(|round| Answers::read(round.record(source))).collect();
+    let rounds: Vec<Vec<Answers>> = (0..runs.rounds()).map(read).collect::<Result<_>>()?;
+    let Some(first) = rounds.first().and_then(|runs| runs.first()) else { return Ok(Vec::new()) };
+    let problems = first.problems();
+    let mut rows = Vec::new();
+    for name in first.decodings() {
+        let (mut cells, mut tokens) = (Vec::new(), 0.0);
+        for runs in &rounds {
+            let correct = runs.iter().map(|answers| answers.correct(&name, &problems));
+            cells.push(percent(proportion(&correct.collect::<Result<Vec<_>>>()?)));
+            let spent = runs.iter().map(|answers| answers.tokens(&name));
+            let spent: Vec<f64> = spent.collect::<Result<_>>()?;
+            tokens = spent.iter().sum::<f64>() / spent.len() as f64;
+        }
+        rows.push(RoundsRow {
+            section: Section::Answers,
+            label: label_of(source, &name),
+            cells,
+            tokens: Some(format!("{tokens:.1}")),
+        });
+    }
+    Ok(rows)
+}
+
+/// A file of decoded problems.
+struct Answers {
+    path: PathBuf,
+    rows: Vec<Decoded>,
+}
+
+impl Answers {
+    fn read(path: PathBuf) -> Result<Self> {
+        let lines: Vec<Line> = jsonl::read(&path).context("are the runs of one recipe?")?;
+        let decoded = lines.into_iter().filter_map(|line| match line {
+            Line::Decoded(row) => Some(row),
+            Line::Samples(_) => None,
+        });
+        let rows: Vec<Decoded> = decoded.collect();
+        ensure!(!rows.is_empty(), "{} is empty", path.display());
+        Ok(Self { path, rows })
+    }
+
+    /// Ids of the problems.
+    fn problems(&self) -> Vec<String> {
+        let first = &self.rows[0].decoding;
+        let mut problems: Vec<String> = self.of(first).map(|row| row.problem.clone()).collect();
+        problems.sort();
+        problems
+    }
+
+    /// In the order in which they were measured.
+    fn decodings(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for row in &self.rows {
+            if !names.contains(&row.decoding) {
+                names.push(row.decoding.clone());
+            }
+        }
+        names
+    }
+
+    fn of<'a>(&'a self, decoding: &'a str) -> impl Iterator<Item = &'a Decoded> {
+        self.rows.iter().filter(move |row| row.decoding == decoding)
+    }
+
+    fn correct(&self, decoding: &str, problems: &[String]) -> Result<Vec<f64>> {
+        let by_id: HashMap<&str, bool> =
+            self.of(decoding).map(|row| (row.problem.as_str(), row.correct)).collect();
+        if by_id.len() != problems.len() {
+            bail!(
+                "{}: {decoding} has {} problems where {} were expected; the runs are not of one recipe",
+                self.path.display(),
+                by_id.len(),
+                problems.len()
+            );
+        }
+        problems
+            .iter()
+            .map(|id| {
+                let correct = by_id.get(id.as_str()).with_context(|| {
+                    format!("{}: {decoding} has no problem {id}", self.path.display())
+                })?;
+                Ok(f64::from(u8::from(*correct)))
+            })
+            .collect()
+    }
+
+    fn tokens(&self, decoding: &str) -> Result<f64> {
+        let (count, total) = self
+            .of(decoding)
+            .fold((0_u64, 0_u64), |(count, total), row| (count + 1, total + row.tokens));
+        ensure!(count > 0, "{} has no {decoding}", self.path.display());
+        Ok(total as f64 / count as f64)
+    }
+}

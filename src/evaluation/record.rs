@@ -1,0 +1,264 @@
+//! The record of a net's answers to problems: what the measures read.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use espalier_search::{Cancel, Decoding, Environment, Problem, SolutionStep, decode};
+use serde::{Deserialize, Serialize};
+
+use super::grid;
+use super::measure::{Needs, Subject};
+use super::samples::{Draw, SampleSet};
+use crate::jsonl::{self, Log};
+use crate::seed;
+
+/// One decoded problem, a line of `evaluation.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decoded {
+    /// The way of decoding.
+    pub decoding: String,
+    /// The number of the repetition, from 0.
+    pub seed: usize,
+    /// [`Problem::id`].
+    pub problem: String,
+    /// The answer given, if any.
+    pub answer: Option<String>,
+    /// Whether it is right.
+    pub correct: bool,
+    /// Sampled tokens; where the answer is chosen from samples, those of the samples that it is chosen from.
+    pub tokens: u64,
+    /// Simulations (tree search alone).
+    pub simulations: u64,
+    /// The number of the sample that was chosen from the problem's [`SampleSet`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<usize>,
+    /// The steps that lead to the answer where it is not chosen from samples. Without an answer: the steps of the only path, otherwise
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub solution: Vec<SolutionStep>,
+}
+
+/// A line of `evaluation.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// A decoded problem.
+    Decoded(Decoded),
+    /// The samples of a problem.
+    Samples(SampleSet),
+}
+
+/// The answers to all problems.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// By decoding in the order asked for, then by repetition, then by problem.
+    pub decoded: Vec<Decoded>,
+    /// By repetition, then by problem; empty where no samples are needed.
+    pub samples: Vec<SampleSet>,
+    /// Wall time of each decoding in seconds. Those that an earlier process did in part are absent, and so are those that choose from
+    /// a part of the samples.
+    pub seconds: HashMap<String, f64>,
+}
+
+impl Record {
+    /// Answers every problem in every way that is needed, and writes the answers to the subject's file when it has one. Finished problems are
+    /// kept in a log beside it (`*.log`), so that after a kill only unfinished ones are answered; a log of other settings is refused.
+    ///
+    /// # Errors
+    /// The first problem's that could not be answered.
+    pub fn gather(subject: &Subject<'_>, needs: &Needs) -> Result<Self> {
+        let mut stage = Stage::open(subject)?;
+        let mut record = Self::default();
+        let draw = Draw::for_needs(needs);
+        let mut drawn = None;
+        if let Some(draw) = &draw {
+            (record.samples, drawn) = stage.samples(draw)?;
+        }
+        for decoding in &needs.decodings {
+            let name = decoding.to_string();
+            let (rows, seconds) = if let Some(count) = decoding.samples() {
+                let choices = record.samples.iter();
+                let rows = choices.filter_map(|set| set.decoded(subject.environment, *decoding));
+                let all = draw.as_ref().is_some_and(|draw| draw.count == count);
+                (rows.collect(), drawn.filter(|_| all))
+            } else {
+                stage.decoded(*decoding)?
+            };
+            record.decoded.extend(rows);
+            record.seconds.extend(seconds.map(|seconds| (name, seconds)));
+        }
+        stage.finish(&record)?;
+        Ok(record)
+    }
+}
+
+/// The work of a record, and what an earlier process left of it.
+struct Stage<'a> {
+    subject: &'a Subject<'a>,
+    out: Option<(&'a Path, Log<Line>)>,
+    /// Each repetition of each problem.
+    cells: Vec<(usize, &'a Problem)>,
+    decoded: HashMap<(String, usize, String), Decoded>,
+    samples: HashMap<(usize, String), Vec<SampleSet>>,
+}
+
+impl<'a> Stage<'a> {
+    fn open(subject: &'a Subject<'a>) -> Result<Self> {
+        let Subject { environment, problems, seed, net, .. } = subject;
+        let cells = (0..subject.seeds)
+            .flat_map(|seed| problems.iter().map(move |problem| (seed, problem)))
+            .collect();
+        let mut stage =
+            Self { subject, out: None, cells, decoded: HashMap::new(), samples: HashMap::new() };
+        let Some(out) = subject.out else { return Ok(stage) };
+        // A line says which decoding or draw, and which repetition, it is of, so a log also serves more of them.
+        let parts = (environment, problems, &subject.recipe.decode, seed, net);
+        let (log, before) = Log::open(&jsonl::log_beside(out), &jsonl::identity(&parts)?)?;
+        for line in before {
+            match line {
+                Line::Decoded(row) => {
+                    let cell = (row.decoding.clone(), row.seed, row.problem.clone());
+                    stage.decoded.insert(cell, row);
+                }
+                Line::Samples(set) => {
+                    let cell = (set.seed, set.problem.clone());
+                    stage.samples.entry(cell).or_default().push(set);
+                }
+            }
+        }
+        stage.out = Some((out, log));
+        Ok(stage)
+    }
+
+    fn samples(&mut self, draw: &Draw) -> Result<(Vec<SampleSet>, Option<f64>)> {
+        let before = self.cells.iter().map(|(seed, problem)| {
+            let sets = self.samples.remove(&(*seed, problem.id.clone()))?;
+            sets.into_iter().find(|set| set.draw == *draw)
+        });
+        let before = before.collect();
+        self.fill(&format!("sample {}", draw.count), before, |cell, cancel| {
+            let set = draw.sample(self.subject, cell, cancel)?;
+            self.keep(|| Line::Samples(set.clone()))?;
+            Ok(set)
+        })
+    }
+
+    fn decoded(&mut self, decoding: Decoding) -> Result<(Vec<Decoded>, Option<f64>)> {
+        let name = decoding.to_string();
+        let before = self
+            .cells
+            .iter()
+            .map(|(seed, problem)| self.decoded.remove(&(name.clone(), *seed, problem.id.clone())));
+        let before = before.collect();
+        self.fill(&format!("evaluate {name}"), before, |cell, cancel| {
+            let row = decode_one(self.subject, decoding, cell, cancel)?;
+            self.keep(|| Line::Decoded(row.clone()))?;
+            Ok(row)
+        })
+    }
+
+    fn fill<T: Send>(
+        &self,
+        label: &str,
+        before: Vec<Option<T>>,
+        work: impl Fn((usize, &Problem), &Cancel) -> Result<T> + Sync,
+    ) -> Result<(Vec<T>, Option<f64>)> {
+        let work = |cell: usize, cancel: &Cancel| work(self.cells[cell], cancel);
+        grid::fill(label, before, self.subject.concurrent_problems, work)
+    }
+
+    fn keep(&self, line: impl FnOnce() -> Line) -> Result<()> {
+        self.out.as_ref().map_or(Ok(()), |(_, log)| log.append([&line()]))
+    }
+
+    /// Writes the whole record, and removes the log.
+    fn finish(self, record: &Record) -> Result<()> {
+        /// As [`Line`].
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Row<'a> {
+            Decoded(&'a Decoded),
+            Samples(&'a SampleSet),
+        }
+        let Some((out, log)) = self.out else { return Ok(()) };
+        let decoded = record.decoded.iter().map(Row::Decoded);
+        jsonl::write(out, decoded.chain(record.samples.iter().map(Row::Samples)))?;
+        log.remove()
+    }
+}
+
+fn decode_one(
+    subject: &Subject<'_>,
+    decoding: Decoding,
+    (seed, problem): (usize, &Problem),
+    cancel: &Cancel,
+) -> Result<Decoded> {
+    let Subject { environment, evaluator, .. } = *subject;
+    let name = decoding.to_string();
+    let stream = seed::derive(subject.seed, &["decode", &name, &seed.to_string(), &problem.id]);
+    let config = &subject.recipe.decode;
+    let outcome = decode(decoding, environment, evaluator, problem, config, stream, cancel)
+        .with_context(|| format!("problem {}, {name}", problem.id))?;
+    Ok(Decoded {
+        decoding: name,
+        seed,
+        problem: problem.id.clone(),
+        correct: outcome
+            .answer
+            .as_ref()
+            .is_some_and(|answer| environment.is_correct(environment.reward(problem, answer))),
+        answer: outcome.answer,
+        tokens: outcome.tokens,
+        simulations: outcome.simulations,
+        sample: None,
+        solution: outcome.solution,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use espalier_search::{Evaluation, Evaluator, EvaluatorError, Request};
+
+    use super::*;
+    use crate::environment::countdown::{Countdown, parse_problem};
+    use crate::evaluation::EvaluationRecipe;
+    use crate::pipeline::tests::until_cancelled;
+
+    /// Fails at one problem; stuck at any other until it is cancelled.
+    struct Broken;
+
+    impl Evaluator for Broken {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            cancel: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
+            if requests[0].context.starts_with("26") {
+                let broken = Err(EvaluatorError::Failed("out of order".to_owned()));
+                return vec![broken; requests.len()];
+            }
+            until_cancelled(requests, cancel)
+        }
+    }
+
+    #[test]
+    fn the_first_failure_ends_decodings_under_way_and_is_the_one_that_is_told() {
+        let problems =
+            ["24: 2 3 4", "9: 2 3 4", "26: 3 5 7"].map(|text| parse_problem(text).unwrap());
+        let subject = Subject {
+            environment: &Countdown::default().into(),
+            evaluator: &Broken,
+            net: "broken",
+            problems: &problems,
+            recipe: &EvaluationRecipe::default(),
+            seeds: 1,
+            seed: 1,
+            concurrent_problems: 3,
+            out: None,
+        };
+        let needs = Needs { decodings: vec![Decoding::Greedy], samples: 0 };
+        let error = Record::gather(&subject, &needs).unwrap_err();
+        assert!(format!("{error:#}").contains("out of order"), "{error:#}");
+    }
+}
