@@ -10,6 +10,7 @@ pub mod compute;
 pub mod environment;
 pub mod evaluation;
 pub mod jsonl;
+pub mod labels;
 pub mod pipeline;
 pub mod policy;
 pub mod problems;
@@ -18,6 +19,7 @@ pub mod provenance;
 pub mod recipe;
 pub mod report;
 pub mod run_dir;
+pub mod upgrade;
 pub mod verifier;
 
 pub use espalier_data as data;

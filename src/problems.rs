@@ -1,6 +1,5 @@
 //! Problems from a generator, a file or a data set, in disjoint splits.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -11,28 +10,31 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::data::{self, DatasetRecipe, Located, Paths, Report, SourceRecipe};
 use crate::environment::{AnyEnvironment, Split};
+use crate::jsonl::Indexed;
 use crate::recipe::ProblemsRecipe;
-use crate::{jsonl, seed};
+use crate::seed;
 
-/// Reads problems and checks that each can be posed and that no id occurs twice.
+/// Opens a file of problems, each to be read when it is asked for, and checks that each can be posed and that no id occurs
+/// twice.
 ///
 /// # Errors
-/// Naming the file and the row.
-pub fn read(environment: &AnyEnvironment, path: &Path) -> Result<Vec<Problem>> {
-    let problems: Vec<Problem> = jsonl::read(path)?;
+/// Naming the file and the line.
+pub fn open(environment: &AnyEnvironment, path: &Path) -> Result<Indexed<Problem>> {
+    let check = |problem: &Problem| Ok(environment.root(problem).map(|_| ())?);
+    let problems = Indexed::open(path, |problem: &Problem| &problem.id, check)?;
     if problems.is_empty() {
         bail!("{} holds no problems", path.display());
     }
-    let mut ids = HashSet::new();
-    for (index, problem) in problems.iter().enumerate() {
-        environment
-            .root(problem)
-            .with_context(|| format!("{}: row {}", path.display(), index + 1))?;
-        if !ids.insert(&problem.id) {
-            bail!("{}: row {}: id {:?} occurs twice", path.display(), index + 1, problem.id);
-        }
-    }
     Ok(problems)
+}
+
+/// Reads all problems of a file; see [`open`].
+///
+/// # Errors
+/// Naming the file and the line.
+pub fn read(environment: &AnyEnvironment, path: &Path) -> Result<Vec<Problem>> {
+    let problems = open(environment, path)?;
+    (0..problems.len()).map(|number| problems.get(number)).collect()
 }
 
 /// Problems number `offset..offset + count` of a split. A generator has as many as are asked for; a file starts again from its
@@ -153,9 +155,12 @@ fn posed(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::environment::ProblemGenerator;
     use crate::environment::countdown::{Countdown, GeneratorRecipe};
+    use crate::jsonl;
     use crate::recipe::JsonlRecipe;
 
     fn countdown() -> AnyEnvironment {
@@ -192,7 +197,7 @@ mod tests {
         problems[2].metadata.remove("target");
         let (_folder, ProblemsRecipe::Jsonl(file)) = file_of(&problems) else { unreachable!() };
         let error = format!("{:#}", read(&countdown(), &file.path).unwrap_err());
-        assert!(error.contains("row 3") && error.contains("target"), "{error}");
+        assert!(error.contains("jsonl:3") && error.contains("target"), "{error}");
         problems[2] = problems[0].clone();
         let (_folder, ProblemsRecipe::Jsonl(file)) = file_of(&problems) else { unreachable!() };
         let error = format!("{:#}", read(&countdown(), &file.path).unwrap_err());

@@ -8,6 +8,7 @@
 //! rounds/N/labels.jsonl  one step-labelled solution a line
 //! rounds/N/stepwise.jsonl the same in TRL's stepwise form
 //! rounds/N/checkpoint/   the net after the round
+//! rounds/N/gate.jsonl    with a gate: one decoded validation problem a line
 //! rounds/N/evaluation.jsonl  one decoded problem a line; of another source in evaluation-NAME.jsonl
 //! rounds/N/STAGE.json    the summary of a finished stage: its presence says that the stage is done
 //! metrics.jsonl          all summaries, one a line
@@ -17,12 +18,19 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use espalier_search::Form;
 use serde_json::{Value, json};
 
 use crate::jsonl;
 use crate::provenance;
 use crate::recipe::Recipe;
+
+/// The form of a run directory, which its manifest names.
+pub const MANIFEST_FORM: Form = Form { schema: "espalier.manifest/2", oldest: 2 };
+
+/// The first form, which [`crate::upgrade`] converts.
+pub const FIRST_MANIFEST: &str = "espalier.manifest/1";
 
 /// An open run directory; held by one process at a time.
 #[derive(Debug)]
@@ -39,18 +47,7 @@ impl RunDir {
     /// When another process holds it, it belongs to another recipe, or it cannot be written.
     pub fn open(path: &Path, recipe: &Recipe) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
-        let lock_path = path.join(".lock");
-        let lock = File::create(&lock_path)
-            .with_context(|| format!("cannot create {}", lock_path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("{} is in use by another espalier process", path.display());
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-            }
-        }
+        let lock = lock(path)?;
         let run = Self { path: path.to_owned(), _lock: lock };
         run.claim(recipe)?;
         Ok(run)
@@ -61,6 +58,7 @@ impl RunDir {
         let resolved = toml::to_string_pretty(recipe).context("cannot write the recipe as TOML")?;
         let path = self.path.join("recipe.toml");
         if path.exists() {
+            self.check_form()?;
             let before = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             // How the machine is used may change between a run and its resumption.
@@ -77,6 +75,17 @@ impl RunDir {
             serde_json::to_string_pretty(&manifest(recipe.seed))?.as_bytes(),
         )?;
         jsonl::write_file(&path, resolved.as_bytes())
+    }
+
+    /// Refuses a directory of another form than this version's.
+    fn check_form(&self) -> Result<()> {
+        let path = self.path.join("manifest.json");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let manifest: Value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged", path.display()))?;
+        let schema = manifest["schema"].as_str().unwrap_or_default();
+        MANIFEST_FORM.check(schema).map_err(|fault| anyhow!("{}: {fault}", path.display()))
     }
 
     /// Where the run lies.
@@ -133,6 +142,25 @@ impl RunDir {
     }
 }
 
+/// Holds a directory against other processes, until the file is dropped.
+///
+/// # Errors
+/// When another process holds it, or it cannot be written.
+pub fn lock(path: &Path) -> Result<File> {
+    let lock_path = path.join(".lock");
+    let lock = File::create(&lock_path)
+        .with_context(|| format!("cannot create {}", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{} is in use by another espalier process", path.display());
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
 fn comparable(recipe: &str) -> Result<toml::Table> {
     let mut table: toml::Table = recipe.parse().context("recipe.toml is damaged")?;
     table.remove("compute");
@@ -143,7 +171,7 @@ fn comparable(recipe: &str) -> Result<toml::Table> {
 #[must_use]
 pub fn manifest(seed: u64) -> Value {
     json!({
-        "schema": "espalier.manifest/1",
+        "schema": MANIFEST_FORM.schema,
         "espalier": env!("CARGO_PKG_VERSION"),
         "git_revision": provenance::get().git_revision,
         "rustc": provenance::get().rustc,

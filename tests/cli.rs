@@ -15,7 +15,7 @@ fn every_command_explains_itself() {
     let help = run(&["--help"]);
     for command in [
         "run", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate", "solve",
-        "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade",
+        "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade", "upgrade",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");

@@ -89,7 +89,7 @@ fn trees_are_shown_node_for_node() {
     };
     let whole = trees[1].to_string();
     tell(whole[..whole.len() / 2].to_owned());
-    assert!(tell(whole.replacen("espalier.tree/1", "espalier.tree/9", 1)).contains("tree/9"));
+    assert!(tell(whole.replacen("espalier.tree/2", "espalier.tree/9", 1)).contains("tree/9"));
     assert!(tell(whole.replacen("\"0\":", "\"1\":", 1)).contains("no root"));
     assert!(tell(whole.replacen("\"0.0\":", "\"7.0\":", 1)).contains("lacks its parent"));
 }

@@ -1,36 +1,26 @@
-//! From the trees of one problem to solutions whose every step carries a label.
+//! From the trees of one problem to its finished paths.
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::seed::{derive_seed, shuffle};
+use crate::environment::Terminal;
+use crate::form::Form;
+use crate::snapshot::{NodeRecord, TreeRecord};
 use crate::tokens::SampledTokens;
-use crate::{NodeRecord, Terminal, TreeRecord};
 
 /// [`LabelledSolution::schema`] of the form written here.
 pub const SOLUTION_SCHEMA: &str = "espalier.solution/1";
 
-/// How many solutions a problem gives. The defaults are AlphaMath's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HarvestConfig {
-    /// Most distinct correct solutions of a problem.
-    pub max_correct: usize,
-    /// Most distinct incorrect ones, invalid endings included.
-    pub max_incorrect: usize,
-}
-
-impl Default for HarvestConfig {
-    fn default() -> Self {
-        Self { max_correct: 4, max_incorrect: 4 }
-    }
+fn read_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Form { schema: SOLUTION_SCHEMA, oldest: 1 }.read(deserializer)
 }
 
 /// A finished path with a label at every step: what the trainer reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelledSolution {
-    /// [`SOLUTION_SCHEMA`].
+    /// [`SOLUTION_SCHEMA`]; a newer form is refused when a solution is read.
+    #[serde(deserialize_with = "read_schema")]
     pub schema: String,
     /// Id of the problem.
     pub problem_id: String,
@@ -59,7 +49,7 @@ pub struct LabelledStep {
     pub prior: f64,
     /// N(s, a).
     pub visits: u64,
-    /// The label: Q(s, a) in [-1, 1]; at the last step exactly the reward.
+    /// The label, in [-1, 1]: as a path comes out of its tree, Q(s, a).
     pub q: f64,
     /// The value net's opinion when the tree was grown, in [-1, 1], where it was asked.
     pub value: Option<f64>,
@@ -101,23 +91,13 @@ pub enum HarvestError {
     },
 }
 
-/// Takes the finished paths of a problem's trees: up to `max_correct` correct and `max_incorrect`
-/// incorrect ones, distinct by the texts of their steps. Of equal paths the first counts, by tree
-/// and then by creation.
-///
-/// Where there are more, a seeded random choice decides, each distinct path with equal chance.
-/// Taking those of highest Q, or the first found, would show the policy mostly what it already
-/// prefers, and the label distribution would follow the choice rather than the search. The result
-/// keeps the order of trees and creation.
+/// Takes the finished paths of a problem's trees, distinct by the texts of their steps. Of equal paths the first counts, by
+/// tree and then by creation.
 ///
 /// # Errors
 /// When the trees are of several problems, were grown without ground truth, or lack nodes.
-pub fn harvest(
-    trees: &[TreeRecord],
-    config: &HarvestConfig,
-    seed: u64,
-) -> Result<Vec<LabelledSolution>, HarvestError> {
-    let mut solutions: Vec<LabelledSolution> = Vec::new();
+pub fn finished_paths(trees: &[TreeRecord]) -> Result<Vec<LabelledSolution>, HarvestError> {
+    let mut paths: Vec<LabelledSolution> = Vec::new();
     let mut seen: HashSet<Vec<&str>> = HashSet::new();
     for (index, tree) in trees.iter().enumerate() {
         check(index, tree, &trees[0].problem)?;
@@ -137,17 +117,11 @@ pub fn harvest(
                 !path.is_empty() && seen.insert(path.iter().map(|(_, node)| node.text()).collect());
             if fresh {
                 let nodes: Vec<&NodeRecord> = path.into_iter().map(|(_, node)| node).collect();
-                solutions.push(label(index, &tree.problem, root.text(), terminal, &nodes));
+                paths.push(solution(index, &tree.problem, root.text(), terminal, &nodes));
             }
         }
     }
-    let chosen = choose(&solutions, config, seed);
-    let mut index = 0;
-    solutions.retain(|_| {
-        index += 1;
-        chosen.contains(&(index - 1))
-    });
-    Ok(solutions)
+    Ok(paths)
 }
 
 fn check(index: usize, tree: &TreeRecord, problem: &str) -> Result<(), HarvestError> {
@@ -161,7 +135,7 @@ fn check(index: usize, tree: &TreeRecord, problem: &str) -> Result<(), HarvestEr
     Ok(())
 }
 
-fn label(
+fn solution(
     tree: usize,
     problem: &str,
     prompt: &str,
@@ -180,10 +154,6 @@ fn label(
         value: node.value,
         sampled: node.sampled.clone(),
     };
-    let mut steps: Vec<LabelledStep> = path.iter().map(step).collect();
-    if let Some(last) = steps.last_mut() {
-        last.q = reward;
-    }
     LabelledSolution {
         schema: SOLUTION_SCHEMA.to_owned(),
         problem_id: problem.to_owned(),
@@ -194,20 +164,7 @@ fn label(
             Terminal::Invalid(_) => None,
         },
         correct,
-        steps,
+        steps: path.iter().map(step).collect(),
         reward,
     }
-}
-
-/// Indices of the solutions to keep.
-fn choose(solutions: &[LabelledSolution], config: &HarvestConfig, seed: u64) -> HashSet<usize> {
-    let mut chosen = HashSet::new();
-    for (stream, correct, most) in [(0, false, config.max_incorrect), (1, true, config.max_correct)]
-    {
-        let mut indices: Vec<usize> =
-            (0..solutions.len()).filter(|index| solutions[*index].correct == correct).collect();
-        shuffle(&mut indices, derive_seed(seed, stream));
-        chosen.extend(indices.into_iter().take(most));
-    }
-    chosen
 }

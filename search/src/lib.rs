@@ -2,7 +2,7 @@
 //!
 //! A policy-value net proposes steps and rates states ([`Evaluator`]); the rules of a kind of
 //! problem say where a step leads ([`Environment`]). From these two this crate grows trees
-//! ([`search_tree`]), takes step labels from them ([`harvest()`]) and answers problems
+//! ([`search_tree`]), takes finished paths from them ([`finished_paths`]) and answers problems
 //! ([`decode`]). It knows no tensors, files or network.
 //!
 //! # Many threads in one tree
@@ -81,6 +81,7 @@ mod cancel;
 mod environment;
 mod error;
 mod evaluator;
+mod form;
 mod guard;
 mod harvest;
 mod mcts;
@@ -89,31 +90,28 @@ mod seed;
 pub mod selection;
 mod snapshot;
 mod step_text;
-mod stepwise;
 mod sync;
 pub mod testing;
 mod tokens;
 pub mod tree;
 
 pub use algorithm::{
-    Candidate, Choice, DecodeConfig, Decoding, DecodingParseError, Outcome, SampledSolution,
-    Sampling, SolutionStep, best_path, choose, decode, sample_solutions,
+    Candidate, Choice, DecodeConfig, Decoding, DecodingParseError, Outcome, RolloutPlan, Rollouts,
+    SampledSolution, Sampling, SolutionStep, best_path, choose, decode, roll_out, sample_solutions,
 };
 pub use cancel::{Cancel, CancelOnDrop};
 pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 pub use error::{ConfigError, SearchError};
 pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
-pub use harvest::{
-    HarvestConfig, HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, harvest,
-};
+pub use form::Form;
+pub use harvest::{HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, finished_paths};
 pub use mcts::{
     AnswerRule, Compatibility, Descent, InFlightRule, MctsConfig, StopConfig, continue_tree,
     descend, search_tree,
 };
 pub use pool::for_each_index;
-pub use seed::derive_seed;
+pub use seed::{derive_seed, shuffle};
 pub use selection::{Puct, Rule, SelectionConfig};
 pub use snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
 pub use step_text::StepText;
-pub use stepwise::{TrlStepwise, to_stepwise};
 pub use tokens::SampledTokens;

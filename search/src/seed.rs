@@ -30,7 +30,7 @@ pub(crate) fn mix(seed: u64) -> u64 {
 
 /// Shuffles by Fisher and Yates from the end, each index drawn from the stream of its position. The
 /// modulo's bias is below `len / 2^64`.
-pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
+pub fn shuffle<T>(items: &mut [T], seed: u64) {
     for last in (1..items.len()).rev() {
         let drawn = derive_seed(seed, last as u64) % (last as u64 + 1);
         items.swap(last, drawn as usize);

@@ -4,11 +4,16 @@ use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::environment::Terminal;
+use crate::form::Form;
+use crate::step_text::StepText;
 use crate::tokens::SampledTokens;
-use crate::{StepText, Terminal};
 
 /// [`TreeRecord::schema`] of the form written here.
-pub const TREE_SCHEMA: &str = "espalier.tree/1";
+pub const TREE_SCHEMA: &str = "espalier.tree/2";
+
+/// Version 1 said a step's text beside its parts, and is read as it is.
+const FORM: Form = Form { schema: TREE_SCHEMA, oldest: 1 };
 
 /// What names a node: the root is `"0"`; a child's tag is its parent's, a dot and its index among its siblings from 0. Up
 /// to 24 bytes take no allocation, which is a step of eleven in a tree of ten children a node.
@@ -21,8 +26,8 @@ pub type Nodes = IndexMap<Tag, NodeRecord, foldhash::fast::RandomState>;
 /// One finished search. JSON keeps every number exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TreeRecord {
-    /// [`TREE_SCHEMA`]; another is refused when a record is read.
-    #[serde(deserialize_with = "this_schema")]
+    /// [`TREE_SCHEMA`], also of a record that was read in an older form; a newer one is refused.
+    #[serde(deserialize_with = "read_schema")]
     pub schema: String,
     /// Id of the problem.
     pub problem: String,
@@ -192,11 +197,6 @@ impl TreeRecord {
     }
 }
 
-fn this_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let schema = String::deserialize(deserializer)?;
-    if schema == TREE_SCHEMA {
-        return Ok(schema);
-    }
-    let message = format!("schema {schema:?} where {TREE_SCHEMA:?} is read");
-    Err(serde::de::Error::custom(message))
+fn read_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    FORM.read(deserializer)
 }

@@ -70,21 +70,26 @@ impl fmt::Debug for StepText {
     }
 }
 
-/// As it is written.
+/// As it is written: a prompt as `text`, a step as `action` and `observation`. The form before this one had all three, which
+/// are read as well.
 #[derive(Debug, Serialize, Deserialize)]
 struct Fields<'a> {
-    action: Cow<'a, str>,
-    observation: Cow<'a, str>,
-    text: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    observation: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
     fn of(step: &'a StepText) -> Self {
-        Self {
-            action: step.action().into(),
-            observation: step.observation().into(),
-            text: step.text().into(),
+        let is_prompt = step.action().is_empty() && step.observation().is_empty();
+        if is_prompt {
+            return Self { action: None, observation: None, text: Some(step.text().into()) };
         }
+        let (action, observation) = (step.action().into(), step.observation().into());
+        Self { action: Some(action), observation: Some(observation), text: None }
     }
 }
 
@@ -96,18 +101,21 @@ impl Serialize for StepText {
 
 impl<'de> Deserialize<'de> for StepText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
         let Fields { action, observation, text } = Fields::deserialize(deserializer)?;
-        let is_prompt = action.is_empty() && observation.is_empty();
-        if is_prompt {
-            return Ok(Self::prompt(&text));
+        let (action, observation) = (action.unwrap_or_default(), observation.unwrap_or_default());
+        if action.is_empty() && observation.is_empty() {
+            let prompt = text.ok_or_else(|| Error::missing_field("text"))?;
+            return Ok(Self::prompt(&prompt));
         }
-        if text.strip_prefix(&*action) != Some(&*observation) {
+        let whole = [&*action, &*observation].concat();
+        if let Some(text) = text.filter(|text| **text != whole) {
             let message = format!("text {text:?} is not action {action:?} + {observation:?}");
-            return Err(serde::de::Error::custom(message));
+            return Err(Error::custom(message));
         }
-        let (action_end, end) = (offset(action.len()), offset(text.len()));
+        let (action_end, end) = (offset(action.len()), offset(whole.len()));
         let step = Place { start: 0, action_end, observation_start: action_end, end };
-        Ok(Self { family: (*text).into(), step })
+        Ok(Self { family: whole.into(), step })
     }
 }
 
@@ -185,9 +193,23 @@ mod tests {
             let json = serde_json::to_string(&step).unwrap();
             assert_eq!(serde_json::from_str::<StepText>(&json).unwrap(), step);
         }
+        let read = |json| serde_json::from_str::<StepText>(json).map_err(|error| error.to_string());
         let foreign = r#"{"action": "a", "observation": "b", "text": "ac"}"#;
-        assert!(
-            serde_json::from_str::<StepText>(foreign).unwrap_err().to_string().contains("\"ac\"")
-        );
+        assert!(read(foreign).unwrap_err().contains("\"ac\""));
+        assert!(read("{}").unwrap_err().contains("text"));
+    }
+
+    #[test]
+    fn a_text_is_written_once_and_the_form_that_had_it_twice_is_read() {
+        let mut texts = SiblingTexts::default();
+        texts.push("a", "b\n");
+        let step = texts.share().next().unwrap();
+        let json = r#"{"action":"a","observation":"b\n"}"#;
+        assert_eq!(serde_json::to_string(&step).unwrap(), json);
+        let prompt = StepText::prompt("p\n");
+        assert_eq!(serde_json::to_string(&prompt).unwrap(), r#"{"text":"p\n"}"#);
+        let read = |json| serde_json::from_str::<StepText>(json).unwrap();
+        assert_eq!(read(r#"{"action":"a","observation":"b\n","text":"ab\n"}"#), step);
+        assert_eq!(read(r#"{"action":"","observation":"","text":"p\n"}"#), prompt);
     }
 }

@@ -21,6 +21,7 @@ mod score;
 mod search;
 mod solve;
 mod train;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ enum Command {
     #[command(hide = true)]
     CodeWorker(code_worker::Arguments),
     Grade(grade::Arguments),
+    Upgrade(upgrade::Arguments),
 }
 
 impl Command {
@@ -136,6 +138,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Execute(arguments) => execute::main(&arguments),
         Command::CodeWorker(arguments) => code_worker::main(&arguments),
         Command::Grade(arguments) => grade::main(&arguments),
+        Command::Upgrade(arguments) => upgrade::main(&arguments),
     }
 }
 

@@ -2,12 +2,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use espalier_search::TreeRecord;
 
 use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
+use espalier::jsonl::Indexed;
 use espalier::recipe::SearchRecipe;
-use espalier::{jsonl, pipeline, problems};
+use espalier::{pipeline, problems};
 
 /// Grow search trees on problems whose answers are known.
 ///
@@ -41,12 +43,12 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let message = "--out: name another file than --continue, which stays as it is";
         return Err(UsageError(anyhow!(message)).into());
     }
-    let before = match &arguments.before {
-        Some(path) => jsonl::read(path)?,
-        None => Vec::new(),
-    };
+    let before = arguments.before.as_deref();
+    let before = before
+        .map(|path| Indexed::open_grouped(path, |tree: &TreeRecord| &tree.problem))
+        .transpose()?;
     let environment = start_environment(&recipe)?;
-    let problems = problems::read(&environment, &arguments.problems)?;
+    let problems = problems::open(&environment, &arguments.problems)?;
     let policy = arguments.policy.load(&environment, &recipe)?;
     let plan = pipeline::SearchPlan {
         problems: &problems,
@@ -54,7 +56,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         trees_per_problem: recipe.rounds.trees_per_problem,
         seed: recipe.seed,
         net: policy.fingerprint(),
-        before: &before,
+        before: before.as_ref(),
+        harvest: None,
     };
     let compute = &recipe.compute;
     let mut summary =

@@ -1,21 +1,55 @@
 //! The harvest stage: from trees to step-labelled solutions.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{
-    HarvestConfig, LabelledSolution, TreeRecord, harvest as harvest_trees, to_stepwise,
-};
-use serde::Serialize;
+use espalier_search::{Cancel, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index};
+use serde::{Deserialize, Serialize};
 
+use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
-use crate::jsonl;
+use crate::jsonl::{self, EntryLog, Indexed, Rows, Writer};
+use crate::labels::{Cost, LabelsRecipe, NoRollouts, PolicyRollouts};
+use crate::progress::Progress;
+
+/// What to harvest.
+#[derive(Clone)]
+pub struct Plan<'a> {
+    /// The trees, as the search stage writes them.
+    pub trees: &'a Path,
+    /// Which paths are labelled, and how.
+    pub labels: &'a LabelsRecipe,
+    /// Root of the choice's and the roll-outs' seeds.
+    pub seed: u64,
+    /// Who plays roll-outs, for rules that ask for them.
+    pub player: Option<Player<'a>>,
+}
+
+/// A policy with the problems that it plays.
+#[derive(Clone, Copy)]
+pub struct Player<'a> {
+    /// The policy.
+    pub evaluator: &'a dyn Evaluator,
+    /// Its fingerprint.
+    pub net: &'a str,
+    /// The problems of the trees.
+    pub problems: &'a Indexed<Problem>,
+}
 
 /// What a harvest holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Names this form and its version.
     pub schema: String,
+    /// The numbers.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// The numbers of a harvest, or of one problem's part in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
     /// Problems with at least one finished path.
     pub problems: usize,
     /// Problems with at least one right solution.
@@ -26,48 +60,150 @@ pub struct Summary {
     pub incorrect: usize,
     /// Labelled steps.
     pub steps: usize,
+    /// The price of the labels.
+    #[serde(flatten)]
+    pub cost: Cost,
 }
 
-/// Harvests a trees file into a labels file, and into TRL's stepwise form when a path for it is given. The solutions continue what
-/// nets are trained on ([`AnyEnvironment::training_prompt`]), which may be less than what the policy read.
+/// Harvests a trees file into a labels file, in the order of the trees. Labelled problems are kept in a log beside it (`*.log`),
+/// so that after a kill only unfinished ones are labelled; a log of other trees or settings is refused. The trees of the problems
+/// under way are in memory, and of the others only where they lie.
 ///
 /// # Errors
-/// When a file cannot be read or written, or the trees hold no finished path.
+/// When a file cannot be read or written, roll-outs fail, or the trees hold no finished path.
 pub fn harvest(
     environment: &AnyEnvironment,
-    trees: &Path,
-    config: &HarvestConfig,
-    seed: u64,
-    labels: &Path,
-    stepwise: Option<&Path>,
+    plan: &Plan<'_>,
+    compute: &ComputeRecipe,
+    out: &Path,
 ) -> Result<Summary> {
-    let trees_of_file: Vec<TreeRecord> = jsonl::read(trees)?;
-    if trees_of_file.is_empty() {
-        bail!("{} holds no trees", trees.display());
+    let trees = Indexed::open_grouped(plan.trees, |tree: &TreeRecord| &tree.problem)?;
+    if trees.is_empty() {
+        bail!("{} holds no trees", plan.trees.display());
     }
-    let mut summary = Summary { schema: "espalier.harvest/1".into(), ..Summary::default() };
-    let mut solutions: Vec<LabelledSolution> = Vec::new();
-    // The search stage writes a problem's trees one after the other.
-    for problem in trees_of_file.chunk_by(|a, b| a.problem == b.problem) {
-        let mut harvested = harvest_trees(problem, config, seed)
-            .with_context(|| format!("{}: problem {}", trees.display(), problem[0].problem))?;
-        if let Some(prompt) = environment.training_prompt(&problem[0].question)? {
-            harvested.iter_mut().for_each(|solution| solution.prompt.clone_from(&prompt));
+    let player = plan.player.as_ref().map(|player| (player.net, player.problems.digest()));
+    let parts = (environment, trees.digest(), plan.labels, plan.seed, player);
+    let counts = Mutex::new(Counts::default());
+    let add = |more: Counts| counts.lock().unwrap_or_else(PoisonError::into_inner).add(more);
+    let log: EntryLog<Counts, 1> =
+        EntryLog::open(&jsonl::log_beside(out), &jsonl::identity(&parts)?, add)?;
+    let missing: Vec<u32> =
+        (0..trees.groups() as u32).filter(|&group| !log.contains(group as usize)).collect();
+    let progress = Progress::new("harvest", trees.groups(), trees.groups() - missing.len());
+    let cancel = Cancel::new();
+    for_each_index(missing.len(), compute.concurrent_problems, &cancel, |index| -> Result<()> {
+        let group = missing[index] as usize;
+        let trees = trees.group(group)?;
+        let (solutions, cost) = label(environment, plan, &trees, &cancel)
+            .with_context(|| format!("{}: problem {}", plan.trees.display(), trees[0].problem))?;
+        let counts = Counts { cost, ..Counts::of(&solutions) };
+        log.append(group, &counts, [&jsonl::to_rows(&solutions)?])?;
+        add(counts);
+        progress.advance(String::new);
+        Ok(())
+    })?;
+    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    counts.check(plan.trees)?;
+    let mut file = Writer::create(out)?;
+    log.copy(0, &mut file)?;
+    file.finish()?;
+    log.remove()?;
+    Ok(counts.summary())
+}
+
+/// Labels the trees of a problem.
+fn label(
+    environment: &AnyEnvironment,
+    plan: &Plan<'_>,
+    trees: &[TreeRecord],
+    cancel: &Cancel,
+) -> Result<(Vec<LabelledSolution>, Cost)> {
+    let Some(Player { evaluator, problems, .. }) = plan.player else {
+        let solutions = label_trees(environment, plan.labels, plan.seed, trees)?;
+        return Ok((solutions, Cost::default()));
+    };
+    let id = &trees[0].problem;
+    let path = problems.path().display();
+    let problem = problems.of(id)?.pop().with_context(|| format!("{path} does not hold it"))?;
+    let mut rollouts = PolicyRollouts::new(environment, evaluator, &problem, cancel);
+    let mut solutions = plan.labels.harvest(trees, &mut rollouts, plan.seed)?;
+    set_prompts(environment, trees, &mut solutions)?;
+    Ok((solutions, rollouts.cost()))
+}
+
+/// Labels the trees of a problem by a rule that asks for no roll-outs.
+///
+/// # Errors
+/// When the rule asks for them all the same, or the trees cannot be harvested.
+pub(super) fn label_trees(
+    environment: &AnyEnvironment,
+    labels: &LabelsRecipe,
+    seed: u64,
+    trees: &[TreeRecord],
+) -> Result<Vec<LabelledSolution>> {
+    let mut solutions = labels.harvest(trees, &mut NoRollouts, seed)?;
+    set_prompts(environment, trees, &mut solutions)?;
+    Ok(solutions)
+}
+
+/// Solutions continue the prompt on which nets are trained ([`AnyEnvironment::training_prompt`]), which may be less than the policy
+/// read.
+fn set_prompts(
+    environment: &AnyEnvironment,
+    trees: &[TreeRecord],
+    solutions: &mut [LabelledSolution],
+) -> Result<()> {
+    if let Some(prompt) = environment.training_prompt(&trees[0].question)? {
+        solutions.iter_mut().for_each(|solution| solution.prompt.clone_from(&prompt));
+    }
+    Ok(())
+}
+
+/// Counts a labels file that was harvested while its trees were searched.
+///
+/// # Errors
+/// When it cannot be read or holds no solution.
+pub fn count_labels(labels: &Path) -> Result<Summary> {
+    let mut counts = Counts::default();
+    let rows = Rows::<LabelledSolution>::open(labels)?.rows();
+    for solutions in jsonl::groups(rows, |a, b| a.problem_id == b.problem_id) {
+        counts.add(Counts::of(&solutions?));
+    }
+    counts.check(labels)?;
+    Ok(counts.summary())
+}
+
+impl Counts {
+    /// Of the solutions of a problem.
+    fn of(solutions: &[LabelledSolution]) -> Self {
+        let correct = solutions.iter().filter(|solution| solution.correct).count();
+        Self {
+            problems: usize::from(!solutions.is_empty()),
+            solved: usize::from(correct > 0),
+            correct,
+            incorrect: solutions.len() - correct,
+            steps: solutions.iter().map(|solution| solution.steps.len()).sum(),
+            cost: Cost::default(),
         }
-        let correct = harvested.iter().filter(|solution| solution.correct).count();
-        summary.problems += usize::from(!harvested.is_empty());
-        summary.solved += usize::from(correct > 0);
-        summary.correct += correct;
-        summary.incorrect += harvested.len() - correct;
-        summary.steps += harvested.iter().map(|solution| solution.steps.len()).sum::<usize>();
-        solutions.extend(harvested);
     }
-    if solutions.is_empty() {
-        bail!("{} holds no finished path to harvest", trees.display());
+
+    fn add(&mut self, other: Self) {
+        self.problems += other.problems;
+        self.solved += other.solved;
+        self.correct += other.correct;
+        self.incorrect += other.incorrect;
+        self.steps += other.steps;
+        self.cost.add(other.cost);
     }
-    if let Some(path) = stepwise {
-        jsonl::write(path, solutions.iter().map(to_stepwise))?;
+
+    fn check(&self, of: &Path) -> Result<()> {
+        if self.problems == 0 {
+            bail!("{} holds no finished path to harvest", of.display());
+        }
+        Ok(())
     }
-    jsonl::write(labels, &solutions)?;
-    Ok(summary)
+
+    fn summary(self) -> Summary {
+        Summary { schema: "espalier.harvest/1".into(), counts: self }
+    }
 }

@@ -1,7 +1,8 @@
 //! Label quality against the exact truth: how well Q and the value net tell states that can still be solved from states that
 //! cannot. Nothing here flows back into search or training.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use espalier_search::{Cancel, Environment, Evaluator, LabelledSolution, Problem, Request};
@@ -9,8 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
-use crate::environment::AnyEnvironment;
-use crate::report::{Auc, auc};
+use crate::environment::{AnyEnvironment, AnyState};
+use crate::jsonl::{self, Indexed, Rows};
+use crate::report::{Auc, Scored};
 use crate::seed;
 
 /// Label quality of a round.
@@ -22,43 +24,48 @@ pub struct LabelQuality {
     pub value: Option<Auc>,
 }
 
-/// AUC of the Q of every distinct labelled state that does not end its path; `None` where no truth is known.
+/// AUC of the Q of every distinct labelled state that does not end its path; `None` where no truth is known. Labels are read a
+/// problem at a time; 8 bytes a state stay.
 ///
 /// # Errors
-/// When a solution is of no known problem.
+/// When labels cannot be read or are of no known problem.
 pub fn label_auc(
     environment: &AnyEnvironment,
-    problems: &[Problem],
-    solutions: &[LabelledSolution],
+    problems: &Indexed<Problem>,
+    labels: &Path,
 ) -> Result<Option<Auc>> {
-    let by_id: HashMap<&str, &Problem> =
-        problems.iter().map(|problem| (problem.id.as_str(), problem)).collect();
-    let Some(mut truth) = environment.truth() else { return Ok(None) };
-    let mut seen = HashSet::new();
-    let mut scored = Vec::new();
-    for solution in solutions {
-        let problem = by_id
-            .get(solution.problem_id.as_str())
-            .with_context(|| format!("no problem {}", solution.problem_id))?;
-        let mut state = environment.root(problem)?;
-        for step in &solution.steps {
-            let transition = environment.step(&state, &step.action)?;
-            if transition.terminal.is_some() {
-                break;
-            }
-            state = transition.state;
-            let place = (&solution.problem_id, solution.tree);
-            if seen.insert((place, environment.context(&state).to_owned())) {
-                scored.push((step.q, truth(&state)));
+    let mut scored = Scored::default();
+    let rows = Rows::<LabelledSolution>::open(labels)?.rows();
+    for solutions in jsonl::groups(rows, |a, b| a.problem_id == b.problem_id) {
+        let solutions = solutions?;
+        // Fresh for each problem: all that a solver remembers of 60,000 of them would be most of the program's memory.
+        let Some(mut truth) = environment.truth() else { return Ok(None) };
+        let id = &solutions[0].problem_id;
+        let problem = problems.of(id)?.pop().with_context(|| format!("no problem {id}"))?;
+        let mut seen = HashSet::new();
+        for solution in &solutions {
+            let mut state = environment.root(&problem)?;
+            for step in &solution.steps {
+                let transition = environment.step(&state, &step.action)?;
+                if transition.terminal.is_some() {
+                    break;
+                }
+                state = transition.state;
+                if seen.insert((solution.tree, environment.context(&state).to_owned())) {
+                    scored.push(step.q, truth(&state));
+                }
             }
         }
     }
-    Ok(auc(&scored))
+    Ok(scored.auc())
 }
 
 /// Random legal lines a problem from which the value net's states are taken: with one the interval would be wider than what a
 /// round gains.
 const LINES: usize = 8;
+
+/// Problems whose states are valued in one call: enough to fill the evaluator's batches.
+const PROBLEMS_AT_ONCE: usize = 256;
 
 /// AUC of the value net over the distinct states of [`LINES`] random legal lines a problem, those that are not yet ended;
 /// `None` where no truth is known.
@@ -71,35 +78,47 @@ pub fn value_auc(
     problems: &[Problem],
     seed: u64,
 ) -> Result<Option<Auc>> {
-    let Some(mut truth) = environment.truth() else { return Ok(None) };
-    let mut requests = Vec::new();
-    let mut solvable = Vec::new();
-    for problem in problems {
-        let stream = seed::derive(seed, &["unseen states", &problem.id]);
-        let mut rng = ChaCha8Rng::seed_from_u64(stream);
-        let mut seen = HashSet::new();
-        for _ in 0..LINES {
-            let mut state = environment.root(problem)?;
-            while let Some(action) = environment.random_action(&state, &mut rng) {
-                let transition = environment.step(&state, &action)?;
-                if transition.terminal.is_some() {
-                    break;
-                }
-                state = transition.state;
-                let context = environment.context(&state);
-                if seen.insert(context.to_owned()) {
-                    requests.push(Request::value(context.into()));
-                    solvable.push(truth(&state));
-                }
+    let mut scored = Scored::default();
+    for problems in problems.chunks(PROBLEMS_AT_ONCE) {
+        let (mut requests, mut solvable) = (Vec::new(), Vec::new());
+        for problem in problems {
+            let Some(mut truth) = environment.truth() else { return Ok(None) };
+            for state in unseen_states(environment, problem, seed)? {
+                requests.push(Request::value(environment.context(&state).into()));
+                solvable.push(truth(&state));
+            }
+        }
+        let answers = evaluator.evaluate(&requests, &Cancel::new());
+        for (answer, solvable) in answers.into_iter().zip(solvable) {
+            scored.push(answer?.value, solvable);
+        }
+    }
+    Ok(scored.auc())
+}
+
+/// The distinct states of a problem's random lines.
+fn unseen_states(
+    environment: &AnyEnvironment,
+    problem: &Problem,
+    seed: u64,
+) -> Result<Vec<AnyState>> {
+    let stream = seed::derive(seed, &["unseen states", &problem.id]);
+    let mut rng = ChaCha8Rng::seed_from_u64(stream);
+    let (mut seen, mut states) = (HashSet::new(), Vec::new());
+    for _ in 0..LINES {
+        let mut state = environment.root(problem)?;
+        while let Some(action) = environment.random_action(&state, &mut rng) {
+            let transition = environment.step(&state, &action)?;
+            if transition.terminal.is_some() {
+                break;
+            }
+            state = transition.state;
+            if seen.insert(environment.context(&state).to_owned()) {
+                states.push(state.clone());
             }
         }
     }
-    let answers = evaluator.evaluate(&requests, &Cancel::new());
-    let mut scored = Vec::with_capacity(answers.len());
-    for (answer, solvable) in answers.into_iter().zip(solvable) {
-        scored.push((answer?.value, solvable));
-    }
-    Ok(auc(&scored))
+    Ok(states)
 }
 
 #[cfg(test)]

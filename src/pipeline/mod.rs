@@ -3,6 +3,7 @@
 mod ablate;
 mod bootstrap;
 mod dry_run;
+mod gate;
 mod harvest;
 mod measure;
 mod search;
@@ -11,22 +12,26 @@ mod train;
 pub use ablate::{Ablation, Measured, ablate};
 pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
 pub use dry_run::{DryRun, dry_run};
-pub use harvest::{Summary as HarvestSummary, harvest};
+pub use gate::Verdict;
+pub use harvest::{Plan as HarvestPlan, Player, Summary as HarvestSummary, harvest};
 pub use measure::{LabelQuality, label_auc, value_auc};
-pub use search::{Plan as SearchPlan, Summary as SearchSummary, search};
+pub use search::{Harvest as SearchHarvest, Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, train};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{LabelledSolution, MctsConfig, Problem};
+use espalier_search::{LabelledSolution, MctsConfig, Problem, TreeRecord};
 use serde_json::{Value, json};
 
 use crate::data::SourceRecipe;
 use crate::environment::{AnyEnvironment, Split};
-use crate::evaluation::{self, Evaluated, Subject};
+use crate::evaluation::decodings::accuracies;
+use crate::evaluation::{self, Evaluated, EvaluationRecipe, Needs, Record, Subject};
+use crate::jsonl::Indexed;
+use crate::labels::export_stepwise;
 use crate::policy::{self, Policy};
-use crate::recipe::{LabelsRecipe, Recipe, RoundData, SearchRecipe, StartFrom};
+use crate::recipe::{GateRecipe, Recipe, SearchRecipe, StartFrom};
 use crate::report::{Table, record_name, rounds_table};
 use crate::run_dir::RunDir;
 use crate::{jsonl, problems, seed};
@@ -74,6 +79,9 @@ impl Rounds<'_> {
             self.stage(round, "harvest", summaries, || self.harvest(round))?;
             self.stage(round, "train", summaries, || self.train(round))?;
         }
+        if let Some(recipe) = &self.recipe.rounds.gate {
+            self.stage(round, "gate", summaries, || self.gate(round, recipe))?;
+        }
         self.stage(round, "evaluate", summaries, || self.evaluate(round))
     }
 
@@ -100,44 +108,41 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// Problems, written down once so that the run does not depend on a file that may change.
-    fn problems(
-        &self,
-        name: &str,
-        draw: impl FnOnce() -> Result<Vec<Problem>>,
-    ) -> Result<Vec<Problem>> {
+    /// The file of problems, written down once so that the run does not depend on a file that may change.
+    fn problems(&self, name: &str, draw: impl FnOnce() -> Result<Vec<Problem>>) -> Result<PathBuf> {
         let path = self.run.problems(name);
-        if path.exists() {
-            return problems::read(self.environment, &path);
+        if !path.exists() {
+            jsonl::write(&path, draw()?)?;
         }
-        let drawn = draw()?;
-        jsonl::write(&path, &drawn)?;
-        Ok(drawn)
+        Ok(path)
     }
 
-    fn training_problems(&self, round: usize) -> Result<Vec<Problem>> {
+    fn training_problems(&self, round: usize) -> Result<Indexed<Problem>> {
         let Recipe { problems, rounds, seed, .. } = self.recipe;
         let count = rounds.problems;
-        self.problems(&format!("round-{round}"), || {
+        let path = self.problems(&format!("round-{round}"), || {
             let offset = (round - 1) * count;
             problems::draw(self.environment, problems, Split::Train, offset, count, *seed)
-        })
+        })?;
+        problems::open(self.environment, &path)
     }
 
     fn held_out_problems(&self) -> Result<Vec<Problem>> {
         let Recipe { problems, evaluation, .. } = self.recipe;
-        self.problems("test", || {
+        let path = self.problems("test", || {
             let (count, seed) = (evaluation.problems, evaluation.seed);
             problems::draw(self.environment, problems, Split::Test, 0, count, seed)
-        })
+        })?;
+        problems::read(self.environment, &path)
     }
 
     fn other_problems(&self, name: &str, source: &SourceRecipe) -> Result<Vec<Problem>> {
         let recipe = &self.recipe.evaluation;
-        self.problems(&format!("test-{name}"), || {
+        let path = self.problems(&format!("test-{name}"), || {
             problems::draw_test(self.environment, source, recipe.problems, recipe.seed)
                 .with_context(|| format!("[evaluation.others.{name}]"))
-        })
+        })?;
+        problems::read(self.environment, &path)
     }
 
     fn checkpoint(&self, round: usize) -> PathBuf {
@@ -162,6 +167,20 @@ impl Rounds<'_> {
         seed::derive(self.recipe.seed, &[stage, &round.to_string()])
     }
 
+    /// The round whose net a round leaves to the next one.
+    fn kept(&self, round: usize) -> Result<usize> {
+        match self.recipe.rounds.gate {
+            Some(_) => Ok(self.verdict(round)?.net),
+            None => Ok(round),
+        }
+    }
+
+    fn verdict(&self, round: usize) -> Result<Verdict> {
+        let path = self.run.round(round).join("gate.json");
+        let read = || -> Result<Verdict> { Ok(serde_json::from_slice(&std::fs::read(&path)?)?) };
+        read().with_context(|| format!("{} cannot be read", path.display()))
+    }
+
     fn pretrain(&self) -> Result<Value> {
         let summary = pretrain(self.environment, self.recipe, &self.checkpoint(0))?;
         Ok(serde_json::to_value(summary)?)
@@ -169,22 +188,34 @@ impl Rounds<'_> {
 
     fn search(&self, round: usize) -> Result<Value> {
         let problems = self.training_problems(round)?;
-        let policy = self.policy(round - 1)?;
+        let net = self.kept(round - 1)?;
+        let policy = self.policy(net)?;
         let SearchRecipe::Mcts(config) = &self.recipe.search;
         let first = self.recipe.rounds.first_temperature.filter(|_| round == 1);
         let temperature = first.unwrap_or(config.temperature);
         let config = &MctsConfig { temperature, ..config.clone() };
+        let environment = self.environment(net);
+        let (labels, stream) = (&self.recipe.labels, self.stream("harvest", round));
+        let identity = jsonl::identity(&(labels, stream))?;
+        let folder = self.run.round(round);
+        let out = folder.join("labels.jsonl");
+        let label =
+            |trees: &[TreeRecord]| harvest::label_trees(&environment, labels, stream, trees);
         let plan = SearchPlan {
             problems: &problems,
             config,
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
             net: policy.fingerprint(),
-            before: &[],
+            before: None,
+            harvest: (!labels.needs_rollouts()).then_some(SearchHarvest {
+                label: &label,
+                identity: &identity,
+                out: &out,
+            }),
         };
-        let path = self.run.round(round).join("trees.jsonl");
+        let path = folder.join("trees.jsonl");
         let compute = &self.recipe.compute;
-        let environment = self.environment(round - 1);
         let mut summary = search(&environment, policy.evaluator(), &plan, compute, &path)?;
         summary.inference = policy.inference();
         tracing::info!(
@@ -198,35 +229,57 @@ impl Rounds<'_> {
     }
 
     fn harvest(&self, round: usize) -> Result<Value> {
-        let LabelsRecipe::QValue(config) = &self.recipe.labels;
+        let recipe = &self.recipe.labels;
         let folder = self.run.round(round);
         let labels = folder.join("labels.jsonl");
-        let summary = harvest(
-            self.environment,
-            &folder.join("trees.jsonl"),
-            config,
-            self.stream("harvest", round),
-            &labels,
-            Some(&folder.join("stepwise.jsonl")),
-        )?;
+        let problems = self.training_problems(round)?;
+        let summary = if recipe.needs_rollouts() {
+            let policy = self.policy(self.kept(round - 1)?)?;
+            let player = Player {
+                evaluator: policy.evaluator(),
+                net: policy.fingerprint(),
+                problems: &problems,
+            };
+            self.label(round, Some(player), &labels)?
+        } else if labels.exists() {
+            // The search harvested them.
+            harvest::count_labels(&labels)?
+        } else {
+            self.label(round, None, &labels)?
+        };
         let mut summary = serde_json::to_value(summary)?;
-        let solutions: Vec<LabelledSolution> = jsonl::read(&labels)?;
-        let q = label_auc(self.environment, &self.training_problems(round)?, &solutions)?;
+        export_stepwise(&labels, &folder.join("stepwise.jsonl"))?;
+        let q = label_auc(self.environment, &problems, &labels)?;
         summary["q_auc"] = serde_json::to_value(q)?;
         Ok(summary)
     }
 
+    fn label(
+        &self,
+        round: usize,
+        player: Option<Player<'_>>,
+        labels: &Path,
+    ) -> Result<HarvestSummary> {
+        let plan = HarvestPlan {
+            trees: &self.run.round(round).join("trees.jsonl"),
+            labels: &self.recipe.labels,
+            seed: self.stream("harvest", round),
+            player,
+        };
+        // Roll-outs read the prompt that the search read.
+        let environment = self.environment(self.kept(round - 1)?);
+        harvest(&environment, &plan, &self.recipe.compute, labels)
+    }
+
     fn train(&self, round: usize) -> Result<Value> {
-        let (base, first) = (
-            match self.recipe.rounds.start_from {
-                StartFrom::Base => 0,
-                StartFrom::Previous => round - 1,
-            },
-            match self.recipe.rounds.data {
-                RoundData::Accumulated => 1,
-                RoundData::Latest => round,
-            },
-        );
+        let base = match self.recipe.rounds.start_from {
+            StartFrom::Base => 0,
+            StartFrom::Previous => self.kept(round - 1)?,
+        };
+        let first = match self.recipe.rounds.window {
+            0 => 1,
+            window => (round + 1).saturating_sub(window).max(1),
+        };
         let mut solutions: Vec<LabelledSolution> = Vec::new();
         for earlier in first..=round {
             solutions.extend(jsonl::read(&self.run.round(earlier).join("labels.jsonl"))?);
@@ -240,6 +293,44 @@ impl Rounds<'_> {
             &self.checkpoint(round),
         )?;
         Ok(serde_json::to_value(summary)?)
+    }
+
+    /// Measures a round's net on validation problems and says whether it is taken on.
+    fn gate(&self, round: usize, gate: &GateRecipe) -> Result<Value> {
+        let Recipe { problems, evaluation, .. } = self.recipe;
+        let path = self.problems("validation", || {
+            let (count, seed) = (gate.problems, evaluation.seed);
+            problems::draw(self.environment, problems, Split::Validation, 0, count, seed)
+        })?;
+        let problems = problems::read(self.environment, &path)?;
+        let policy = self.policy(round)?;
+        let subject = Subject {
+            environment: &self.environment(round),
+            evaluator: policy.evaluator(),
+            net: policy.fingerprint(),
+            problems: &problems,
+            recipe: &EvaluationRecipe { decodings: vec![gate.measure], ..evaluation.clone() },
+            seeds: 1,
+            // The same for all rounds, which are compared.
+            seed: seed::derive(self.recipe.seed, &["gate"]),
+            concurrent_problems: self.recipe.compute.concurrent_problems,
+            out: Some(&self.run.round(round).join("gate.jsonl")),
+        };
+        let needs = Needs { decodings: vec![gate.measure], samples: 0 };
+        let measured = accuracies(&subject, &Record::gather(&subject, &needs)?)?;
+        let before = round.checked_sub(1).map(|before| self.verdict(before)).transpose()?;
+        let verdict = Verdict::new(round, &measured, before.as_ref())?;
+        if !verdict.taken {
+            tracing::warn!(
+                "round {round}: {} fell from {:.1} % to {:.1} % of {} validation problems; round {}'s net goes on",
+                verdict.measure,
+                100.0 * verdict.before.unwrap_or_default(),
+                100.0 * verdict.measured,
+                verdict.problems,
+                verdict.net
+            );
+        }
+        Ok(serde_json::to_value(verdict)?)
     }
 
     fn evaluate(&self, round: usize) -> Result<Value> {

@@ -1,28 +1,28 @@
 //! The search stage: trees for every problem, each written as soon as its problem is finished.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use espalier_search::{
-    Cancel, Environment, Evaluator, MctsConfig, Problem, StopReason, TreeRecord, continue_tree,
-    for_each_index, search_tree,
+    Cancel, Environment, Evaluator, LabelledSolution, MctsConfig, Problem, SearchError, StopReason,
+    TreeRecord, continue_tree, for_each_index, search_tree,
 };
 use espalier_training::InferenceStats;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
-use crate::jsonl::{self, Log};
+use crate::jsonl::{self, EntryLog, Indexed, Writer};
 use crate::progress::Progress;
 use crate::seed;
 
 /// What to search.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Plan<'a> {
     /// The training problems.
-    pub problems: &'a [Problem],
+    pub problems: &'a Indexed<Problem>,
     /// How each tree is grown.
     pub config: &'a MctsConfig,
     /// Trees a problem.
@@ -32,7 +32,30 @@ pub struct Plan<'a> {
     /// Fingerprint of the net behind the evaluator.
     pub net: &'a str,
     /// Trees that are searched further instead of growing new ones of their problems.
-    pub before: &'a [TreeRecord],
+    pub before: Option<&'a Indexed<TreeRecord>>,
+    /// Harvests each problem's trees as its search ends.
+    pub harvest: Option<Harvest<'a>>,
+}
+
+/// Where labels go that need nothing but the trees.
+#[derive(Clone, Copy)]
+pub struct Harvest<'a> {
+    /// Labels the trees of a problem.
+    pub label: &'a (dyn Fn(&[TreeRecord]) -> Result<Vec<LabelledSolution>> + Sync),
+    /// Names its settings.
+    pub identity: &'a str,
+    /// Where the labels are written, in the order of the trees.
+    pub out: &'a Path,
+}
+
+/// What the search of a problem adds to the summary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Counts {
+    solved: bool,
+    trees: usize,
+    nodes: usize,
+    simulations: u64,
+    tokens: u64,
 }
 
 /// What a search stage did.
@@ -61,8 +84,10 @@ pub struct Summary {
 }
 
 /// Grows the trees and writes them to `path`, ordered as the problems are. Finished problems are kept in a log beside it
-/// (`*.log`, one problem a line), so that after a kill only unfinished ones are searched; a log of other settings is refused. One problem's failure does not end
-/// the others: it is recorded in the summary.
+/// (`*.log`), so that after a kill only unfinished ones are searched; a log of other settings is refused. One problem's failure
+/// does not end the others: it is recorded in the summary.
+///
+/// The trees of the problems under way are in memory, and of the others only where they lie.
 ///
 /// # Errors
 /// When files cannot be read or written, or every search failed.
@@ -73,104 +98,130 @@ pub fn search<E: Environment + Serialize>(
     compute: &ComputeRecipe,
     path: &Path,
 ) -> Result<Summary> {
-    let log_path = jsonl::log_beside(path);
-    let Plan { problems, config, trees_per_problem, seed, net, before } = plan;
-    let parts = (environment, problems, config, trees_per_problem, seed, net, before);
-    let (log, logged) = Log::<Vec<TreeRecord>>::open(&log_path, &jsonl::identity(&parts)?)?;
-    let mut finished = group(logged);
-    let mut to_continue: HashMap<&str, Vec<&TreeRecord>> = HashMap::new();
-    for tree in *before {
-        to_continue.entry(&tree.problem).or_default().push(tree);
-    }
-    let known: HashSet<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
-    if let Some(unknown) = to_continue.keys().find(|problem| !known.contains(*problem)) {
-        bail!("there is a tree of problem {unknown} to continue, and no such problem");
-    }
-    let missing: Vec<&Problem> =
-        plan.problems.iter().filter(|problem| !finished.contains_key(&problem.id)).collect();
-    let progress =
-        Progress::new("search", plan.problems.len(), plan.problems.len() - missing.len());
-    let failed = Mutex::new(BTreeMap::new());
-    let found = Mutex::new(Vec::new());
+    check_continued(plan)?;
+    let Plan { problems, config, trees_per_problem, seed, net, before, .. } = plan;
+    let before_digest = before.map(Indexed::digest);
+    let harvest = plan.harvest.as_ref().map(|harvest| harvest.identity);
+    let problems_digest = problems.digest();
+    let parts = (
+        environment,
+        problems_digest,
+        config,
+        trees_per_problem,
+        seed,
+        net,
+        before_digest,
+        harvest,
+    );
+    let summary = Mutex::new(Summary::default());
+    let add = |counts: Counts| locked(&summary).add(counts);
+    let log: EntryLog<Counts, 2> =
+        EntryLog::open(&jsonl::log_beside(path), &jsonl::identity(&parts)?, add)?;
+    let missing: Vec<u32> =
+        (0..problems.len() as u32).filter(|&index| !log.contains(index as usize)).collect();
+    let progress = Progress::new("search", problems.len(), problems.len() - missing.len());
     let start = Instant::now();
     let cancel = Cancel::new();
     for_each_index(missing.len(), compute.concurrent_problems, &cancel, |index| -> Result<()> {
-        let problem = missing[index];
-        let trees = to_continue.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
-        match search_problem(environment, evaluator, plan, problem, trees, &cancel) {
+        let index = missing[index] as usize;
+        let problem = problems.get(index)?;
+        match search_problem(environment, evaluator, plan, &problem, &cancel)? {
             // The stage is failing: they are to be grown whole the next time.
             Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
-                log.append([&trees])?;
-                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(trees);
+                let counts = Counts::of(&trees);
+                let labels = match &plan.harvest {
+                    Some(harvest) => jsonl::to_rows(&(harvest.label)(&trees)?)?,
+                    None => Vec::new(),
+                };
+                log.append(index, &counts, [&jsonl::to_rows(&trees)?, &labels])?;
+                add(counts);
             }
             Err(error) => {
                 tracing::warn!(problem = %problem.id, "search failed: {error}");
-                let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                failed.insert(problem.id.clone(), error.to_string());
+                locked(&summary).failed.insert(problem.id, error.to_string());
             }
         }
         progress.advance(String::new);
         Ok(())
     })?;
-    let seconds = start.elapsed().as_secs_f64();
-    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    finished.extend(group(found));
-    let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if finished.is_empty() {
-        let cause = failed.values().next().map_or("no problems", String::as_str);
+    let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    summary.schema = "espalier.search/1".into();
+    summary.seconds = start.elapsed().as_secs_f64();
+    if log.is_empty() {
+        let cause = summary.failed.values().next().map_or("no problems", String::as_str);
         bail!("every search failed; the first: {cause}");
     }
-    let trees: Vec<TreeRecord> =
-        plan.problems.iter().filter_map(|problem| finished.remove(&problem.id)).flatten().collect();
-    jsonl::write(path, &trees)?;
+    let outputs = [Some(path), plan.harvest.as_ref().map(|harvest| harvest.out)];
+    for (section, path) in outputs.into_iter().enumerate() {
+        let Some(path) = path else { continue };
+        let mut file = Writer::create(path)?;
+        log.copy(section, &mut file)?;
+        file.finish()?;
+    }
     log.remove()?;
-    Ok(Summary { failed, seconds, ..count(&trees) })
+    Ok(summary)
 }
 
-/// Each problem's trees under its id.
-fn group(trees: Vec<Vec<TreeRecord>>) -> HashMap<String, Vec<TreeRecord>> {
-    trees.into_iter().filter_map(|trees| Some((trees.first()?.problem.clone(), trees))).collect()
+fn locked(summary: &Mutex<Summary>) -> std::sync::MutexGuard<'_, Summary> {
+    summary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Checks that the trees to be continued are of problems to be searched.
+fn check_continued(plan: &Plan<'_>) -> Result<()> {
+    let Some(before) = plan.before else { return Ok(()) };
+    for row in 0..before.len() {
+        let problem = before.get(row)?.problem;
+        if !plan.problems.contains(&problem) {
+            bail!("there is a tree of problem {problem} to continue, and no such problem");
+        }
+    }
+    Ok(())
+}
+
+/// The trees of a problem, or the cause for which its search failed.
 fn search_problem<E: Environment>(
     environment: &E,
     evaluator: &dyn Evaluator,
     plan: &Plan<'_>,
     problem: &Problem,
-    before: &[&TreeRecord],
     cancel: &Cancel,
-) -> Result<Vec<TreeRecord>, espalier_search::SearchError> {
+) -> Result<Result<Vec<TreeRecord>, SearchError>> {
+    let before = plan.before.map_or(Ok(Vec::new()), |before| before.of(&problem.id))?;
     if !before.is_empty() {
-        let further = |tree: &&TreeRecord| {
+        let further = |tree: &TreeRecord| {
             continue_tree(environment, evaluator, problem, plan.config, tree, cancel)
         };
-        return before.iter().map(further).collect();
+        return Ok(before.iter().map(further).collect());
     }
-    (0..plan.trees_per_problem)
-        .map(|tree| {
-            let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);
-            search_tree(environment, evaluator, problem, plan.config, stream, true, cancel)
-        })
-        .collect()
+    let trees = (0..plan.trees_per_problem).map(|tree| {
+        let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);
+        search_tree(environment, evaluator, problem, plan.config, stream, true, cancel)
+    });
+    Ok(trees.collect())
 }
 
-fn count(trees: &[TreeRecord]) -> Summary {
-    let solved: HashSet<&str> = trees
-        .iter()
-        .filter(|tree| tree.react.values().any(|node| node.correct == Some(true)))
-        .map(|tree| tree.problem.as_str())
-        .collect();
-    let problems: HashSet<&str> = trees.iter().map(|tree| tree.problem.as_str()).collect();
-    Summary {
-        schema: "espalier.search/1".into(),
-        problems: problems.len(),
-        solved: solved.len(),
-        trees: trees.len(),
-        nodes: trees.iter().map(|tree| tree.react.len()).sum(),
-        simulations: trees.iter().map(|tree| tree.simulations).sum(),
-        tokens: trees.iter().map(|tree| tree.tokens).sum(),
-        ..Summary::default()
+impl Counts {
+    fn of(trees: &[TreeRecord]) -> Self {
+        let solved = |tree: &TreeRecord| tree.react.values().any(|node| node.correct == Some(true));
+        Self {
+            solved: trees.iter().any(solved),
+            trees: trees.len(),
+            nodes: trees.iter().map(|tree| tree.react.len()).sum(),
+            simulations: trees.iter().map(|tree| tree.simulations).sum(),
+            tokens: trees.iter().map(|tree| tree.tokens).sum(),
+        }
+    }
+}
+
+impl Summary {
+    fn add(&mut self, counts: Counts) {
+        self.problems += 1;
+        self.solved += usize::from(counts.solved);
+        self.trees += counts.trees;
+        self.nodes += counts.nodes;
+        self.simulations += counts.simulations;
+        self.tokens += counts.tokens;
     }
 }
 
@@ -247,7 +298,10 @@ mod tests {
         let fails = AtomicBool::new(true);
         let environment = Fragile { fails: &fails, game: LetterGame { length: Some(8) } };
         let net = Stuck { fails: &fails, inner: HashedEvaluator::new(1, ["a", "b", "c"]) };
-        let problems = ["good", "bad"].map(|id| LetterGame::problem(id, "ab"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("problems.jsonl");
+        jsonl::write(&file, ["good", "bad"].map(|id| LetterGame::problem(id, "ab"))).unwrap();
+        let problems = Indexed::open(&file, |problem: &Problem| &problem.id, |_| Ok(())).unwrap();
         let config = MctsConfig::default();
         let plan = Plan {
             problems: &problems,
@@ -255,10 +309,10 @@ mod tests {
             trees_per_problem: 2,
             seed: 1,
             net: "hashed",
-            before: &[],
+            before: None,
+            harvest: None,
         };
         let compute = ComputeRecipe { concurrent_problems: 2, ..ComputeRecipe::default() };
-        let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trees.jsonl");
         let stage = || search(&environment, &net, &plan, &compute, &path);
         assert!(catch_unwind(AssertUnwindSafe(stage)).is_err());

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use espalier_training::Tokenizer;
 use toml::{Table, Value};
 
-use super::{BootstrapKind, LabelsRecipe, ProblemsRecipe, Recipe, SearchRecipe, overrides};
+use super::{BootstrapKind, ProblemsRecipe, Recipe, SearchRecipe, overrides};
+use crate::upgrade::refuse_old_keys;
 
 /// The recipe that runs when none is named.
 const DEFAULT: &str = include_str!("../../configs/countdown.toml");
@@ -33,6 +34,7 @@ pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Rec
     for assignment in overrides {
         overrides::set(&mut table, assignment)?;
     }
+    refuse_old_keys(&table).with_context(|| origin.to_owned())?;
     let mut recipe: Recipe = match serde_path_to_error::deserialize(Value::Table(table)) {
         Ok(recipe) => recipe,
         Err(error) => {
@@ -69,6 +71,7 @@ fn read(path: &Path, chain: &mut Vec<PathBuf>) -> Result<Table> {
     let mut table = table_of(&text, &path.display().to_string())?;
     match table.remove("extends") {
         None => {
+            refuse_old_keys(&table).with_context(|| path.display().to_string())?;
             // Typed reading of the text itself: its errors show the line, which a merged table has lost.
             if let Err(error) = toml::from_str::<Recipe>(&text) {
                 bail!("{}: {}", path.display(), with_suggestion(error.to_string().trim_end()));
@@ -114,7 +117,7 @@ fn with_suggestion(message: &str) -> String {
 fn check(recipe: &Recipe) -> Result<()> {
     let SearchRecipe::Mcts(search) = &recipe.search;
     search.validate().context("[search]")?;
-    let LabelsRecipe::QValue(_) = &recipe.labels;
+    recipe.labels.validate().map_err(anyhow::Error::msg).context("[labels]")?;
     recipe.environment.validate(recipe)?;
     check_bootstrap(recipe).context("[bootstrap]")?;
     match &recipe.problems {
@@ -146,6 +149,7 @@ fn check(recipe: &Recipe) -> Result<()> {
         ("bootstrap.epochs", recipe.bootstrap.epochs),
         ("rounds.problems", recipe.rounds.problems),
         ("rounds.trees_per_problem", recipe.rounds.trees_per_problem),
+        ("rounds.gate.problems", recipe.rounds.gate.as_ref().map_or(1, |gate| gate.problems)),
         ("compute.concurrent_problems", recipe.compute.concurrent_problems),
         ("compute.slots", recipe.compute.slots),
     ] {

@@ -11,7 +11,7 @@ pub use overrides::{set, set_value};
 
 use std::path::PathBuf;
 
-use espalier_search::{HarvestConfig, MctsConfig};
+use espalier_search::{Decoding, MctsConfig};
 use espalier_training::{NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ use crate::compute::ComputeRecipe;
 use crate::data::DatasetRecipe;
 use crate::environment::EnvironmentRecipe;
 use crate::evaluation::EvaluationRecipe;
+use crate::labels::LabelsRecipe;
 use crate::policy::PolicyRecipe;
 
 /// A whole method. Every section has defaults: `configs/countdown.toml` states them.
@@ -158,10 +159,13 @@ pub struct RoundsRecipe {
     pub trees_per_problem: usize,
     /// The checkpoint that a round's training starts from.
     pub start_from: StartFrom,
-    /// The labels that a round's training reads.
-    pub data: RoundData,
+    /// How many rounds back the labels go that a round's training reads, its own included; 0: all rounds, as in AlphaMath.
+    pub window: usize,
     /// Sampling temperature of the first round's search; absent: that of `[search]`. AlphaMath's is 0.6.
     pub first_temperature: Option<f32>,
+    /// Takes a round's net on only if it does no worse than the one before. Absent: always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateRecipe>,
 }
 
 impl Default for RoundsRecipe {
@@ -171,8 +175,9 @@ impl Default for RoundsRecipe {
             problems: 1000,
             trees_per_problem: 1,
             start_from: StartFrom::Base,
-            data: RoundData::Accumulated,
+            window: 0,
             first_temperature: None,
+            gate: None,
         }
     }
 }
@@ -183,18 +188,24 @@ impl Default for RoundsRecipe {
 pub enum StartFrom {
     /// Round 0's, as in AlphaMath.
     Base,
-    /// The round before.
+    /// The one that the round before left.
     Previous,
 }
 
-/// The labels that a round's training reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RoundData {
-    /// Those of all rounds so far.
-    Accumulated,
-    /// Those of this round alone.
-    Latest,
+/// How a round's net is compared with the one that was kept before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GateRecipe {
+    /// The decoding whose share of right answers must not fall.
+    pub measure: Decoding,
+    /// How many problems of the validation split.
+    pub problems: usize,
+}
+
+impl Default for GateRecipe {
+    fn default() -> Self {
+        Self { measure: Decoding::Greedy, problems: 200 }
+    }
 }
 
 /// How training trees are grown.
@@ -208,19 +219,5 @@ pub enum SearchRecipe {
 impl Default for SearchRecipe {
     fn default() -> Self {
         Self::Mcts(MctsConfig::default())
-    }
-}
-
-/// How trees become step labels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum LabelsRecipe {
-    /// Every step's label is its Q in the tree; the last step's is the reward (AlphaMath).
-    QValue(HarvestConfig),
-}
-
-impl Default for LabelsRecipe {
-    fn default() -> Self {
-        Self::QValue(HarvestConfig::default())
     }
 }

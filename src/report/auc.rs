@@ -17,39 +17,67 @@ pub struct Auc {
     pub positives: usize,
 }
 
-/// The rank-sum statistic with mid-ranks; the interval is Hanley and McNeil's (1982). `None` when either class is absent.
-#[must_use]
-pub fn auc(scored: &[(f64, bool)]) -> Option<Auc> {
-    let positives = scored.iter().filter(|(_, positive)| *positive).count();
-    let negatives = scored.len() - positives;
-    if positives == 0 || negatives == 0 {
-        return None;
+/// The scores of both classes, 8 bytes each.
+#[derive(Debug, Clone, Default)]
+pub struct Scored {
+    positives: Vec<f64>,
+    negatives: Vec<f64>,
+}
+
+impl Scored {
+    /// Adds a score.
+    pub fn push(&mut self, score: f64, positive: bool) {
+        if positive { self.positives.push(score) } else { self.negatives.push(score) }
     }
-    let mut sorted = scored.to_vec();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut rank_sum = 0.0;
-    let mut start = 0;
-    for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let mid_rank = start as f64 + (tied.len() as f64 + 1.0) / 2.0;
-        rank_sum += mid_rank * tied.iter().filter(|(_, positive)| *positive).count() as f64;
-        start += tied.len();
+
+    /// The rank-sum statistic with mid-ranks; the interval is Hanley and McNeil's (1982). `None` when either class is absent.
+    #[must_use]
+    pub fn auc(mut self) -> Option<Auc> {
+        let (positives, negatives) = (self.positives.len(), self.negatives.len());
+        if positives == 0 || negatives == 0 {
+            return None;
+        }
+        self.positives.sort_unstable_by(f64::total_cmp);
+        self.negatives.sort_unstable_by(f64::total_cmp);
+        let mut rank_sum = 0.0;
+        let (mut positive, mut negative) = (0, 0);
+        while positive < positives || negative < negatives {
+            let start = positive + negative;
+            let next = [self.positives.get(positive), self.negatives.get(negative)];
+            let Some(score) = next.into_iter().flatten().copied().min_by(f64::total_cmp) else {
+                break;
+            };
+            let tied = |scores: &[f64]| scores.iter().take_while(|other| **other == score).count();
+            let of_positives = tied(&self.positives[positive..]);
+            positive += of_positives;
+            negative += tied(&self.negatives[negative..]);
+            let mid_rank = start as f64 + ((positive + negative - start) as f64 + 1.0) / 2.0;
+            rank_sum += mid_rank * of_positives as f64;
+        }
+        let (p, q) = (positives as f64, negatives as f64);
+        let auc = (rank_sum - p * (p + 1.0) / 2.0) / (p * q);
+        let (q1, q2) = (auc / (2.0 - auc), 2.0 * auc * auc / (1.0 + auc));
+        let variance =
+            (auc * (1.0 - auc) + (p - 1.0) * (q1 - auc * auc) + (q - 1.0) * (q2 - auc * auc))
+                / (p * q);
+        let half = 1.959_964 * variance.max(0.0).sqrt();
+        let (low, high) = ((auc - half).max(0.0), (auc + half).min(1.0));
+        Some(Auc { auc, low, high, n: positives + negatives, positives })
     }
-    let (p, q) = (positives as f64, negatives as f64);
-    let auc = (rank_sum - p * (p + 1.0) / 2.0) / (p * q);
-    let (q1, q2) = (auc / (2.0 - auc), 2.0 * auc * auc / (1.0 + auc));
-    let variance =
-        (auc * (1.0 - auc) + (p - 1.0) * (q1 - auc * auc) + (q - 1.0) * (q2 - auc * auc)) / (p * q);
-    let half = 1.959_964 * variance.max(0.0).sqrt();
-    let (low, high) = ((auc - half).max(0.0), (auc + half).min(1.0));
-    Some(Auc { auc, low, high, n: scored.len(), positives })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::auc;
+    use super::{Auc, Scored};
 
-    fn area(scored: &[(f64, bool)]) -> Option<f64> {
-        auc(scored).map(|auc| auc.auc)
+    fn auc(pairs: &[(f64, bool)]) -> Option<Auc> {
+        let mut scored = Scored::default();
+        pairs.iter().for_each(|&(score, positive)| scored.push(score, positive));
+        scored.auc()
+    }
+
+    fn area(pairs: &[(f64, bool)]) -> Option<f64> {
+        auc(pairs).map(|auc| auc.auc)
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod plot;
 mod rounds;
 mod table;
 
-pub use auc::{Auc, auc};
+pub use auc::{Auc, Scored};
 pub use interval::{Proportion, mean_of_runs, percent, proportion};
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};

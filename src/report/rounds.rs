@@ -206,12 +206,25 @@ fn label_rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
         Ok((!shares.is_empty()).then(|| format!("{:.1}", 100.0 * mean)))
     };
     let rows = [
+        runs.row(Section::Labels, "net taken on", taken)?,
         runs.row(Section::Labels, "training problems solved, %", solved)?,
         runs.row(Section::Labels, "AUC of Q (labels)", |rounds| {
             mean_auc(&rounds, "harvest", "q_auc")
         })?,
     ];
     Ok(rows.into_iter().flatten().collect())
+}
+
+/// Whether the gate took the round's own net on.
+fn taken(rounds: Vec<&RoundFiles>) -> Result<Option<String>> {
+    let taken = rounds.iter().map(|round| round.figure::<bool>("gate", "taken"));
+    let taken: Vec<bool> = taken.filter_map(Result::transpose).collect::<Result<_>>()?;
+    let yes = taken.iter().filter(|&&taken| taken).count();
+    Ok(match taken.len() {
+        0 => None,
+        1 => Some(if yes == 1 { "yes" } else { "no" }.to_owned()),
+        runs => Some(format!("{yes} of {runs}")),
+    })
 }
 
 /// The mean over runs of an area that a stage's summary holds; the interval treats the runs as independent.

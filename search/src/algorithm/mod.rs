@@ -3,6 +3,7 @@
 mod best_of_n;
 mod config;
 mod decoding;
+mod from_state;
 mod greedy;
 mod majority;
 mod mcts;
@@ -14,6 +15,7 @@ mod step_beam;
 
 pub use config::DecodeConfig;
 pub use decoding::{Decoding, DecodingParseError};
+pub use from_state::{RolloutPlan, Rollouts, roll_out};
 pub use mcts::best_path;
 pub use outcome::{Candidate, Outcome, SolutionStep};
 pub use samples::{Choice, SampledSolution, Sampling, choose, sample_solutions};

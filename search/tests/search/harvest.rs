@@ -1,11 +1,10 @@
-//! From trees to labelled solutions.
+//! From trees to their finished paths.
 
 use std::collections::HashSet;
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    Cancel, HarvestConfig, HarvestError, LabelledSolution, MctsConfig, TreeRecord, harvest,
-    search_tree, to_stepwise,
+    Cancel, HarvestError, LabelledSolution, MctsConfig, TreeRecord, finished_paths, search_tree,
 };
 
 use crate::script::{PROMPT, Script, problem};
@@ -22,7 +21,7 @@ fn path(solution: &LabelledSolution) -> String {
 }
 
 #[test]
-fn steps_carry_the_q_of_their_node_and_the_last_the_reward() {
+fn steps_carry_what_their_node_holds() {
     let script = Script::new(&[
         ("", 0.2, &[("a", 0.5), ("!", 0.25)]),
         ("a", -0.4, &[("=", 0.9), ("b", 0.5)]),
@@ -40,7 +39,7 @@ fn steps_carry_the_q_of_their_node_and_the_last_the_reward() {
         &Cancel::new(),
     )
     .unwrap();
-    let solutions = harvest(&[tree], &HarvestConfig::default(), 0).unwrap();
+    let solutions = finished_paths(&[tree]).unwrap();
     assert_eq!(solutions.iter().map(path).collect::<Vec<_>>(), ["!", "a=", "ab="]);
     let best = &solutions[2];
     assert_eq!((best.correct, best.reward, best.answer.as_deref()), (true, 1.0, Some("ab")));
@@ -48,24 +47,18 @@ fn steps_carry_the_q_of_their_node_and_the_last_the_reward() {
     // ab: 0.8 and the right answer's 0.5; a: those, its own -0.4 and the wrong answer's -1.
     let q: Vec<f64> = best.steps.iter().map(|step| step.q).collect();
     assert!((q[0] - -0.1 / 4.0).abs() < 1e-9 && (q[1] - 1.3 / 2.0).abs() < 1e-9, "{q:?}");
-    // The label is the reward itself, whatever the search backed up.
-    assert_eq!(q[2], 1.0);
+    assert_eq!(q[2], 0.5);
     let values: Vec<Option<f64>> = best.steps.iter().map(|step| step.value).collect();
     assert_eq!(values, [Some(-0.4), Some(0.8), Some(0.5)]);
     assert_eq!(best.steps.iter().map(|step| step.visits).collect::<Vec<_>>(), [4, 2, 1]);
     let invalid = &solutions[0];
     assert_eq!((invalid.correct, invalid.reward, invalid.answer.as_deref()), (false, -1.0, None));
-    assert_eq!(invalid.steps[0].q, -1.0);
-    let row = to_stepwise(best);
-    assert_eq!((row.completions.concat().as_str(), row.prompt.as_str()), ("a\nb\n=\n", PROMPT));
-    assert_eq!(row.labels, [false, true, true]);
 }
 
 #[test]
-fn solutions_are_distinct_over_all_trees_and_bounded() {
+fn paths_are_distinct_over_all_trees() {
     let trees: Vec<TreeRecord> = (0..4).map(|seed| grow(seed, 60)).collect();
-    let unlimited = HarvestConfig { max_correct: usize::MAX, max_incorrect: usize::MAX };
-    let all = harvest(&trees, &unlimited, 0).unwrap();
+    let all = finished_paths(&trees).unwrap();
     let distinct: HashSet<String> = all.iter().map(path).collect();
     assert_eq!(distinct.len(), all.len());
     let ends = |tree: &TreeRecord| tree.react.values().filter(|n| n.terminal.is_some()).count();
@@ -73,27 +66,15 @@ fn solutions_are_distinct_over_all_trees_and_bounded() {
     assert!(all.iter().any(|solution| solution.tree == 3));
     for solution in &all {
         let right = path(solution) == "ab=";
-        assert_eq!(solution.correct, right);
-        assert_eq!(solution.steps.last().unwrap().q, if right { 1.0 } else { -1.0 });
+        assert_eq!((solution.correct, solution.reward), (right, if right { 1.0 } else { -1.0 }));
     }
-    let config = HarvestConfig { max_correct: 4, max_incorrect: 6 };
-    let few = harvest(&trees, &config, 0).unwrap();
-    assert_eq!(few.iter().filter(|solution| !solution.correct).count(), 6);
-    assert_eq!(few.iter().filter(|solution| solution.correct).count(), 1);
-    // The choice keeps the order and follows the seed.
-    let position = |solution| all.iter().position(|other| other == solution).unwrap();
-    assert!(few.iter().map(position).is_sorted());
-    assert_eq!(few, harvest(&trees, &config, 0).unwrap());
-    assert_ne!(few, harvest(&trees, &config, 1).unwrap());
-    let none = harvest(&trees, &HarvestConfig { max_correct: 0, max_incorrect: 0 }, 0).unwrap();
-    assert!(none.is_empty());
 }
 
 #[test]
 fn trees_that_cannot_be_harvested_are_named() {
-    assert_eq!(harvest(&[], &HarvestConfig::default(), 0), Ok(Vec::new()));
+    assert_eq!(finished_paths(&[]), Ok(Vec::new()));
     let good = grow(0, 10);
-    let error = |trees: &[TreeRecord]| harvest(trees, &HarvestConfig::default(), 0).unwrap_err();
+    let error = |trees: &[TreeRecord]| finished_paths(trees).unwrap_err();
     let other = TreeRecord { problem: "other".to_owned(), ..good.clone() };
     assert!(matches!(error(&[good.clone(), other]), HarvestError::MixedProblems { tree: 1, .. }));
     let blind = TreeRecord { ground_truth: false, ..good.clone() };
@@ -113,5 +94,5 @@ fn a_prompt_that_cannot_be_read_has_no_steps_to_label() {
     let tree =
         search_tree(&game, &Script::new(&[]), &problem("ab"), &config, 0, true, &Cancel::new())
             .unwrap();
-    assert_eq!(harvest(&[tree], &HarvestConfig::default(), 0), Ok(Vec::new()));
+    assert_eq!(finished_paths(&[tree]), Ok(Vec::new()));
 }

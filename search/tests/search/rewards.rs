@@ -2,9 +2,9 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
-    Cancel, DecodeConfig, Decoding, Environment, HarvestConfig, MctsConfig, Problem, ProblemError,
-    SearchError, StepError, StopConfig, StopReason, Transition, TreeRecord, continue_tree, decode,
-    harvest, search_tree,
+    Cancel, DecodeConfig, Decoding, Environment, MctsConfig, Problem, ProblemError, SearchError,
+    StepError, StopConfig, StopReason, Transition, TreeRecord, continue_tree, decode,
+    finished_paths, search_tree,
 };
 
 use crate::script::{Script, problem};
@@ -81,7 +81,7 @@ fn a_reward_between_right_and_wrong_is_backed_up_recorded_and_the_last_step_s_la
     let written = serde_json::to_string(&tree).unwrap();
     assert_eq!(serde_json::from_str::<TreeRecord>(&written).unwrap(), tree);
 
-    let solutions = harvest(&[tree], &HarvestConfig::default(), 0).unwrap();
+    let solutions = finished_paths(&[tree]).unwrap();
     let label = |path: &str| {
         let is = |steps: &[espalier_search::LabelledStep]| {
             steps.iter().map(|step| step.action.as_str()).collect::<String>() == path
@@ -138,7 +138,7 @@ fn a_continued_tree_keeps_its_rewards_also_one_from_before_there_were_numbers() 
     let grow = |tree| continue_tree(&game, &net, &problem("ab"), &long, tree, &free).unwrap();
     assert!(tree.react.values().any(|node| node.reward.is_some()));
     assert_eq!(grow(&old), grow(&tree));
-    let labels = |tree| harvest(&[tree], &HarvestConfig::default(), 0).unwrap();
+    let labels = |tree| finished_paths(&[tree]).unwrap();
     assert_eq!(labels(old), labels(tree));
 }
 

@@ -2,8 +2,8 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    Cancel, HarvestConfig, LabelledStep, MctsConfig, NodeRecord, SampledTokens, TreeRecord,
-    continue_tree, harvest, search_tree,
+    Cancel, LabelledStep, MctsConfig, NodeRecord, SampledTokens, TreeRecord, continue_tree,
+    finished_paths, search_tree,
 };
 
 use crate::script::problem;
@@ -92,7 +92,7 @@ fn a_file_keeps_every_number_and_a_search_goes_on_from_it() {
 #[test]
 fn labels_carry_the_tokens_of_their_steps() {
     let tree = written_and_read(&grow(&config(true)));
-    let solutions = harvest(std::slice::from_ref(&tree), &HarvestConfig::default(), 1).unwrap();
+    let solutions = finished_paths(std::slice::from_ref(&tree)).unwrap();
     let text = serde_json::to_string(&solutions).unwrap();
     let read: Vec<espalier_search::LabelledSolution> = serde_json::from_str(&text).unwrap();
     assert_eq!(read, solutions);
@@ -103,6 +103,6 @@ fn labels_carry_the_tokens_of_their_steps() {
         assert_prior(step.sampled.as_deref(), step.prior);
         assert!(nodes.iter().any(|node| node.sampled == step.sampled));
     }
-    let plain = harvest(&[grow(&config(false))], &HarvestConfig::default(), 1).unwrap();
+    let plain = finished_paths(&[grow(&config(false))]).unwrap();
     assert!(!serde_json::to_string(&plain).unwrap().contains("sampled"));
 }

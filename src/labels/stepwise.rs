@@ -1,8 +1,24 @@
 //! Labelled solutions in the row form of TRL's stepwise supervision, for trainers elsewhere.
 
+use std::path::Path;
+
+use anyhow::Result;
+use espalier_search::LabelledSolution;
 use serde::{Deserialize, Serialize};
 
-use crate::LabelledSolution;
+use crate::jsonl::{Rows, Writer};
+
+/// Writes labelled solutions in TRL's form, one at a time.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn export(labels: &Path, out: &Path) -> Result<()> {
+    let mut file = Writer::create(out)?;
+    for solution in Rows::<LabelledSolution>::open(labels)?.rows() {
+        file.row(&to_stepwise(&solution?))?;
+    }
+    file.finish()
+}
 
 /// A row of TRL's stepwise-supervision data sets (`prompt`, `completions`, `labels`), with two
 /// columns more.
@@ -12,11 +28,11 @@ pub struct TrlStepwise {
     pub prompt: String,
     /// The steps' texts, observation and delimiter included.
     pub completions: Vec<String>,
-    /// Whether each step's Q is >= 0.
+    /// Whether each step's label is >= 0.
     pub labels: Vec<bool>,
-    /// Each step's Q, in [-1, 1].
+    /// Each step's label, in [-1, 1].
     pub values: Vec<f64>,
-    /// Each step's N: how much its Q is worth.
+    /// Each step's N: how much its Q in the tree is worth.
     pub visits: Vec<u64>,
 }
 
@@ -33,10 +49,11 @@ pub fn to_stepwise(solution: &LabelledSolution) -> TrlStepwise {
     }
 }
 
-#[cfg(all(test, not(espalier_loom)))]
+#[cfg(test)]
 mod tests {
+    use espalier_search::{LabelledStep, SOLUTION_SCHEMA};
+
     use super::*;
-    use crate::{LabelledStep, SOLUTION_SCHEMA};
 
     #[test]
     fn a_row_keeps_the_steps_in_order() {

@@ -1,0 +1,98 @@
+//! Roll-outs from any state of a problem: how often the policy comes from there to a right answer.
+
+use super::rollout::sample_paths;
+use crate::guard::{CheckedEvaluator, catch_panic};
+use crate::{Cancel, DecodeConfig, Environment, Evaluator, SearchError, Terminal};
+
+/// How roll-outs are played.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RolloutPlan {
+    /// How many.
+    pub count: usize,
+    /// Sampling temperature.
+    pub temperature: f32,
+    /// Most steps of each, counted from the state where it begins; at least 1.
+    pub max_steps: usize,
+    /// Seed of all of them.
+    pub seed: u64,
+}
+
+/// The ends of roll-outs and their cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rollouts {
+    /// How each ended; `None` where its steps ran out.
+    pub ends: Vec<Option<Terminal>>,
+    /// Tokens sampled.
+    pub tokens: u64,
+    /// Requests answered by the evaluator.
+    pub evaluations: u64,
+}
+
+/// Plays roll-outs from a state, side by side. A state that the model cannot read ends all of them as invalid.
+///
+/// # Errors
+/// When the evaluator fails or panics; with [`crate::EvaluatorError::Cancelled`] when `cancel` was cancelled first.
+pub fn roll_out<E: Environment>(
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    state: &E::State,
+    plan: &RolloutPlan,
+    cancel: &Cancel,
+) -> Result<Rollouts, SearchError> {
+    let evaluator = CheckedEvaluator::new(evaluator, cancel.clone());
+    let config = DecodeConfig {
+        temperature: plan.temperature,
+        max_depth: plan.max_steps,
+        ..DecodeConfig::default()
+    };
+    let sample =
+        || sample_paths(environment, &evaluator, state.clone(), plan.count, &config, plan.seed);
+    // The evaluator's panics are caught where it is called; what is left is the environment's.
+    let paths = catch_panic(sample).map_err(SearchError::Environment)??;
+    let mut ends: Vec<Option<Terminal>> = paths.into_iter().map(|path| path.end).collect();
+    let too_long = || Some(Terminal::Invalid(crate::mcts::CONTEXT_TOO_LONG.to_owned()));
+    ends.resize_with(plan.count, too_long);
+    Ok(Rollouts { ends, tokens: evaluator.tokens(), evaluations: evaluator.evaluations() })
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+    use crate::testing::{AnswerEach, LetterGame};
+    use crate::{Evaluation, EvaluatorError, Proposal, Request};
+
+    /// Writes "a" after "x", "b" after that and then the answer, with a token for each character; reads ten characters.
+    fn next(request: &Request) -> Result<Evaluation, EvaluatorError> {
+        let action = match request.context.lines().last() {
+            Some("x") => "a",
+            Some("a") => "b",
+            Some("y") => return Err(EvaluatorError::ContextTooLong { tokens: 11, limit: 10 }),
+            _ => "=",
+        };
+        let proposal =
+            Proposal { action: action.to_owned(), log_prob: -1.0, tokens: 2, sampled: None };
+        Ok(Evaluation { proposals: vec![proposal; request.samples], value: 0.0 })
+    }
+
+    #[test]
+    fn they_begin_where_they_are_told_and_count_what_they_cost() {
+        let (game, evaluator) = (LetterGame::default(), AnswerEach(next));
+        let root = game.root(&LetterGame::problem("p", "ab")).unwrap();
+        let play = |state: &_, max_steps| {
+            let plan = RolloutPlan { count: 2, temperature: 1.0, max_steps, seed: 1 };
+            roll_out(&game, &evaluator, state, &plan, &Cancel::new()).unwrap()
+        };
+        let x = game.step(&root, "x").unwrap().state;
+        let played = play(&x, 8);
+        assert_eq!(played.ends, vec![Some(Terminal::Answer("xab".to_owned())); 2]);
+        // One request for both first steps, then one each; three steps of two tokens in both.
+        assert_eq!((played.tokens, played.evaluations), (12, 5));
+        assert_eq!(play(&x, 2).ends, [None, None]);
+        let unread = play(&game.step(&root, "y").unwrap().state, 8);
+        assert!(matches!(
+            &unread.ends[..],
+            [Some(Terminal::Invalid(_)), Some(Terminal::Invalid(_))]
+        ));
+        assert_eq!((unread.tokens, unread.evaluations), (0, 1));
+    }
+}

@@ -1,0 +1,114 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 16;
+
+/// A file in the making: it lies beside its place (`*.partial`) until [`Self::finish`] syncs it and renames it into place.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    partial: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Writer {
+    /// Begins a file, and makes the folders that it needs.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: &Path) -> Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let partial = path.with_file_name(name);
+        let attempt = || {
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            File::create(&partial)
+        };
+        let file = attempt().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), partial, file: BufWriter::with_capacity(BUFFER, file) })
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn row(&mut self, row: &impl Serialize) -> Result<()> {
+        let written = serde_json::to_writer(&mut self.file, row);
+        written.with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.bytes(b"\n")
+    }
+
+    /// Appends bytes as they are.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// When it cannot be written or renamed.
+    pub fn finish(mut self) -> Result<()> {
+        let mut attempt = || {
+            self.file.flush()?;
+            self.file.get_ref().sync_all()?;
+            fs::rename(&self.partial, &self.path)
+        };
+        attempt().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// Rows as they stand in a file.
+///
+/// # Errors
+/// When one cannot be written as JSON.
+pub fn to_rows<T: Serialize>(rows: &[T]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row)?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+/// Writes all rows as one file that is there whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
+    let mut file = Writer::create(path)?;
+    for row in rows {
+        file.row(&row)?;
+    }
+    file.finish()
+}
+
+/// Writes a file that is there whole or not at all: a temporary file beside it, synced, then renamed.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = Writer::create(path)?;
+    file.bytes(bytes)?;
+    file.finish()
+}
+
+/// Deletes a file.
+///
+/// # Errors
+/// When it cannot be deleted.
+pub fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+}

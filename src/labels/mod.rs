@@ -1,0 +1,174 @@
+//! From trees to step-labelled solutions: which paths are kept ([`paths`]) and which number each of their steps gets.
+//!
+//! A rule is a file here with its settings as a struct that implements [`LabelRule`], a `mod` line and a line of
+//! [`label_rules`]. It may ask for roll-outs, which need the policy and the problems.
+
+pub mod monte_carlo;
+mod paths;
+pub mod q_value;
+mod rollouts;
+mod stepwise;
+
+pub use paths::PathsRecipe;
+pub use rollouts::{Cost, NoRollouts, Play, Played, PolicyRollouts, RolloutPlayer};
+pub use stepwise::{TrlStepwise, export as export_stepwise, to_stepwise};
+
+use anyhow::{Context, Result};
+use espalier_search::{LabelledSolution, TreeRecord, finished_paths};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// How the steps of finished paths get their labels.
+pub trait LabelRule: Send + Sync {
+    /// Whether the rule asks for roll-outs, and so for a policy and the problems.
+    fn needs_rollouts(&self) -> bool {
+        false
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Naming the key that cannot be used.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Labels the steps of a problem's paths ([`espalier_search::LabelledStep::q`], in [-1, 1]), which come with Q(s, a) of
+    /// their trees.
+    ///
+    /// # Errors
+    /// When roll-outs fail.
+    fn label(
+        &self,
+        paths: &mut [LabelledSolution],
+        rollouts: &mut dyn RolloutPlayer,
+        seed: u64,
+    ) -> Result<()>;
+}
+
+/// Declares the kinds of `[labels]`: a line for each rule, `Kind(module::Settings)`.
+macro_rules! label_rules {
+    ($($(#[$doc:meta])* $kind:ident($rule:ty),)*) => {
+        /// A label rule by its `kind`.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum LabelRuleRecipe {
+            $($(#[$doc])* $kind($rule),)*
+        }
+
+        impl LabelRuleRecipe {
+            /// The rule itself.
+            #[must_use]
+            pub fn build(&self) -> &dyn LabelRule {
+                match self {
+                    $(Self::$kind(rule) => rule,)*
+                }
+            }
+        }
+    };
+}
+
+label_rules! {
+    /// Every step's label is its Q in the tree; the last step's is the reward (AlphaMath).
+    QValue(q_value::QValue),
+    /// Every step's label is what roll-outs from there come to (Math-Shepherd).
+    MonteCarlo(monte_carlo::MonteCarlo),
+}
+
+/// The recipe's `[labels]`: a rule, and beside it the choice of paths.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabelsRecipe {
+    /// The rule by its `kind`, with its settings.
+    #[serde(flatten)]
+    pub rule: LabelRuleRecipe,
+    /// Which finished paths of a problem are labelled.
+    pub paths: PathsRecipe,
+}
+
+impl Default for LabelsRecipe {
+    fn default() -> Self {
+        Self { rule: LabelRuleRecipe::QValue(q_value::QValue {}), paths: PathsRecipe::default() }
+    }
+}
+
+// By hand: serde cannot refuse unknown keys of a flattened enum.
+impl<'de> Deserialize<'de> for LabelsRecipe {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut rule = serde_json::Map::deserialize(deserializer)?;
+        let paths = match rule.remove("paths") {
+            Some(paths) => PathsRecipe::deserialize(paths)
+                .map_err(|error| D::Error::custom(format!("paths: {error}")))?,
+            None => PathsRecipe::default(),
+        };
+        rule.entry("kind").or_insert_with(|| Value::from("q_value"));
+        let rule = LabelRuleRecipe::deserialize(Value::Object(rule)).map_err(D::Error::custom)?;
+        Ok(Self { rule, paths })
+    }
+}
+
+impl LabelsRecipe {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Naming the key that cannot be used.
+    pub fn validate(&self) -> Result<(), String> {
+        self.rule.build().validate()
+    }
+
+    /// Whether the rule needs a policy and the problems.
+    #[must_use]
+    pub fn needs_rollouts(&self) -> bool {
+        self.rule.build().needs_rollouts()
+    }
+
+    /// Chooses and labels paths of a problem's trees.
+    ///
+    /// # Errors
+    /// When the trees cannot be harvested or roll-outs fail.
+    pub fn harvest(
+        &self,
+        trees: &[TreeRecord],
+        rollouts: &mut dyn RolloutPlayer,
+        seed: u64,
+    ) -> Result<Vec<LabelledSolution>> {
+        let mut paths = finished_paths(trees)?;
+        self.paths.choose(&mut paths, seed);
+        self.rule.build().label(&mut paths, rollouts, seed).context("[labels]")?;
+        Ok(paths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use espalier_search::LabelledStep;
+
+    use super::*;
+
+    /// A path with these steps and Q-values.
+    pub(super) fn path(steps: &[(&str, f64)], correct: bool) -> LabelledSolution {
+        let step = |&(action, q): &(&str, f64)| LabelledStep {
+            action: action.to_owned(),
+            observation: "\n".to_owned(),
+            prior: 0.5,
+            visits: 1,
+            q,
+            value: None,
+            sampled: None,
+        };
+        LabelledSolution {
+            schema: espalier_search::SOLUTION_SCHEMA.to_owned(),
+            problem_id: "p".to_owned(),
+            tree: 0,
+            prompt: "q\n".to_owned(),
+            answer: None,
+            correct,
+            steps: steps.iter().map(step).collect(),
+            reward: if correct { 1.0 } else { -1.0 },
+        }
+    }
+
+    pub(super) fn labels(path: &LabelledSolution) -> Vec<f64> {
+        path.steps.iter().map(|step| step.q).collect()
+    }
+}

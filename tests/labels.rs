@@ -1,0 +1,131 @@
+//! Label rules from the command line and in a run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::{TINY, espalier, fail, run, text, tiny_run};
+
+const MONTE_CARLO: [&str; 4] = ["--set", "labels.kind=monte_carlo", "--set", "labels.rollouts=4"];
+
+fn rows(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Problems, a net and trees.
+struct Searched {
+    folder: tempfile::TempDir,
+    problems: PathBuf,
+    net: PathBuf,
+    trees: PathBuf,
+}
+
+impl Searched {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (problems, net, trees) = (path("problems.jsonl"), path("net"), path("trees.jsonl"));
+        let tiny = ["--config", TINY];
+        run(&[&["generate", "--count", "40", "--out", text(&problems)], &tiny[..]].concat());
+        let small = ["--set", "bootstrap.lines=300"];
+        run(&[&["pretrain", "--out", text(&net)], &tiny[..], &small].concat());
+        let search = ["search", "--checkpoint", text(&net), "--problems", text(&problems)];
+        run(&[&search[..], &["--out", text(&trees)], &tiny].concat());
+        Self { folder, problems, net, trees }
+    }
+
+    fn harvest<'a>(&'a self, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+        let harvest = ["harvest", "--config", TINY, "--trees", text(&self.trees), "--out"];
+        [&harvest[..], &[text(out)], more].concat()
+    }
+}
+
+#[test]
+fn roll_outs_are_labelled_problem_by_problem_and_survive_a_kill() {
+    let searched = Searched::new();
+    let path = |name: &str| searched.folder.path().join(name);
+    let (whole, killed) = (path("whole.jsonl"), path("killed.jsonl"));
+
+    let message = fail(&searched.harvest(&whole, &MONTE_CARLO), 2);
+    assert!(message.contains("--problems"), "{message}");
+    let problems = [&MONTE_CARLO[..], &["--problems", text(&searched.problems)]].concat();
+    let message = fail(&searched.harvest(&whole, &problems), 2);
+    assert!(message.contains("--checkpoint"), "{message}");
+
+    // One problem at a time, so that there is something to kill.
+    let slowly = ["--set", "compute.concurrent_problems=1", "--set", "labels.rollouts=64"];
+    let player = [&problems[..], &["--checkpoint", text(&searched.net)], &slowly].concat();
+    let summary = run(&searched.harvest(&whole, &[&player[..], &["--json"]].concat()));
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let count = |key: &str| summary[key].as_u64().unwrap();
+    let (rollouts, tokens) = (count("rollouts"), count("tokens"));
+    assert!(rollouts > 0 && rollouts.is_multiple_of(64) && tokens >= rollouts, "{summary}");
+    for solution in rows(&whole) {
+        let steps = solution["steps"].as_array().unwrap();
+        let last = steps.len() - 1;
+        assert_eq!(steps[last]["q"], solution["reward"]);
+        for step in &steps[..last] {
+            let share = (step["q"].as_f64().unwrap() + 1.0) / 2.0 * 64.0;
+            assert!((0.0..=64.0).contains(&share) && share.fract() == 0.0, "{step}");
+        }
+    }
+
+    let log = path("killed.jsonl.log");
+    let entries =
+        || fs::read(&log).map_or(0, |bytes| bytes.iter().filter(|&&b| b == b'\n').count());
+    let mut child = espalier(&searched.harvest(&killed, &player))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while entries() < 8 && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "no problem was labelled");
+        sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = entries();
+    assert!(kept >= 8 && !killed.exists(), "killed too late");
+    // A log of other settings is not mixed in.
+    let other = [&player[..], &["--set", "labels.estimate=hard"]].concat();
+    let message = fail(&searched.harvest(&killed, &other), 3);
+    assert!(message.contains("other settings"), "{message}");
+    assert_eq!(entries(), kept);
+    let again = run(&searched.harvest(&killed, &[&player[..], &["--json"]].concat()));
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), summary);
+    assert!(fs::read(&killed).unwrap() == fs::read(&whole).unwrap());
+    assert!(!log.exists());
+}
+
+#[test]
+fn a_run_labels_by_any_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ["monte_carlo"] {
+        let kind_set = format!("labels.kind={kind}");
+        let small =
+            ["rounds.count=1", "rounds.problems=40", "bootstrap.lines=300", "training.epochs=1"];
+        let folder = folder.path().join(kind);
+        let run_dir = tiny_run(&folder, &[&small[..], &[&kind_set]].concat());
+        let harvest: Value =
+            serde_json::from_slice(&fs::read(run_dir.join("rounds/1/harvest.json")).unwrap())
+                .unwrap();
+        assert_eq!(harvest["rollouts"].as_u64().unwrap() > 0, kind == "monte_carlo", "{harvest}");
+        let labels = rows(&run_dir.join("rounds/1/labels.jsonl"));
+        assert_eq!(
+            labels.len() as u64,
+            harvest["correct"].as_u64().unwrap() + harvest["incorrect"].as_u64().unwrap()
+        );
+        if kind == "outcome" {
+            for solution in &labels {
+                let steps = solution["steps"].as_array().unwrap();
+                assert!(steps.iter().all(|step| step["q"] == solution["reward"]));
+            }
+        }
+    }
+}
