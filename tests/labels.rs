@@ -106,7 +106,7 @@ fn roll_outs_are_labelled_problem_by_problem_and_survive_a_kill() {
 #[test]
 fn a_run_labels_by_any_rule() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in ["monte_carlo"] {
+    for kind in ["outcome", "monte_carlo"] {
         let kind_set = format!("labels.kind={kind}");
         let small =
             ["rounds.count=1", "rounds.problems=40", "bootstrap.lines=300", "training.epochs=1"];

@@ -4,6 +4,7 @@
 //! [`label_rules`]. It may ask for roll-outs, which need the policy and the problems.
 
 pub mod monte_carlo;
+pub mod outcome;
 mod paths;
 pub mod q_value;
 mod rollouts;
@@ -72,6 +73,8 @@ macro_rules! label_rules {
 label_rules! {
     /// Every step's label is its Q in the tree; the last step's is the reward (AlphaMath).
     QValue(q_value::QValue),
+    /// Every step's label is the reward of its path.
+    Outcome(outcome::Outcome),
     /// Every step's label is what roll-outs from there come to (Math-Shepherd).
     MonteCarlo(monte_carlo::MonteCarlo),
 }
@@ -170,5 +173,27 @@ mod tests {
 
     pub(super) fn labels(path: &LabelledSolution) -> Vec<f64> {
         path.steps.iter().map(|step| step.q).collect()
+    }
+
+    fn read(text: &str) -> Result<LabelsRecipe, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_choice_of_paths_stands_beside_any_rule() {
+        let recipe = read("kind = \"outcome\"\n[paths]\nmax_correct = 2").unwrap();
+        assert_eq!(recipe.rule, LabelRuleRecipe::Outcome(outcome::Outcome {}));
+        assert_eq!(recipe.paths, PathsRecipe { max_correct: 2, ..PathsRecipe::default() });
+        assert_eq!(read("").unwrap(), LabelsRecipe::default());
+        for recipe in [recipe, read("kind = \"monte_carlo\"\nrollouts = 3").unwrap()] {
+            let written = toml::to_string(&recipe).unwrap();
+            assert_eq!(read(&written).unwrap(), recipe);
+        }
+        let error = read("kind = \"outcome\"\nrollouts = 3").unwrap_err();
+        assert!(error.contains("unknown field `rollouts`"), "{error}");
+        let error = read("[paths]\nmost = 3").unwrap_err();
+        assert!(error.contains("paths: unknown field `most`"), "{error}");
+        let error = read("kind = \"outcomes\"").unwrap_err();
+        assert!(error.contains("unknown variant `outcomes`"), "{error}");
     }
 }
