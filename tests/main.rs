@@ -9,6 +9,7 @@ mod grading;
 mod improves;
 mod inspect;
 mod labels;
+mod no_net;
 mod program;
 mod reasoning_gym;
 mod resume;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use espalier::environment::AnyEnvironment;
 use espalier::execution::ExecutorError;
-use espalier::policy::{self, Policy, PolicyError};
+use espalier::policy::{Policy, PolicyError};
 use espalier::recipe::{self, Recipe};
 
 /// The user's mistake rather than the run's: exit status 2.
@@ -82,7 +82,8 @@ pub fn check_training(recipe: &Recipe) -> Result<()> {
 /// The checkpoint of a policy.
 #[derive(Debug, Args)]
 pub struct PolicyArguments {
-    /// The policy-value net. Where the recipe's policy is served ([policy] kind = "completions"), left out, or the value net.
+    /// The policy-value net of [policy] kind = "local"; the value net of a served policy ("completions"), where it has one. Other
+    /// kinds have none.
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
 }
@@ -90,11 +91,12 @@ pub struct PolicyArguments {
 impl PolicyArguments {
     /// Loads the recipe's policy.
     pub fn load(&self, environment: &AnyEnvironment, recipe: &Recipe) -> Result<Policy> {
-        policy::load(environment, &recipe.policy, &recipe.compute, self.checkpoint.as_deref())
-            .map_err(|error| match error {
-                PolicyError::Usage(_) => UsageError(error.into()).into(),
-                error => error.into(),
-            })
+        let loaded =
+            recipe.policy.kind().load(environment, &recipe.compute, self.checkpoint.as_deref());
+        loaded.map_err(|error| match error {
+            PolicyError::Usage(_) => UsageError(error.into()).into(),
+            error => error.into(),
+        })
     }
 }
 

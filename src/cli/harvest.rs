@@ -77,7 +77,7 @@ impl Arguments {
         let Some(problems) = &self.problems else {
             return self.refuse("--problems FILE", "the problems of the trees");
         };
-        if recipe.policy.is_local() && self.policy.checkpoint.is_none() {
+        if recipe.policy.kind().needs_checkpoint() && self.policy.checkpoint.is_none() {
             return self.refuse("--checkpoint DIR", "the policy that plays them");
         }
         let problems = problems::open(environment, problems)?;

@@ -39,8 +39,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let report = pipeline::dry_run(&recipe).map_err(UsageError)?;
         return if arguments.json { print_json(&report) } else { print_line(&report.to_string()) };
     }
-    if !recipe.policy.is_local() {
-        return Err(UsageError(anyhow!(pipeline::SERVED_POLICY)).into());
+    if let Some(reason) = recipe.policy.kind().untrainable() {
+        return Err(UsageError(anyhow!(reason)).into());
     }
     check_training(&recipe)?;
     let path = arguments

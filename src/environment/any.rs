@@ -6,33 +6,37 @@ use espalier_search::{Environment, Problem, ProblemError, StepError, Transition}
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::countdown::Countdown;
 use super::kind::{EnvironmentKind, ProblemGenerator, Truth, WorkedSolution};
-use super::program::Program;
 use super::split::Split;
 use crate::recipe::Recipe;
 
 /// Makes the three types of all environments. Each method asks the one that is there.
 macro_rules! environments {
-    ($($(#[$about:meta])* $kind:ident($environment:ty)),+ $(,)?) => {
+    ($($kind:ident($environment:ty)),+ $(,)?) => {
         /// The `[environment]` section of a recipe: which environment, and its settings.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case")]
         pub enum EnvironmentRecipe {
-            $($(#[$about])* $kind(Box<<$environment as EnvironmentKind>::Recipe>),)+
+            $(
+                #[doc = concat!("Settings of [`", stringify!($environment), "`].")]
+                $kind(Box<<$environment as EnvironmentKind>::Recipe>),
+            )+
         }
 
         /// One of the environments.
         #[derive(Clone, Serialize)]
         #[serde(untagged)]
         pub enum AnyEnvironment {
-            $($(#[$about])* $kind($environment),)+
+            $(#[doc = concat!("See [`", stringify!($environment), "`].")] $kind($environment),)+
         }
 
         /// A state of one of the environments. It belongs to the environment that made it.
         #[derive(Clone)]
         pub enum AnyState {
-            $($(#[$about])* $kind(<$environment as Environment>::State),)+
+            $(
+                #[doc = concat!("A state of [`", stringify!($environment), "`].")]
+                $kind(<$environment as Environment>::State),
+            )+
         }
 
         $(impl From<$environment> for AnyEnvironment {
@@ -212,6 +216,14 @@ macro_rules! environments {
                 }
             }
 
+            /// As [`EnvironmentKind::read_context`].
+            #[must_use]
+            pub fn read_context(&self, context: &str) -> Option<AnyState> {
+                match self {
+                    $(Self::$kind(environment) => environment.read_context(context).map(AnyState::$kind),)+
+                }
+            }
+
             /// As [`EnvironmentKind::random_action`].
             #[must_use]
             pub fn random_action(&self, state: &AnyState, rng: &mut ChaCha8Rng) -> Option<String> {
@@ -275,10 +287,8 @@ macro_rules! environments {
 }
 
 environments! {
-    /// Combine all the numbers to reach the target.
-    Countdown(Countdown),
-    /// Word problems, solved in steps of text and Python.
-    Program(Program),
+    Countdown(super::countdown::Countdown),
+    Program(super::program::Program),
 }
 
 impl Default for EnvironmentRecipe {

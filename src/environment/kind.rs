@@ -79,6 +79,11 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
         None
     }
 
+    /// The state with this context, for a policy that is no language model; `None` (the default) where the context does not say it.
+    fn read_context(&self, _context: &str) -> Option<Self::State> {
+        None
+    }
+
     /// A random legal action, by default each of [`Self::legal_actions`] with equal chance: what round 0 is trained on. `None` where
     /// there is none.
     fn random_action(&self, state: &Self::State, rng: &mut ChaCha8Rng) -> Option<String> {

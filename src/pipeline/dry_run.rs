@@ -19,7 +19,7 @@ pub struct DryRun {
     pub schema: &'static str,
     /// The recipe's name.
     pub recipe: String,
-    /// The local net; absent where the policy is served.
+    /// The local net; absent where the policy is no local net.
     pub net: Option<NetShape>,
     /// What the local net takes.
     pub memory: Option<Memory>,
@@ -91,7 +91,7 @@ pub struct FirstSearch {
     pub samples: usize,
     /// Steps that are written at once.
     pub slots: usize,
-    /// Longest step, in tokens; absent where the policy is served.
+    /// Longest step, in tokens; absent where the policy is no local net.
     pub max_step_tokens: Option<usize>,
     /// Length of the shortest and the longest context, where there are problems.
     pub context: Option<[usize; 2]>,
@@ -113,7 +113,7 @@ pub struct FirstTraining {
 /// # Errors
 /// When a file that the recipe needs is damaged, or nothing tells the net's shape.
 pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
-    let (config, from, tokenizer) = match recipe.policy.is_local() {
+    let (config, from, tokenizer) = match recipe.policy.kind().local().is_some() {
         true => net(recipe).map(|(config, from, tokenizer)| (Some(config), from, tokenizer))?,
         false => (None, String::new(), None),
     };
@@ -272,7 +272,7 @@ impl fmt::Display for DryRun {
                     size(memory.optimizer)
                 )?;
             }
-            _ => writeln!(f, "net        none: the policy is served")?,
+            _ => writeln!(f, "net        none: the policy is no local net")?,
         }
         match (&self.problems.found, &self.problems.missing) {
             (Some(found), _) => writeln!(f, "problems   {found} for the first round")?,

@@ -30,23 +30,19 @@ use crate::evaluation::decodings::accuracies;
 use crate::evaluation::{self, Evaluated, EvaluationRecipe, Needs, Record, Subject};
 use crate::jsonl::Indexed;
 use crate::labels::export_stepwise;
-use crate::policy::{self, Policy};
+use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, SearchRecipe, StartFrom};
 use crate::report::{Table, record_name, rounds_table};
 use crate::run_dir::RunDir;
 use crate::{jsonl, problems, seed};
-
-/// Why a run refuses a served policy.
-pub const SERVED_POLICY: &str = "[policy] kind = \"completions\": a run trains its policy in every round, and a served one cannot be trained here. \
-     Use `espalier search`, `harvest` and `evaluate`; `harvest --stepwise` writes the labels for a trainer elsewhere";
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
 ///
 /// # Errors
 /// When the recipe's policy cannot be trained, or the first stage's that fails; started again, the run goes on there.
 pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Result<Table> {
-    if !recipe.policy.is_local() {
-        bail!("{SERVED_POLICY}");
+    if let Some(reason) = recipe.policy.kind().untrainable() {
+        bail!("{reason}");
     }
     let rounds = Rounds { environment, recipe, run };
     rounds.draw_problems()?;
@@ -155,12 +151,8 @@ impl Rounds<'_> {
     }
 
     fn policy(&self, round: usize) -> Result<Policy> {
-        Ok(policy::load(
-            self.environment,
-            &self.recipe.policy,
-            &self.recipe.compute,
-            Some(&self.checkpoint(round)),
-        )?)
+        let (kind, checkpoint) = (self.recipe.policy.kind(), self.checkpoint(round));
+        Ok(kind.load(self.environment, &self.recipe.compute, Some(&checkpoint))?)
     }
 
     fn stream(&self, stage: &str, round: usize) -> u64 {

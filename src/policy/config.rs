@@ -1,114 +1,10 @@
-//! The `[policy]` section of a recipe: who proposes steps, and who values states.
+//! The `[policy]` section of kind `completions`.
 
 use std::path::PathBuf;
 
 use espalier_search::ConfigError;
-use espalier_training::{Dtype, InferenceConfig, SamplingConfig};
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
-
-use crate::compute::ComputeRecipe;
-
-/// Who proposes steps and values states.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum PolicyRecipe {
-    /// The net of a checkpoint folder, which training improves.
-    Local(LocalRecipe),
-    /// An OpenAI-compatible server, such as vLLM, SGLang or llama.cpp. It is searched and measured, never trained.
-    Completions(Box<CompletionsRecipe>),
-}
-
-impl Default for PolicyRecipe {
-    fn default() -> Self {
-        Self::Local(LocalRecipe::default())
-    }
-}
-
-impl PolicyRecipe {
-    /// Whether the policy is a checkpoint's net.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        matches!(self, Self::Local(_))
-    }
-
-    /// How the local net writes steps; the defaults where a server does.
-    #[must_use]
-    pub fn local(&self) -> LocalRecipe {
-        match self {
-            Self::Local(recipe) => recipe.clone(),
-            Self::Completions(_) => LocalRecipe::default(),
-        }
-    }
-
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// Names the first key that is wrong, as it stands in the recipe.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::Local(recipe) => recipe.validate(),
-            Self::Completions(recipe) => recipe.validate(),
-        }
-    }
-}
-
-/// How the local net writes steps; `[net]` shapes it, `--checkpoint` names it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LocalRecipe {
-    /// Longest step in tokens, the stop included.
-    pub max_step_tokens: usize,
-    /// Draw from the so many most likely tokens; 0 for all.
-    pub top_k: usize,
-    /// Draw from the most likely tokens that together reach this probability, in (0, 1].
-    pub top_p: f32,
-    /// Draw from tokens at least this many times as likely as the most likely one, in [0, 1].
-    pub min_p: f32,
-    /// Type of the cached keys and values: by default `float32` on the CPU and the checkpoint's on a device. `float16` and `bfloat16`
-    /// take half the memory, and change answers in their third digit.
-    pub kv_cache_dtype: Option<Dtype>,
-}
-
-impl Default for LocalRecipe {
-    fn default() -> Self {
-        let InferenceConfig { max_step_tokens, sampling, kv_cache_dtype, .. } =
-            InferenceConfig::default();
-        let SamplingConfig { top_k, top_p, min_p } = sampling;
-        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype }
-    }
-}
-
-impl LocalRecipe {
-    fn validate(&self) -> Result<(), ConfigError> {
-        let Self { max_step_tokens, top_p, min_p, .. } = *self;
-        ConfigError::require(
-            max_step_tokens >= 1,
-            "max_step_tokens",
-            &max_step_tokens,
-            "must be >= 1",
-        )?;
-        ConfigError::require(top_p > 0.0 && top_p <= 1.0, "top_p", &top_p, "must be in (0, 1]")?;
-        ConfigError::require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "must be in [0, 1]")
-    }
-
-    /// Settings of inference for steps that end with one of `stops`.
-    #[must_use]
-    pub fn inference(&self, compute: &ComputeRecipe, stops: Vec<String>) -> InferenceConfig {
-        let Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype } = *self;
-        InferenceConfig {
-            max_step_tokens,
-            stops,
-            sampling: SamplingConfig { top_k, top_p, min_p },
-            kv_cache_megabytes: compute.kv_cache_megabytes,
-            kv_cache_dtype,
-            slots: compute.slots,
-            threads: compute.threads,
-            device: compute.device,
-            ..InferenceConfig::default()
-        }
-    }
-}
 
 /// A policy behind `POST /v1/completions`.
 ///
@@ -161,7 +57,11 @@ impl Default for CompletionsRecipe {
 }
 
 impl CompletionsRecipe {
-    fn validate(&self) -> Result<(), ConfigError> {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first key that is wrong.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_url("url", &self.url)?;
         check_model("model", &self.model)?;
         ConfigError::require(self.max_tokens >= 1, "max_tokens", &self.max_tokens, "must be >= 1")?;
@@ -414,16 +314,17 @@ fn check_url(field: &'static str, url: &str) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::kind::PolicyRecipe;
 
     fn parse(text: &str) -> Result<PolicyRecipe, String> {
         let recipe: PolicyRecipe = toml::from_str(text).map_err(|error| error.to_string())?;
-        recipe.validate().map_err(|error| error.to_string())?;
+        recipe.kind().validate().map_err(|error| error.to_string())?;
         Ok(recipe)
     }
 
     #[test]
     fn a_section_is_read_strictly_and_wrong_values_are_named() {
-        assert!(parse("kind = \"local\"").unwrap().is_local());
+        assert_eq!(parse("kind = \"local\"").unwrap(), PolicyRecipe::default());
         let PolicyRecipe::Completions(recipe) =
             parse("kind = \"completions\"\nmodel = \"m\"\ntop_p = 1").unwrap()
         else {

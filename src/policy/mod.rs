@@ -1,5 +1,6 @@
-//! Who proposes steps and values states: the net of a checkpoint, or an OpenAI-compatible server. Either is an
-//! [`Evaluator`]; the search does not know which.
+//! What proposes steps and values states: the net of a checkpoint, an OpenAI-compatible server, the legal actions with equal chance,
+//! or a table. Each is an [`Evaluator`](espalier_search::Evaluator); the search does not know which. A new kind is a file here that
+//! implements [`PolicyKind`], its `mod` line, and its line in the list of [`PolicyRecipe`].
 //!
 //! A served policy is for models that another program runs better than this one (vLLM or SGLang on GPUs, llama.cpp). Its values come from
 //! a reward model behind vLLM's pooling endpoint, from a local value net, or from nowhere.
@@ -8,184 +9,46 @@ mod backoff;
 mod completions;
 mod config;
 mod context_limit;
+mod distribution;
 mod error;
 mod gate;
 mod http;
+mod kind;
+mod local;
 mod pooling;
+mod served;
+mod table;
+mod uniform;
 mod value;
 mod wire;
 
 pub use completions::CompletionsEvaluator;
 pub use config::{
-    CompletionsRecipe, HttpConfig, LocalRecipe, NoValueRecipe, PolicyRecipe, PoolingRecipe,
-    PoolingTask, ValueCheckpointRecipe, ValueMapping, ValueRecipe,
+    CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
+    ValueCheckpointRecipe, ValueMapping, ValueRecipe,
 };
 pub use error::PolicyError;
+pub use kind::{Policy, PolicyKind, PolicyRecipe};
+pub use local::LocalRecipe;
 pub use pooling::RewardModel;
+pub use table::TableRecipe;
+pub use uniform::UniformRecipe;
 pub use value::ValueSource;
-
-use std::path::Path;
-
-use espalier_search::Evaluator;
-use espalier_training::{InferenceStats, LocalEvaluator};
-use serde_json::json;
-
-use crate::compute::ComputeRecipe;
-use crate::environment::AnyEnvironment;
-use crate::jsonl;
-
-/// A loaded policy.
-pub struct Policy {
-    backend: Backend,
-    fingerprint: String,
-    source: String,
-}
-
-enum Backend {
-    Net(Box<LocalEvaluator>),
-    Server(Box<CompletionsEvaluator>),
-}
-
-impl Policy {
-    /// What searches ask.
-    #[must_use]
-    pub fn evaluator(&self) -> &dyn Evaluator {
-        match &self.backend {
-            Backend::Net(net) => &**net,
-            Backend::Server(server) => &**server,
-        }
-    }
-
-    /// What a local net did so far.
-    #[must_use]
-    pub fn inference(&self) -> Option<InferenceStats> {
-        match &self.backend {
-            Backend::Net(net) => Some(net.stats()),
-            Backend::Server(_) => None,
-        }
-    }
-
-    /// Names what the answers depend on: a checkpoint's content; or address, model, settings and value source of a server. Results
-    /// of one fingerprint may be mixed.
-    #[must_use]
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    /// Where it comes from, for a person: the checkpoint's whole path, or the server's model and address with the fingerprint.
-    #[must_use]
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-}
-
-/// Loads the policy of a recipe for an environment's steps. `checkpoint` is the local policy's net, or the value net of a served one.
-///
-/// # Errors
-/// When recipe and `checkpoint` do not fit together, the folder holds no valid checkpoint, or an API key is not there.
-pub fn load(
-    environment: &AnyEnvironment,
-    recipe: &PolicyRecipe,
-    compute: &ComputeRecipe,
-    checkpoint: Option<&Path>,
-) -> Result<Policy, PolicyError> {
-    match (recipe, checkpoint) {
-        (PolicyRecipe::Local(local), Some(path)) => {
-            let net = value::load_net(path, local.inference(compute, environment.stops()))?;
-            let mut fingerprint = net.fingerprint().to_owned();
-            if *local != LocalRecipe::default() {
-                let settings = json!({ "net": fingerprint, "settings": local });
-                fingerprint = identity(&settings)?;
-            }
-            let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            let source = whole.display().to_string();
-            Ok(Policy { backend: Backend::Net(Box::new(net)), fingerprint, source })
-        }
-        (PolicyRecipe::Local(_), None) => {
-            let message = "--checkpoint DIR is needed: the recipe's policy is a local net (a served one has [policy] kind = \"completions\")";
-            Err(PolicyError::Usage(message.to_owned()))
-        }
-        (PolicyRecipe::Completions(recipe), _) => serve(environment, recipe, compute, checkpoint),
-    }
-}
-
-fn identity(settings: &serde_json::Value) -> Result<String, PolicyError> {
-    jsonl::identity(settings).map_err(|error| PolicyError::Settings(error.to_string()))
-}
-
-fn serve(
-    environment: &AnyEnvironment,
-    recipe: &CompletionsRecipe,
-    compute: &ComputeRecipe,
-    checkpoint: Option<&Path>,
-) -> Result<Policy, PolicyError> {
-    let usage = |message: &str| Err(PolicyError::Usage(message.to_owned()));
-    let (value, values) = match (&recipe.value, checkpoint) {
-        (ValueRecipe::Checkpoint(ValueCheckpointRecipe { path }), _) => {
-            let Some(path) = checkpoint.or(path.as_deref()) else {
-                return usage(
-                    "[policy] value.kind = \"checkpoint\" needs value.path or --checkpoint DIR",
-                );
-            };
-            let config = LocalRecipe::default().inference(compute, environment.stops());
-            let net = value::load_net(path, config)?;
-            let values = json!({ "checkpoint": net.fingerprint() });
-            (ValueSource::Net(Box::new(net)), values)
-        }
-        (_, Some(_)) => {
-            return usage(
-                "--checkpoint: the recipe's policy is served; a local net can value its states with [policy] value.kind = \"checkpoint\"",
-            );
-        }
-        (ValueRecipe::None(_), None) => (ValueSource::Zero, json!(null)),
-        (ValueRecipe::Pooling(pooling), None) => {
-            let PoolingRecipe { url, model, task, mapping, suffix, http: _ } = &**pooling;
-            let values = json!({ "url": url, "model": model, "task": task, "mapping": mapping, "suffix": suffix });
-            (ValueSource::pooling(pooling)?, values)
-        }
-    };
-    let stop = environment.stops();
-    let CompletionsRecipe {
-        url,
-        model,
-        preamble,
-        max_tokens,
-        stop: own_stop,
-        top_p,
-        top_k,
-        min_p,
-        samples_per_request,
-        value: _,
-        http: _,
-    } = recipe;
-    let settings = json!({
-        "url": url,
-        "model": model,
-        "preamble": preamble,
-        "max_tokens": max_tokens,
-        "stop": if own_stop.is_empty() { &stop } else { own_stop },
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "samples_per_request": samples_per_request,
-        "values": values,
-    });
-    let fingerprint = identity(&settings)?;
-    let source = format!("{model} at {url} ({fingerprint})");
-    let server = Box::new(CompletionsEvaluator::new(recipe, &stop, value)?);
-    Ok(Policy { backend: Backend::Server(server), fingerprint, source })
-}
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::compute::ComputeRecipe;
     use crate::environment::countdown::{Countdown, parse_problem};
     use crate::environment::{EnvironmentKind, Split};
     use crate::recipe;
     use espalier_search::{Environment, Terminal};
 
     fn example() -> recipe::Recipe {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/countdown-completions.toml");
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/countdown-completions.toml");
         recipe::load(Some(&path), &[]).unwrap()
     }
 
@@ -196,7 +59,7 @@ mod tests {
         change(&mut recipe);
         let compute = ComputeRecipe::default();
         let environment = Countdown::default().into();
-        load(&environment, &PolicyRecipe::Completions(recipe), &compute, None).unwrap()
+        recipe.load(&environment, &compute, None).unwrap()
     }
 
     #[test]

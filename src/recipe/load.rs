@@ -130,7 +130,7 @@ fn check(recipe: &Recipe) -> Result<()> {
             dataset.validate().map_err(anyhow::Error::msg).context("[problems]")?;
         }
     }
-    recipe.policy.validate().context("[policy]")?;
+    recipe.policy.kind().validate().context("[policy]")?;
     recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.validate()?;

@@ -47,7 +47,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     arguments.verifier.with_verifier(&recipe, |verifier| {
         check_out(arguments.out.as_deref(), &arguments.file)?;
         let mut problems = arguments.format.read(&arguments.file)?;
-        let by_net = arguments.verifier.policy.checkpoint.is_some() || !recipe.policy.is_local();
+        let named = arguments.verifier.policy.checkpoint.is_some();
+        let by_net = named || !recipe.policy.kind().needs_checkpoint();
         if by_net {
             let first = problems.first().map(|problem| problem.question.as_str());
             let policy = verifier.load(first)?;

@@ -210,6 +210,24 @@ impl EnvironmentKind for Countdown {
         Some(legal_moves(&state.numbers).iter().map(|&(chosen, _)| self.action(chosen)).collect())
     }
 
+    fn read_context(&self, context: &str) -> Option<State> {
+        let mut lines = context.strip_suffix('\n')?.split('\n');
+        let first = lines.next()?;
+        let problem = match self.prompt {
+            PromptStyle::Short => parse_problem(first).ok()?,
+            PromptStyle::Question => prompt::parse_question(first)?,
+        };
+        let end = match self.arithmetic {
+            Arithmetic::Environment => '=',
+            Arithmetic::Model => '|',
+        };
+        let mut state = self.root(&problem).ok()?;
+        for line in lines {
+            state = self.step(&state, line.split_once(end)?.0).ok()?.state;
+        }
+        (state.context == context).then_some(state)
+    }
+
     // As by default, without writing out all the others.
     fn random_action(&self, state: &State, rng: &mut ChaCha8Rng) -> Option<String> {
         legal_moves(&state.numbers).choose(rng).map(|&(chosen, _)| self.action(chosen))
@@ -223,6 +241,8 @@ impl EnvironmentKind for Countdown {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::rand_core::SeedableRng;
+
     use super::*;
 
     fn problem() -> Problem {
@@ -269,6 +289,28 @@ mod tests {
                 other => panic!("{action}: {other:?}"),
             }
             assert!(environment.context(&transition.state).ends_with(&format!("{action}\n")));
+        }
+    }
+
+    #[test]
+    fn a_context_says_its_state() {
+        for arithmetic in [Arithmetic::Environment, Arithmetic::Model] {
+            for prompt in [PromptStyle::Short, PromptStyle::Question] {
+                let environment = Countdown { arithmetic, prompt };
+                let mut rng = ChaCha8Rng::seed_from_u64(1);
+                let mut state = environment.root(&problem()).unwrap();
+                loop {
+                    assert_eq!(environment.read_context(&state.context).as_ref(), Some(&state));
+                    let Some(action) = environment.random_action(&state, &mut rng) else { break };
+                    let legal = environment.legal_actions(&state).unwrap();
+                    assert!(legal.contains(&action), "{action}: {legal:?}");
+                    state = environment.step(&state, &action).unwrap().state;
+                }
+                assert_eq!(state.numbers.len(), 1);
+            }
+        }
+        for other in ["", "26:3 5 7", "26:\n", "26:3 5 7\n3*5=14|7 14\n", "26:3 5 7\n3*6\n"] {
+            assert_eq!(Countdown::default().read_context(other), None, "{other:?}");
         }
     }
 

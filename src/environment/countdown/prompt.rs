@@ -44,6 +44,15 @@ pub(super) fn problem(id: String, numbers: &[u64], target: u64) -> Problem {
     }
 }
 
+/// Reads a question in our own form.
+pub(super) fn parse_question(question: &str) -> Option<Problem> {
+    let rest = question.strip_prefix("Use each of the numbers ")?;
+    let (numbers, target) = rest.strip_suffix('.')?.split_once(" once to make ")?;
+    let numbers: Vec<u64> =
+        numbers.split(", ").map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    Some(problem(question.to_owned(), &numbers, target.parse().ok()?))
+}
+
 /// Reads what a user types: `26: 3 5 7`, the target and then the numbers.
 ///
 /// # Errors

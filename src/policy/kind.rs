@@ -1,0 +1,154 @@
+//! The trait of every kind of policy that a recipe can name, and their list.
+
+use std::path::Path;
+
+use espalier_search::{ConfigError, Evaluator};
+use espalier_training::InferenceStats;
+use serde::{Deserialize, Serialize};
+
+use super::error::PolicyError;
+use super::local::LocalRecipe;
+use crate::compute::ComputeRecipe;
+use crate::environment::AnyEnvironment;
+use crate::jsonl;
+
+/// The settings of a kind of policy.
+pub trait PolicyKind {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first key that is wrong, as it stands in the recipe.
+    fn validate(&self) -> Result<(), ConfigError>;
+
+    /// Loads the policy for an environment's steps. `checkpoint` is what the command line names.
+    ///
+    /// # Errors
+    /// When settings and `checkpoint` do not fit together, or what the settings name cannot be read.
+    fn load(
+        &self,
+        environment: &AnyEnvironment,
+        compute: &ComputeRecipe,
+        checkpoint: Option<&Path>,
+    ) -> Result<Policy, PolicyError>;
+
+    /// Whether there is no policy without a checkpoint.
+    fn needs_checkpoint(&self) -> bool {
+        false
+    }
+
+    /// Why a run cannot train it, and what to do instead; `None` where it can.
+    fn untrainable(&self) -> Option<&'static str>;
+
+    /// How a local net writes steps; `None` (the default) where there is none.
+    fn local(&self) -> Option<&LocalRecipe> {
+        None
+    }
+}
+
+/// What searches ask, with what it tells of itself.
+pub trait Backend: Evaluator {
+    /// What a local net did so far; `None` (the default) for others.
+    fn inference(&self) -> Option<InferenceStats> {
+        None
+    }
+}
+
+/// A loaded policy.
+pub struct Policy {
+    backend: Box<dyn Backend>,
+    fingerprint: String,
+    source: String,
+}
+
+impl Policy {
+    pub(super) fn new(
+        backend: impl Backend + 'static,
+        fingerprint: String,
+        source: String,
+    ) -> Self {
+        Self { backend: Box::new(backend), fingerprint, source }
+    }
+
+    /// What searches ask.
+    #[must_use]
+    pub fn evaluator(&self) -> &dyn Evaluator {
+        &*self.backend
+    }
+
+    /// What a local net did so far.
+    #[must_use]
+    pub fn inference(&self) -> Option<InferenceStats> {
+        self.backend.inference()
+    }
+
+    /// Names what the answers depend on: a checkpoint's content; or address, model, settings and value source of a server. Results
+    /// of one fingerprint may be mixed.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Where it comes from, for a person: the checkpoint's whole path, or the server's model and address with the fingerprint.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+/// Refuses a checkpoint where there is no net to load.
+pub(super) fn refuse_checkpoint(kind: &str, checkpoint: Option<&Path>) -> Result<(), PolicyError> {
+    match checkpoint {
+        None => Ok(()),
+        Some(_) => {
+            Err(PolicyError::Usage(format!("--checkpoint: [policy] kind = \"{kind}\" has no net")))
+        }
+    }
+}
+
+/// A hash of settings.
+pub(super) fn identity(settings: &serde_json::Value) -> Result<String, PolicyError> {
+    jsonl::identity(settings).map_err(|error| PolicyError::Settings(error.to_string()))
+}
+
+/// Makes the `[policy]` section's type from the list of kinds.
+macro_rules! policies {
+    ($($kind:ident($recipe:ty)),+ $(,)?) => {
+        /// The `[policy]` section of a recipe: what proposes steps and values states.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum PolicyRecipe {
+            $(#[doc = concat!("See [`", stringify!($recipe), "`].")] $kind(Box<$recipe>),)+
+        }
+
+        impl PolicyRecipe {
+            /// The settings of the kind that it is.
+            #[must_use]
+            pub fn kind(&self) -> &dyn PolicyKind {
+                match self {
+                    $(Self::$kind(recipe) => &**recipe,)+
+                }
+            }
+        }
+    };
+}
+
+policies! {
+    Local(super::local::LocalRecipe),
+    Completions(super::config::CompletionsRecipe),
+    Uniform(super::uniform::UniformRecipe),
+    Table(super::table::TableRecipe),
+}
+
+impl Default for PolicyRecipe {
+    fn default() -> Self {
+        Self::Local(Box::default())
+    }
+}
+
+impl PolicyRecipe {
+    /// How a local net writes steps; the defaults where the policy is another.
+    #[must_use]
+    pub fn local(&self) -> LocalRecipe {
+        self.kind().local().cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,111 @@
+//! The `[policy]` section of kind `local`: the net of a checkpoint folder.
+
+use std::fs;
+use std::path::Path;
+
+use espalier_search::ConfigError;
+use espalier_training::{Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::error::PolicyError;
+use super::kind::{Backend, Policy, PolicyKind, identity};
+use super::value::load_net;
+use crate::compute::ComputeRecipe;
+use crate::environment::AnyEnvironment;
+
+/// How the local net writes steps; `[net]` shapes it, `--checkpoint` names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LocalRecipe {
+    /// Longest step in tokens, the stop included.
+    pub max_step_tokens: usize,
+    /// Draw from the so many most likely tokens; 0 for all.
+    pub top_k: usize,
+    /// Draw from the most likely tokens that together reach this probability, in (0, 1].
+    pub top_p: f32,
+    /// Draw from tokens at least this many times as likely as the most likely one, in [0, 1].
+    pub min_p: f32,
+    /// Type of the cached keys and values: by default `float32` on the CPU and the checkpoint's on a device. `float16` and `bfloat16`
+    /// take half the memory, and change answers in their third digit.
+    pub kv_cache_dtype: Option<Dtype>,
+}
+
+impl Default for LocalRecipe {
+    fn default() -> Self {
+        let InferenceConfig { max_step_tokens, sampling, kv_cache_dtype, .. } =
+            InferenceConfig::default();
+        let SamplingConfig { top_k, top_p, min_p } = sampling;
+        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype }
+    }
+}
+
+impl LocalRecipe {
+    /// Settings of inference for steps that end with one of `stops`.
+    #[must_use]
+    pub fn inference(&self, compute: &ComputeRecipe, stops: Vec<String>) -> InferenceConfig {
+        let Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype } = *self;
+        InferenceConfig {
+            max_step_tokens,
+            stops,
+            sampling: SamplingConfig { top_k, top_p, min_p },
+            kv_cache_megabytes: compute.kv_cache_megabytes,
+            kv_cache_dtype,
+            slots: compute.slots,
+            threads: compute.threads,
+            device: compute.device,
+            ..InferenceConfig::default()
+        }
+    }
+}
+
+impl Backend for LocalEvaluator {
+    fn inference(&self) -> Option<InferenceStats> {
+        Some(self.stats())
+    }
+}
+
+impl PolicyKind for LocalRecipe {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let Self { max_step_tokens, top_p, min_p, .. } = *self;
+        ConfigError::require(
+            max_step_tokens >= 1,
+            "max_step_tokens",
+            &max_step_tokens,
+            "must be >= 1",
+        )?;
+        ConfigError::require(top_p > 0.0 && top_p <= 1.0, "top_p", &top_p, "must be in (0, 1]")?;
+        ConfigError::require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "must be in [0, 1]")
+    }
+
+    fn load(
+        &self,
+        environment: &AnyEnvironment,
+        compute: &ComputeRecipe,
+        checkpoint: Option<&Path>,
+    ) -> Result<Policy, PolicyError> {
+        let path = checkpoint.ok_or_else(|| {
+            let message = "--checkpoint DIR is needed: the recipe's policy is a local net ([policy] kind names others)";
+            PolicyError::Usage(message.to_owned())
+        })?;
+        let net = load_net(path, self.inference(compute, environment.stops()))?;
+        let mut fingerprint = net.fingerprint().to_owned();
+        if *self != Self::default() {
+            fingerprint = identity(&json!({ "net": fingerprint, "settings": self }))?;
+        }
+        let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Policy::new(net, fingerprint, whole.display().to_string()))
+    }
+
+    fn needs_checkpoint(&self) -> bool {
+        true
+    }
+
+    fn untrainable(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn local(&self) -> Option<&LocalRecipe> {
+        Some(self)
+    }
+}

@@ -1,0 +1,93 @@
+//! A served policy from its settings.
+
+use std::path::Path;
+
+use espalier_search::ConfigError;
+use serde_json::json;
+
+use super::completions::CompletionsEvaluator;
+use super::config::{CompletionsRecipe, PoolingRecipe, ValueCheckpointRecipe, ValueRecipe};
+use super::error::PolicyError;
+use super::kind::{Backend, Policy, PolicyKind, identity};
+use super::local::LocalRecipe;
+use super::value::{ValueSource, load_net};
+use crate::compute::ComputeRecipe;
+use crate::environment::AnyEnvironment;
+
+impl Backend for CompletionsEvaluator {}
+
+impl PolicyKind for CompletionsRecipe {
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.check()
+    }
+
+    fn load(
+        &self,
+        environment: &AnyEnvironment,
+        compute: &ComputeRecipe,
+        checkpoint: Option<&Path>,
+    ) -> Result<Policy, PolicyError> {
+        let usage = |message: &str| Err(PolicyError::Usage(message.to_owned()));
+        let (value, values) = match (&self.value, checkpoint) {
+            (ValueRecipe::Checkpoint(ValueCheckpointRecipe { path }), _) => {
+                let Some(path) = checkpoint.or(path.as_deref()) else {
+                    return usage(
+                        "[policy] value.kind = \"checkpoint\" needs value.path or --checkpoint DIR",
+                    );
+                };
+                let config = LocalRecipe::default().inference(compute, environment.stops());
+                let net = load_net(path, config)?;
+                let values = json!({ "checkpoint": net.fingerprint() });
+                (ValueSource::Net(Box::new(net)), values)
+            }
+            (_, Some(_)) => {
+                return usage(
+                    "--checkpoint: the recipe's policy is served; a local net can value its states with [policy] value.kind = \"checkpoint\"",
+                );
+            }
+            (ValueRecipe::None(_), None) => (ValueSource::Zero, json!(null)),
+            (ValueRecipe::Pooling(pooling), None) => {
+                let PoolingRecipe { url, model, task, mapping, suffix, http: _ } = &**pooling;
+                let values = json!({ "url": url, "model": model, "task": task, "mapping": mapping, "suffix": suffix });
+                (ValueSource::pooling(pooling)?, values)
+            }
+        };
+        let stop = environment.stops();
+        let Self {
+            url,
+            model,
+            preamble,
+            max_tokens,
+            stop: own_stop,
+            top_p,
+            top_k,
+            min_p,
+            samples_per_request,
+            value: _,
+            http: _,
+        } = self;
+        let settings = json!({
+            "url": url,
+            "model": model,
+            "preamble": preamble,
+            "max_tokens": max_tokens,
+            "stop": if own_stop.is_empty() { &stop } else { own_stop },
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "samples_per_request": samples_per_request,
+            "values": values,
+        });
+        let fingerprint = identity(&settings)?;
+        let source = format!("{model} at {url} ({fingerprint})");
+        let server = CompletionsEvaluator::new(self, &stop, value)?;
+        Ok(Policy::new(server, fingerprint, source))
+    }
+
+    fn untrainable(&self) -> Option<&'static str> {
+        Some(
+            "[policy] kind = \"completions\": a run trains its policy in every round, and a served one cannot be trained here. \
+             Use `espalier search`, `harvest` and `evaluate`; `harvest --stepwise` writes the labels for a trainer elsewhere",
+        )
+    }
+}
