@@ -1,5 +1,6 @@
 //! Whole-program tests: they drive the real binary in a temporary folder.
 
+mod arithmetic;
 mod cli;
 mod completions;
 mod data;

@@ -288,6 +288,7 @@ macro_rules! environments {
 
 environments! {
     Countdown(super::countdown::Countdown),
+    Arithmetic(super::arithmetic::Arithmetic),
     Program(super::program::Program),
 }
 

@@ -2,6 +2,7 @@
 //! line below; and its line in the list of [`AnyEnvironment`].
 
 mod any;
+pub mod arithmetic;
 pub mod countdown;
 mod kind;
 pub mod program;
