@@ -14,6 +14,7 @@ mod no_net;
 mod program;
 mod reasoning_gym;
 mod resume;
+mod rewards;
 mod transpositions;
 mod upgrade;
 mod verifier;
