@@ -4,6 +4,7 @@ mod arithmetic;
 mod cli;
 mod completions;
 mod data;
+mod evaluation;
 mod execution;
 mod gate;
 mod grading;

@@ -173,11 +173,7 @@ struct Answers {
 impl Answers {
     fn read(path: PathBuf) -> Result<Self> {
         let lines: Vec<Line> = jsonl::read(&path).context("are the runs of one recipe?")?;
-        let decoded = lines.into_iter().filter_map(|line| match line {
-            Line::Decoded(row) => Some(row),
-            Line::Samples(_) => None,
-        });
-        let rows: Vec<Decoded> = decoded.collect();
+        let rows: Vec<Decoded> = lines.into_iter().filter_map(Line::decoded).collect();
         ensure!(!rows.is_empty(), "{} is empty", path.display());
         Ok(Self { path, rows })
     }

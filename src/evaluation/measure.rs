@@ -62,7 +62,7 @@ impl Needs {
 }
 
 /// A measure's figures in every form in which they leave the program.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
     /// For the summary of a round (`evaluate.json`).
     pub summary: Value,

@@ -10,6 +10,7 @@ pub mod process;
 mod recipe;
 mod record;
 mod samples;
+pub mod value_auc;
 pub mod votes;
 
 pub use evaluate::{Evaluated, evaluate};

@@ -99,7 +99,7 @@ impl Measure for Process {
                 }
                 Ok(mean_of_runs(&found).map(percent))
             };
-            rows.extend(runs.row(Section::Values, format!("F1 of first errors, {name}"), cell)?);
+            rows.extend(runs.row(Section::Values, format!("F1 of first errors: {name}"), cell)?);
         }
         Ok(rows)
     }

@@ -49,6 +49,26 @@ pub enum Line {
     Samples(SampleSet),
 }
 
+impl Line {
+    /// The decoded problem, where it is one.
+    #[must_use]
+    pub fn decoded(self) -> Option<Decoded> {
+        match self {
+            Self::Decoded(row) => Some(row),
+            Self::Samples(_) => None,
+        }
+    }
+
+    /// The samples, where it is a set.
+    #[must_use]
+    pub fn samples(self) -> Option<SampleSet> {
+        match self {
+            Self::Samples(set) => Some(set),
+            Self::Decoded(_) => None,
+        }
+    }
+}
+
 /// The answers to all problems.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {

@@ -14,7 +14,7 @@ pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
 pub use dry_run::{DryRun, dry_run};
 pub use gate::Verdict;
 pub use harvest::{Plan as HarvestPlan, Player, Summary as HarvestSummary, harvest};
-pub use measure::{LabelQuality, label_auc, value_auc};
+pub use measure::label_auc;
 pub use search::{Harvest as SearchHarvest, Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, train};
 
@@ -339,10 +339,6 @@ impl Rounds<'_> {
                 summary.entry(key).or_insert_with(|| json!({}))[name] = figures.summary;
             }
         }
-        let stream = seed::derive(recipe.seed, &["value auc"]);
-        let environment = self.environment(round);
-        let value = value_auc(&environment, policy.evaluator(), &problems, stream)?;
-        summary.insert("value_auc".into(), serde_json::to_value(value)?);
         Ok(Value::Object(summary))
     }
 

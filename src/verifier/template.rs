@@ -37,7 +37,9 @@ impl<'a> Template<'a> {
             }
             let problem = environment.read_problem(question).map_err(|message| anyhow!(message));
             let root = problem.and_then(|problem| Ok(environment.root(&problem)?));
-            let root = root.context("the environment of the recipe does not read this question")?;
+            let root = root.context(
+                "the recipe's environment does not read it: name the recipe of the net (--config), or write --prompt",
+            )?;
             Ok(environment.context(&root).to_owned())
         };
         Self { prompt: Box::new(prompt), step_end, last_end }

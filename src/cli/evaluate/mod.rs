@@ -1,6 +1,6 @@
-//! `espalier evaluate`: by decodings, and of the value net as a verifier.
+//! `espalier evaluate`: the measures of a policy, and of the value net as a verifier of files.
 
-mod decodings;
+mod measures;
 mod process;
 mod verifier;
 mod votes;
@@ -8,9 +8,10 @@ mod votes;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use decodings::DecodingArguments;
+use measures::MeasureArguments;
 
-/// Measure a policy on held-out problems: the share of right answers by decoding, with a 95 % interval.
+/// Measure a policy on held-out problems, with 95 % intervals: the share of right answers by decoding and every other measure that a
+/// round takes.
 ///
 /// Decodings: `greedy`; `maj@K` (majority of K samples); `bon@K` (the best of K by value); `sbs:B1xB2` (step-level beam search with
 /// B1 beams and B2 samples each); `mcts:N` (a tree of N simulations). No decoding sees the ground truth.
@@ -27,7 +28,7 @@ pub struct Arguments {
     #[command(subcommand)]
     kind: Option<Kind>,
     #[command(flatten)]
-    decodings: DecodingArguments,
+    measures: MeasureArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +41,6 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     match &arguments.kind {
         Some(Kind::Process(arguments)) => process::main(arguments),
         Some(Kind::Votes(arguments)) => votes::main(arguments),
-        None => decodings::main(&arguments.decodings),
+        None => measures::main(&arguments.measures),
     }
 }

@@ -7,12 +7,12 @@ use espalier_search::Decoding;
 use crate::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
-use espalier::evaluation::{Subject, evaluate};
+use espalier::evaluation::{MeasureRecipe, Subject, evaluate, validate_measures};
 use espalier::problems;
 
-/// How a policy is measured by decodings.
+/// The measures of a policy on a file of problems.
 #[derive(Debug, Args)]
-pub struct DecodingArguments {
+pub struct MeasureArguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     #[command(flatten)]
@@ -24,19 +24,23 @@ pub struct DecodingArguments {
     /// Ways to decode, separated by commas [default: the recipe's].
     #[arg(long, value_delimiter = ',', value_name = "DECODING")]
     decoding: Vec<Decoding>,
-    /// How often each problem is decoded in each way.
+    /// A measure, as KIND or KIND:SETTINGS with the settings of `[[evaluation.measures]]` in TOML, such as `process:files = {math =
+    /// "math.json"}, threshold = 0.0`; may be repeated [default: the recipe's measures; with --decoding, `decodings` alone].
+    #[arg(long = "measure", value_name = "KIND[:SETTINGS]")]
+    measures: Vec<String>,
+    /// How often each problem is answered in each way.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     seeds: u16,
-    /// Write every decoded problem to this file, one a line; killed and started again with the same command, the evaluation
-    /// goes on after the last of them.
+    /// Write every decoded problem, and every set of samples, to this file, one a line; killed and started again with the same
+    /// command, the evaluation goes on after the last of them. Measures of files write theirs beside it.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Print one JSON object a decoding.
+    /// Print one JSON object a figure.
     #[arg(long)]
     json: bool,
 }
 
-pub fn main(arguments: &DecodingArguments) -> Result<()> {
+pub fn main(arguments: &MeasureArguments) -> Result<()> {
     let Some(problems) = &arguments.problems else {
         return Err(UsageError(anyhow!("--problems FILE is needed")).into());
     };
@@ -45,6 +49,7 @@ pub fn main(arguments: &DecodingArguments) -> Result<()> {
     if !arguments.decoding.is_empty() {
         evaluation.decodings = arguments.decoding.clone();
     }
+    evaluation.measures = measures(arguments, evaluation.measures)?;
     let environment = start_environment(&recipe)?;
     let problems = problems::read(&environment, problems)?;
     let policy = arguments.policy.load(&environment, &recipe)?;
@@ -67,4 +72,26 @@ pub fn main(arguments: &DecodingArguments) -> Result<()> {
     figures
         .filter_map(|figures| figures.table.as_ref())
         .try_for_each(|table| print_line(&table.text()))
+}
+
+/// The measures asked for. A kind without settings has those of the recipe where it lists the kind.
+fn measures(
+    arguments: &MeasureArguments,
+    of_recipe: Vec<MeasureRecipe>,
+) -> Result<Vec<MeasureRecipe>> {
+    let asked: Vec<&str> = match &arguments.measures[..] {
+        [] if arguments.decoding.is_empty() => return Ok(of_recipe),
+        [] => vec!["decodings"],
+        asked => asked.iter().map(String::as_str).collect(),
+    };
+    let read = |text: &&str| match of_recipe.iter().find(|measure| measure.kind() == *text) {
+        Some(measure) => Ok(measure.clone()),
+        None => text.parse(),
+    };
+    let measures = asked.iter().map(read).collect::<Result<Vec<MeasureRecipe>>>();
+    let checked = measures.and_then(|measures| {
+        validate_measures(&measures)?;
+        Ok(measures)
+    });
+    checked.map_err(|error| UsageError(error.context("--measure")).into())
 }
