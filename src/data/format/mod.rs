@@ -5,6 +5,7 @@ mod college_math;
 mod gaokao;
 mod generic;
 mod gsm8k;
+mod llm_mcts_countdown;
 mod math;
 mod mawps;
 mod olymmath;
@@ -100,6 +101,9 @@ formats! {
     Gaokao(gaokao::Gaokao),
     /// University textbooks `{question, answer, data_source, question_number, data_topic}` (arXiv 2403.02884).
     CollegeMath(college_math::CollegeMath),
+    /// Countdown problems `{input, target}` of llm-mcts, whose rules let a solution leave numbers out and pass through negative results
+    /// and fractions; those of the environment `countdown` do not.
+    LlmMctsCountdown(llm_mcts_countdown::LlmMctsCountdown),
     /// Fields by name: `question`, `answer`, and `id`, `solution` and `metadata` where they are there.
     Generic(generic::Generic),
 }
