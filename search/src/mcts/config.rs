@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stop::StopConfig;
 use crate::ConfigError;
-use crate::selection::{RuleName, SelectionConfig};
+use crate::selection::{RuleSet, SelectionConfig};
 use crate::tree::{InFlight, MAX_CHILDREN, StatsLayout, TreeConfig};
 
 /// Settings of one tree. The defaults are AlphaMath's (arXiv 2405.03553 and its released
@@ -44,7 +44,8 @@ pub struct MctsConfig {
     pub in_flight: InFlightRule,
     /// Losses that a simulation in flight counts for under `virtual_loss`.
     pub virtual_loss: f64,
-    /// What the walk that reads a solution off the tree goes by.
+    /// What the walk that reads a solution off the tree goes by. Trees for labels are not walked: there it matters to
+    /// `stop.settled` alone.
     pub answer_rule: AnswerRule,
     /// Whether steps keep their tokens and the log-probability of each, for objectives that learn from exactly what was
     /// sampled. They take about 16 bytes a token in files and nothing where this is off.
@@ -196,8 +197,14 @@ impl MctsConfig {
         let check = ConfigError::require;
         let halved =
             "a schedule of halving is made for its number of simulations, and cannot go on";
-        check(self.selection.rule != RuleName::Gumbel, "selection.rule", &"gumbel", halved)?;
+        let rule = self.selection.rule.name();
+        check(self.rules(0).can_continue(), "selection.rule", &rule, halved)?;
         check(self.roots == 1, "roots", &self.roots, "merged trees cannot go on: must be 1")
+    }
+
+    /// The rules by which a search of these settings chooses.
+    pub(super) fn rules(&self, seed: u64) -> RuleSet {
+        self.selection.build(self.c_puct, self.simulations, seed)
     }
 
     /// The tree that these settings describe; `None` when it is too large for any statistics layout.

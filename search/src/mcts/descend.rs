@@ -23,10 +23,10 @@ pub enum Descent {
 /// stead. The path is the caller's to use again.
 #[must_use]
 #[inline]
-pub fn descend<'t>(
+pub fn descend<'t, I: Rule + ?Sized, R: Rule + ?Sized>(
     tree: &'t Tree,
-    rule: &impl Rule,
-    at_root: &impl Rule,
+    rule: &I,
+    at_root: &R,
     path: &mut Path<'t>,
 ) -> Descent {
     let root = tree.root();

@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::search::{Search, SharedStates};
+use super::state::{Search, SharedStates};
 use super::step_data::StepData;
 use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
@@ -154,6 +154,7 @@ impl<E: Environment> Search<'_, E> {
         _ = self.data(leaf).value.set(draft.value);
         self.note_answers(path, &draft.children);
         let run = self.tree.prepare(&new);
+        self.tree.set_value(&run, draft.value as f32);
         for (id, child) in run.ids().zip(&draft.children) {
             if let Some(shared) = child.shared {
                 // The first edge stays the first.
@@ -210,7 +211,7 @@ impl<E: Environment> Search<'_, E> {
             // Relaxed, here and below: flags that announce nothing but themselves.
             child.answered.store(true, Ordering::Relaxed);
             if child.reward.is_some_and(|reward| self.environment.is_correct(reward)) {
-                self.solved.store(true, Ordering::Relaxed);
+                self.counts.solved.store(true, Ordering::Relaxed);
             }
         }
         if any {

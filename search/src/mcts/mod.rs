@@ -5,28 +5,34 @@
 //! its path backs up its reward, and the leaf's own value follows.
 
 mod config;
+mod control;
 mod descend;
 mod expand;
 mod merge;
 mod progress;
 mod record;
 mod resume;
-mod search;
 mod settled;
+mod state;
 mod step_data;
 mod step_table;
 mod stop;
+mod worker;
 
 pub use config::{AnswerRule, Compatibility, InFlightRule, MctsConfig};
 pub use descend::{Descent, descend};
 pub(crate) use expand::CONTEXT_TOO_LONG;
 pub use stop::StopConfig;
 
+use crate::cancel::Cancel;
+use crate::environment::{Environment, Problem};
+use crate::error::SearchError;
+use crate::evaluator::Evaluator;
+use crate::pool::for_each_index;
 use crate::seed::{derive_seed, stream};
 use crate::snapshot::TreeRecord;
 use crate::sync::OnceLock;
-use crate::{Cancel, Environment, Evaluator, Problem, SearchError, for_each_index};
-use search::Search;
+use state::Search;
 
 /// Grows one tree and gives it as plain data.
 ///

@@ -1,6 +1,6 @@
 //! A finished search as plain data.
 
-use super::search::Search;
+use super::state::Search;
 use super::step_data::StepData;
 use super::step_table::StepTable;
 use crate::snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};

@@ -5,7 +5,7 @@
 //! has, and a record that does not come from these settings shows in its visits.
 
 use super::expand::{CONTEXT_TOO_LONG, Draft};
-use super::search::Search;
+use super::state::Search;
 use super::step_data::StepData;
 use crate::sync::{OnceLock, Ordering};
 use crate::tree::{Node, NodeState, Path};
@@ -43,9 +43,9 @@ impl<E: Environment> Search<'_, E> {
             self.check_node(tag, node)?;
         }
         // Relaxed: no worker has begun.
-        self.started.store(regrown, Ordering::Relaxed);
-        self.completed.store(regrown, Ordering::Relaxed);
-        self.collisions.store(record.collisions, Ordering::Relaxed);
+        self.counts.started.store(regrown, Ordering::Relaxed);
+        self.counts.completed.store(regrown, Ordering::Relaxed);
+        self.counts.collisions.store(record.collisions, Ordering::Relaxed);
         self.evaluator.count(record.tokens, record.evaluations);
         Ok(())
     }

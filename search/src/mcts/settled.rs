@@ -1,7 +1,7 @@
 //! Whether the answer that a walk down the tree reads can still change.
 
 use super::config::AnswerRule;
-use super::search::Search;
+use super::state::Search;
 use crate::Environment;
 use crate::selection::first_best;
 use crate::sync::Ordering;

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::gumbel::GumbelConfig;
+use super::rules::{RuleContext, RuleName, RuleSet};
 use super::{FirstPlayUrgency, RootNoise, Widening};
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// Settings of selection beside `c_puct`. The defaults are AlphaMath's: PUCT and nothing else.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelectionConfig {
-    /// The rule that orders children.
+    /// The rule that orders children: `puct`, `uct` or `gumbel`.
     pub rule: RuleName,
     /// `puct`: lets the exploration weight grow with visits (see [`super::c_puct_at`]); AlphaZero has
     /// 19652. Absent, the weight is constant.
@@ -22,7 +23,8 @@ pub struct SelectionConfig {
     /// priors (see [`super::FirstPlayUrgency::BelowParent`]). Absent, `first_play_urgency` holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_play_reduction: Option<f64>,
-    /// Maps Q of siblings and their parent onto [0, 1] before the exploration term is added.
+    /// Maps Q of siblings and their parent onto [0, 1] before the exploration term is added; under `gumbel` the completed Q
+    /// of siblings alone, as mctx does.
     pub normalise_q: bool,
     /// Looks at the children of highest prior first, at more as visits grow.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,19 +34,6 @@ pub struct SelectionConfig {
     pub root_noise: Option<RootNoise>,
     /// Of the rule `gumbel`.
     pub gumbel: GumbelConfig,
-}
-
-/// The rule that orders children.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RuleName {
-    /// Q plus a bonus that falls with visits and rises with the prior (see [`super::Puct`]).
-    #[default]
-    Puct,
-    /// Q plus a bonus without priors (see [`super::uct_bonus`]); `c_puct` is its weight.
-    Uct,
-    /// Sequential halving at the root, the improved policy below it (see [`super::gumbel`]).
-    Gumbel,
 }
 
 impl SelectionConfig {
@@ -77,12 +66,11 @@ impl SelectionConfig {
         self.first_play_reduction.map_or(constant, FirstPlayUrgency::BelowParent)
     }
 
-    /// Whether [`super::Puct`] alone does what these settings say below the root.
-    pub(crate) fn is_plain_puct(&self) -> bool {
-        self.rule == RuleName::Puct
-            && self.first_play() == FirstPlayUrgency::Constant(0.0)
-            && !self.normalise_q
-            && self.widening.is_none()
+    /// The rules of one search. `c_puct` is the exploration weight of the rules that have one; a rule that plans ahead
+    /// plans for `simulations`, the root's own included, and draws its noise from `seed`.
+    #[must_use]
+    pub fn build(&self, c_puct: f64, simulations: u64, seed: u64) -> RuleSet {
+        self.rule.build(&RuleContext { selection: self, c_puct, simulations, seed })
     }
 }
 

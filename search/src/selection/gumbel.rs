@@ -1,17 +1,30 @@
 //! Planning with Gumbel (Danihelka et al. 2022, "Policy improvement by planning with Gumbel").
 //!
 //! At the root a few children are drawn without replacement by Gumbel noise on their log-priors, and sequential
-//! halving shares the simulations out among them; below it, visits follow an improved policy. Priors are
-//! normalised over the open siblings; Q is mapped from [-1, 1] to [0, 1].
+//! halving shares the simulations out among them; below it, visits follow an improved policy. A child that was never
+//! tried has the mixed value of its parent (eq. 33), which begins from the value net's own opinion of the parent.
+//!
+//! Where children are a node's distinct actions and none ends its path, the visits are those of mctx's
+//! `gumbel_muzero_policy` (`tests/search/gumbel.rs` holds them against trees that mctx grew). Of its two scalings of Q,
+//! `normalise_q` is mctx's default (the completed Q of siblings onto [0, 1]); without it Q goes from [-1, 1] to [0, 1],
+//! which for a weight `c_scale` is mctx's plain Q under half its `value_scale`. By intention the search differs in this:
+//! * Children are steps *sampled* from the policy. Siblings of equal text stay apart unless `remove_duplicate` merges
+//!   them, each with the prior of its text, so that a text's weight in the improved policy is its prior times its copies.
+//! * A child below which nothing is left to search is closed: it takes no further turn, its turns at the root go to the
+//!   open children with fewest, and its Q counts neither in the mixed value nor in the range of `normalise_q`, for
+//!   selection keeps no prior of it.
+//! * The answer is read off by [`crate::AnswerRule`], not by the root's final scores.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gumbel};
 use serde::{Deserialize, Serialize};
 
-use super::scored::Children;
+use super::rules::{NodeRule, RuleContext, RuleSet};
+use super::scored::{Children, normalise};
 use super::{Rule, first_best};
-use crate::ConfigError;
+use crate::error::ConfigError;
+use crate::seed::{derive_seed, stream};
 use crate::sync::{AtomicU64, OnceLock, Ordering};
 use crate::tree::{Child, Entered, Siblings};
 
@@ -50,44 +63,78 @@ impl GumbelConfig {
         }
         Ok(())
     }
+}
 
-    /// `ln P + sigma(q)` of each child, `sigma(q) = (c_visit + max N) c_scale q` (eq. 8), untried ones with
-    /// the mixed value (eq. 33) in which the parent's mean stands for its net value; NaN where closed.
-    #[must_use]
-    pub fn improved_logits(&self, parent_q: f64, children: &[Child]) -> Vec<f64> {
-        let most = children.iter().map(|child| child.visits).fold(0.0, f64::max);
-        let weight = (self.c_visit + most) * self.c_scale;
-        let completed = mixed_value(parent_q, children);
-        let logit = |child: &Child| {
-            let q = child.q().unwrap_or(completed);
-            child.prior.max(f64::MIN_POSITIVE).ln() + weight * (q + 1.0) / 2.0 + 0.0 * child.prior
-        };
-        children.iter().map(logit).collect()
+/// Sequential halving at the root, the improved policy below it.
+pub(super) fn build(context: &RuleContext<'_>) -> RuleSet {
+    let RuleContext { selection, simulations, seed, .. } = *context;
+    let policy = ImprovedPolicy { config: selection.gumbel, normalise_q: selection.normalise_q };
+    let seed = derive_seed(seed, stream::GUMBEL);
+    RuleSet {
+        root: NodeRule::Other(Box::new(GumbelRoot::new(policy, simulations, seed))),
+        interior: NodeRule::Other(Box::new(GumbelInterior(policy))),
     }
 }
 
-/// `(v + sum N / sum_tried P * sum_tried P q) / (1 + sum N)` over open children.
-fn mixed_value(parent_q: f64, children: &[Child]) -> f64 {
+/// The policy that the search's values improve on the priors: the softmax of `ln P + sigma(q)` (eq. 11).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ImprovedPolicy {
+    /// How much a value weighs.
+    pub config: GumbelConfig,
+    /// Whether the completed Q of siblings is mapped onto [0, 1] by their least and greatest instead of from [-1, 1].
+    pub normalise_q: bool,
+}
+
+impl ImprovedPolicy {
+    /// `ln P + sigma(q)` of each child, `sigma(q) = (c_visit + max N) c_scale q` (eq. 8), an untried child's `q` the
+    /// mixed value of its parent, whose net value is `value`; NaN where closed.
+    #[must_use]
+    pub fn logits(&self, value: f64, children: &[Child]) -> Vec<f64> {
+        let most = children.iter().map(|child| child.visits).fold(0.0, f64::max);
+        let weight = (self.config.c_visit + most) * self.config.c_scale;
+        let completed = mixed_value(value, children);
+        // A closed child's prior is NaN, and so is then its Q.
+        let q = |child: &Child| child.q().unwrap_or(completed) + 0.0 * child.prior;
+        let mut q: Vec<f64> = children.iter().map(q).collect();
+        if self.normalise_q {
+            normalise(&mut q, None);
+        } else {
+            q.iter_mut().for_each(|q| *q = (*q + 1.0) / 2.0);
+        }
+        for (q, child) in q.iter_mut().zip(children) {
+            *q = child.prior.max(f64::MIN_POSITIVE).ln() + weight * *q;
+        }
+        q
+    }
+}
+
+/// The net's own value of a node, its mean where that was not given.
+fn net_value(parent: &Entered, siblings: Siblings<'_>) -> f64 {
+    siblings.value().map_or_else(|| parent.q(), f64::from)
+}
+
+/// `(v + sum N / sum_tried P * sum_tried P q) / (1 + sum N)` over open children (eq. 33).
+fn mixed_value(value: f64, children: &[Child]) -> f64 {
     let tried = || children.iter().filter(|child| !child.is_closed() && child.visits > 0.0);
     let prior: f64 = tried().map(|child| child.prior).sum();
     if prior <= 0.0 {
-        return parent_q;
+        return value;
     }
     let visits: f64 = tried().map(|child| child.visits).sum();
     let weighted: f64 = tried().filter_map(|child| Some(child.prior * child.q()?)).sum();
-    (parent_q + visits * weighted / prior) / (1.0 + visits)
+    (value + visits * weighted / prior) / (1.0 + visits)
 }
 
 /// Below the root: the child whose share of visits is furthest behind the improved policy (eq. 14).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GumbelInterior(pub GumbelConfig);
+pub struct GumbelInterior(pub ImprovedPolicy);
 
 impl GumbelInterior {
     /// `pi'(a) - N(a) / (1 + sum N)`, `pi'` the softmax of the improved logits over open children; NaN
     /// where closed.
     #[must_use]
-    pub fn scores(&self, parent_q: f64, children: &[Child]) -> Vec<f64> {
-        let mut scores = self.0.improved_logits(parent_q, children);
+    pub fn scores(&self, value: f64, children: &[Child]) -> Vec<f64> {
+        let mut scores = self.0.logits(value, children);
         let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         scores.iter_mut().for_each(|logit| *logit = (*logit - highest).exp());
         let total: f64 = scores.iter().filter(|share| !share.is_nan()).sum();
@@ -103,7 +150,7 @@ impl GumbelInterior {
 impl Rule for GumbelInterior {
     fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
-        first_best(self.scores(parent.q(), &children))
+        first_best(self.scores(net_value(parent, siblings), &children))
     }
 }
 
@@ -111,10 +158,17 @@ impl Rule for GumbelInterior {
 /// too, so that with one worker alone the schedule is exact.
 #[derive(Debug)]
 pub struct GumbelRoot {
-    config: GumbelConfig,
+    policy: ImprovedPolicy,
     simulations: u64,
-    seed: u64,
+    noise: Noise,
     state: OnceLock<RootState>,
+}
+
+/// Where the root's Gumbel noise is from.
+#[derive(Debug)]
+enum Noise {
+    Drawn { seed: u64 },
+    Given(Vec<f64>),
 }
 
 #[derive(Debug)]
@@ -127,25 +181,36 @@ struct RootState {
 impl GumbelRoot {
     /// For a search of `simulations`, the root's own included.
     #[must_use]
-    pub fn new(config: GumbelConfig, simulations: u64, seed: u64) -> Self {
-        Self { config, simulations, seed, state: OnceLock::new() }
+    pub fn new(policy: ImprovedPolicy, simulations: u64, seed: u64) -> Self {
+        Self { policy, simulations, noise: Noise::Drawn { seed }, state: OnceLock::new() }
+    }
+
+    /// As [`GumbelRoot::new`], with the noise of each child given instead of drawn.
+    #[must_use]
+    pub fn with_noise(policy: ImprovedPolicy, simulations: u64, noise: Vec<f64>) -> Self {
+        Self { policy, simulations, noise: Noise::Given(noise), state: OnceLock::new() }
     }
 
     fn state(&self, children: usize) -> &RootState {
-        self.state.get_or_init(|| {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            let standard = Gumbel::new(0.0, 1.0).ok();
-            let mut draw =
-                || standard.map_or(0.0, |gumbel| self.config.noise * gumbel.sample(&mut rng));
-            RootState {
-                noise: (0..children).map(|_| draw()).collect(),
-                descents: (0..children).map(|_| AtomicU64::new(0)).collect(),
-                schedule: schedule(
-                    self.config.considered.min(children),
-                    self.simulations.saturating_sub(1),
-                ),
-            }
+        let considered = self.policy.config.considered.min(children);
+        self.state.get_or_init(|| RootState {
+            noise: self.noise(children),
+            descents: (0..children).map(|_| AtomicU64::new(0)).collect(),
+            schedule: schedule(considered, self.simulations.saturating_sub(1)),
         })
+    }
+
+    fn noise(&self, children: usize) -> Vec<f64> {
+        match &self.noise {
+            Noise::Given(noise) => noise.clone(),
+            Noise::Drawn { seed } => {
+                let mut rng = ChaCha8Rng::seed_from_u64(*seed);
+                let standard = Gumbel::new(0.0, 1.0).ok();
+                let scale = self.policy.config.noise;
+                let mut draw = || standard.map_or(0.0, |gumbel| scale * gumbel.sample(&mut rng));
+                (0..children).map(|_| draw()).collect()
+            }
+        }
     }
 }
 
@@ -158,7 +223,7 @@ impl Rule for GumbelRoot {
             state.descents.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let taken = descents.iter().sum::<u64>() as usize;
         let wanted = state.schedule.get(taken).copied();
-        let mut scores = self.config.improved_logits(parent.q(), &children);
+        let mut scores = self.policy.logits(net_value(parent, siblings), &children);
         scores.iter_mut().zip(&state.noise).for_each(|(score, noise)| *score += noise);
         let among = |count: u64| {
             let fits = |(index, score): (usize, &f64)| {
@@ -172,6 +237,10 @@ impl Rule for GumbelRoot {
             wanted.and_then(among).or_else(|| among(*open().map(|(_, count)| count).min()?))?;
         state.descents[chosen].fetch_add(1, Ordering::Relaxed);
         Some(chosen)
+    }
+
+    fn can_continue(&self) -> bool {
+        false
     }
 }
 
@@ -219,16 +288,21 @@ mod tests {
     #[test]
     fn the_improved_policy_weighs_value_against_prior() {
         let config = GumbelConfig { c_visit: 1.0, c_scale: 1.0, ..GumbelConfig::default() };
+        let policy = ImprovedPolicy { config, normalise_q: false };
         let children = [child(1.0, 0.5, 0.25), child(0.0, 0.0, 0.5), child(4.0, 1.0, f64::NAN)];
         // sigma(q) = (1 + 4)(q + 1) / 2; the untried child has (0.1 + 1 * 0.5) / 2 = 0.3.
-        let logits = config.improved_logits(0.1, &children);
+        let logits = policy.logits(0.1, &children);
         assert!((logits[0] - (0.25_f64.ln() + 5.0 * 0.75)).abs() < 1e-12);
         assert!((logits[1] - (0.5_f64.ln() + 5.0 * 0.65)).abs() < 1e-12);
         assert!(logits[2].is_nan());
-        let scores = GumbelInterior(config).scores(0.1, &children);
+        let scores = GumbelInterior(policy).scores(0.1, &children);
         let share = 1.0 / (1.0 + (logits[0] - logits[1]).exp());
         assert!((scores[1] - share).abs() < 1e-12);
         assert!((scores[0] - (1.0 - share - 0.5)).abs() < 1e-12);
         assert_eq!(first_best(scores), Some(1));
+        // From 0.3 to 0.5 onto [0, 1]: the tried child gets the whole weight, the untried one none.
+        let logits = ImprovedPolicy { config, normalise_q: true }.logits(0.1, &children);
+        assert!((logits[0] - (0.25_f64.ln() + 5.0)).abs() < 1e-12);
+        assert!((logits[1] - 0.5_f64.ln()).abs() < 1e-12 && logits[2].is_nan());
     }
 }

@@ -2,32 +2,46 @@
 //! search's settings.
 //!
 //! [`Puct`] alone is AlphaMath's rule and the fast path; [`Scored`] adds what other engines do to it, and
-//! [`gumbel`] searches by another principle altogether.
+//! [`gumbel`] searches by another principle altogether. [`SelectionConfig::build`] makes the [`RuleSet`] of a search from
+//! its settings.
+//!
+//! # Adding a rule
+//! A file in this folder with a type that implements [`Rule`] and a function that builds it from a [`RuleContext`]; its
+//! `mod` line here; and its row in the table of `rules.rs`, which gives it the name that `selection.rule` takes.
 
 mod config;
 mod first_play;
 pub mod gumbel;
 mod noise;
 mod puct;
+mod rules;
 mod scored;
 mod uct;
 mod widening;
 
-pub use config::{RuleName, SelectionConfig};
+pub use config::SelectionConfig;
 pub use first_play::FirstPlayUrgency;
 pub use noise::{RootNoise, mix_noise};
 pub use puct::{Puct, c_puct_at};
+pub use rules::{NodeRule, RuleContext, RuleName, RuleSet};
 pub use scored::{Bonus, Scored};
 pub use uct::uct_bonus;
 pub use widening::Widening;
 
 use crate::tree::{Entered, Siblings};
 
-/// Chooses the child to descend into.
-pub trait Rule: Sync {
+/// Chooses the child to descend into. A rule may keep state of its own search, as one of the root does: many workers call
+/// it at once.
+pub trait Rule: Send + Sync {
     /// The index of a child that may be chosen, or `None` when there is none. `parent` is what their
-    /// parent had before this descent.
+    /// parent had before this descent, [`Siblings::value`] the value net's own opinion of it.
     fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize>;
+
+    /// Whether a finished search by this rule can go on as if it had never stopped. One that plans for its number of
+    /// simulations cannot.
+    fn can_continue(&self) -> bool {
+        true
+    }
 }
 
 /// The index of the highest score, the first of equals; NaN never wins.

@@ -2,7 +2,9 @@
 
 use wide::f64x2;
 
-use super::Rule;
+use super::rules::{NodeRule, RuleContext, RuleSet};
+use super::scored::{Bonus, Scored};
+use super::{FirstPlayUrgency, Rule};
 use crate::tree::{Entered, Pair, Siblings};
 
 /// `Q + c_puct P sqrt(N_parent) / (1 + N)` (arXiv 2405.03553, §3.2), lowest index first among equals;
@@ -21,6 +23,20 @@ pub struct Puct {
 #[must_use]
 pub fn c_puct_at(c_puct: f64, base: Option<f64>, visits: f64) -> f64 {
     base.map_or(c_puct, |base| c_puct + ((1.0 + visits + base) / base).ln())
+}
+
+/// PUCT alone where the settings add nothing to it.
+pub(super) fn build(context: &RuleContext<'_>) -> RuleSet {
+    let RuleContext { selection, c_puct, .. } = *context;
+    let base = selection.c_puct_base;
+    let plain = selection.first_play() == FirstPlayUrgency::Constant(0.0)
+        && !selection.normalise_q
+        && selection.widening.is_none();
+    if plain {
+        let puct = Puct { c_puct, base };
+        return RuleSet { root: NodeRule::Puct(puct), interior: NodeRule::Puct(puct) };
+    }
+    RuleSet::everywhere(Scored::new(Bonus::Puct { c_puct, base }, selection))
 }
 
 impl Puct {

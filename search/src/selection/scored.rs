@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::config::SelectionConfig;
 use super::{FirstPlayUrgency, Rule, Widening, c_puct_at, first_best, uct_bonus};
 use crate::tree::{Child, Entered, Siblings};
 
@@ -41,6 +42,16 @@ pub enum Bonus {
 pub(super) type Children = SmallVec<[Child; 16]>;
 
 impl Scored {
+    /// A bonus with the additions that the settings ask for.
+    pub(super) fn new(bonus: Bonus, selection: &SelectionConfig) -> Self {
+        Self {
+            bonus,
+            first_play_urgency: selection.first_play(),
+            normalise_q: selection.normalise_q,
+            widening: selection.widening,
+        }
+    }
+
     /// The scores of a node's children; NaN for those that may not be chosen or are not looked at.
     #[must_use]
     pub fn scores(&self, parent_visits: f64, parent_q: f64, children: &[Child]) -> Vec<f64> {
@@ -48,7 +59,7 @@ impl Scored {
         let untried_q = self.first_play_urgency.q(parent_q, tried.map(Child::open_prior).sum());
         let mut q: Vec<f64> = children.iter().map(|child| child.q().unwrap_or(untried_q)).collect();
         if self.normalise_q {
-            normalise(&mut q, parent_q);
+            normalise(&mut q, Some(parent_q));
         }
         let bonus = |child: &Child| match self.bonus {
             Bonus::Puct { c_puct, base } => {
@@ -81,10 +92,12 @@ impl Rule for Scored {
     }
 }
 
-/// Maps values onto [0, 1] from the least to the greatest of them and `parent`; all 0 when those are one.
-fn normalise(q: &mut [f64], parent: f64) {
-    let low = q.iter().copied().fold(parent, f64::min);
-    let high = q.iter().copied().fold(parent, f64::max);
+/// Maps values onto [0, 1] from the least to the greatest of them, and of `parent` where it is to count; all 0 when those
+/// are one.
+pub(super) fn normalise(q: &mut [f64], parent: Option<f64>) {
+    let all = || q.iter().copied().chain(parent);
+    let low = all().fold(f64::INFINITY, f64::min);
+    let high = all().fold(f64::NEG_INFINITY, f64::max);
     let width = (high - low).max(1e-8);
     for q in q {
         *q = (*q - low) / width;

@@ -1,5 +1,13 @@
 //! UCT's exploration term.
 
+use super::rules::{RuleContext, RuleSet};
+use super::scored::{Bonus, Scored};
+
+/// `c_puct` is the weight of the term.
+pub(super) fn build(context: &RuleContext<'_>) -> RuleSet {
+    RuleSet::everywhere(Scored::new(Bonus::Uct { c: context.c_puct }, context.selection))
+}
+
 /// `c sqrt(ln N_parent / N)`, infinite where `N = 0` (Kocsis and Szepesvári 2006, UCB1 in a tree).
 /// Simulations in flight count as visits in both.
 #[must_use]

@@ -79,9 +79,10 @@ impl SharedNode {
 /// What selection makes of the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It is never selected: its reward was backed up when it was made.
+    /// It is never selected: its reward was backed up when it was made. So are all ends of [`crate::search_tree`].
     Closed,
-    /// It is selected like any other node, and each time its value is backed up again.
+    /// It is selected like any other node, and each time its value is backed up again: the rule of two-player engines,
+    /// for callers that drive a tree themselves, as the benchmark does that plays the same game in other engines.
     Revisited,
 }
 
@@ -290,6 +291,12 @@ impl Tree {
             node.prior.store(prior.to_bits(), Ordering::Relaxed);
         }
         Run { address, first_id, count: children.len(), open }
+    }
+
+    /// Notes the value net's opinion of the state whose prepared children these are, in [-1, 1], for rules that read it
+    /// ([`Siblings::value`]).
+    pub fn set_value(&self, run: &Run, value: f32) {
+        self.slots.from(run.address)[0].set_value(value);
     }
 
     /// Shows the children of the path's leaf, which the caller has claimed, to every thread. When none

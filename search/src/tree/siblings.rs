@@ -125,6 +125,13 @@ impl<'t> Siblings<'t> {
         }
     }
 
+    /// The value net's own opinion of the state above them, in [-1, 1]: the value that the expansion which made them backed
+    /// up, before any other was averaged in. None where it was not given ([`super::Tree::set_value`]).
+    #[must_use]
+    pub fn value(&self) -> Option<f32> {
+        self.header.value()
+    }
+
     /// Each child's snapshot, in order.
     pub fn children(&self) -> impl ExactSizeIterator<Item = Child> + '_ {
         self.slots.iter().map(|slot| {

@@ -13,7 +13,8 @@ pub(super) struct Slot {
     /// Node: [`super::link::Link`]. Header: the id of the first sibling.
     pub(super) link: AtomicU32,
     /// Node: bits of its prior, an `f32` in [0, 1], or of a NaN when selection is to pass it over.
-    /// Header: unused.
+    /// Header: bits of the value net's opinion of the state above the siblings, an `f32` in [-1, 1], or of a NaN
+    /// when it was not given.
     pub(super) prior: AtomicU32,
 }
 
@@ -26,6 +27,20 @@ impl Slot {
         // Relaxed: nobody reads a slot before `Tree::publish` stores the leaf's link with Release.
         self.stats.store(((count as u64) << 32) | open as u64, Ordering::Relaxed);
         self.link.store(first_id, Ordering::Relaxed);
+        self.prior.store(f32::NAN.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Of a header that is not published yet: notes the value net's opinion of the state above the siblings.
+    pub(super) fn set_value(&self, value: f32) {
+        // Relaxed: as for `write_header`.
+        self.prior.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Of a header: the value net's opinion of the state above the siblings.
+    pub(super) fn value(&self) -> Option<f32> {
+        // Relaxed: constant since before publication.
+        let value = f32::from_bits(self.prior.load(Ordering::Relaxed));
+        (!value.is_nan()).then_some(value)
     }
 
     /// Of a header: how many siblings there are.
@@ -71,5 +86,8 @@ mod tests {
         assert!(!header.close_one());
         assert!(header.close_one());
         assert_eq!((header.count(), header.open(), header.first_id()), (u32::MAX as usize, 0, 7));
+        assert_eq!(header.value(), None);
+        header.set_value(-0.25);
+        assert_eq!((header.count(), header.value()), (u32::MAX as usize, Some(-0.25)));
     }
 }

@@ -3,6 +3,7 @@
 mod decoding;
 mod features;
 mod golden_tree;
+mod gumbel;
 mod harvest;
 mod invariants;
 mod rewards;
