@@ -4,8 +4,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::cancel::Cancel;
+use crate::environment::{Environment, Problem};
+use crate::error::SearchError;
+use crate::evaluator::{Evaluation, Evaluator, EvaluatorError, Request};
 use crate::sync::{AtomicU64, Ordering};
-use crate::{Cancel, Evaluation, Evaluator, EvaluatorError, Request, SearchError};
 
 /// Runs `work`, turning a panic into its message.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
@@ -16,6 +19,22 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         text.or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without a message".to_owned())
     })
+}
+
+/// The reward of an answer.
+///
+/// # Errors
+/// When the environment gives none in [-1, 1].
+pub(crate) fn reward<E: Environment>(
+    environment: &E,
+    problem: &Problem,
+    answer: &str,
+) -> Result<f64, SearchError> {
+    let reward = environment.reward(problem, answer);
+    if (-1.0..=1.0).contains(&reward) {
+        return Ok(reward);
+    }
+    Err(SearchError::Reward { answer: answer.to_owned(), reward })
 }
 
 /// An evaluator whose answers are checked and counted.

@@ -77,14 +77,18 @@
 #![warn(clippy::print_stdout)]
 
 mod algorithm;
+pub mod beam;
 mod cancel;
 mod environment;
 mod error;
 mod evaluator;
 mod form;
+mod growth;
 mod guard;
 mod harvest;
+pub mod kind;
 mod mcts;
+mod paths;
 mod pool;
 mod seed;
 pub mod selection;
@@ -95,9 +99,10 @@ pub mod testing;
 mod tokens;
 pub mod tree;
 
+pub use algorithm::decoding::{self, Decoding, DecodingParseError};
 pub use algorithm::{
-    Candidate, Choice, DecodeConfig, Decoding, DecodingParseError, Outcome, RolloutPlan, Rollouts,
-    SampledSolution, Sampling, SolutionStep, best_path, choose, decode, roll_out, sample_solutions,
+    Candidate, Choice, DecodeConfig, Outcome, RolloutPlan, Rollouts, SampledSolution, Sampling,
+    SolutionStep, best_path, choose, decode, roll_out, sample_solutions,
 };
 pub use cancel::{Cancel, CancelOnDrop};
 pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
@@ -105,6 +110,7 @@ pub use error::{ConfigError, SearchError};
 pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 pub use form::Form;
 pub use harvest::{HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, finished_paths};
+pub use kind::{SearchConfig, SearchKind, SearchSettings};
 pub use mcts::{
     AnswerRule, Compatibility, Descent, InFlightRule, MctsConfig, StopConfig, continue_tree,
     descend, search_tree,

@@ -8,10 +8,9 @@ use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
 use espalier::jsonl::Indexed;
-use espalier::recipe::SearchRecipe;
 use espalier::{pipeline, problems};
 
-/// Grow search trees on problems whose answers are known.
+/// Grow search trees, or what `[search] kind` says, on problems whose answers are known.
 ///
 /// One tree a line, nodes by tag (`0` is the root, `0.2` its third child) with text, value, Q-value, prior and visits. Killed and
 /// started again with the same command, it goes on after the last finished problem.
@@ -38,7 +37,10 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
-    let SearchRecipe::Mcts(config) = &recipe.search;
+    if arguments.before.is_some() {
+        let refused = |error| UsageError(anyhow::Error::new(error).context("--continue: [search]"));
+        recipe.search.settings().can_continue().map_err(refused)?;
+    }
     if arguments.before.as_ref() == Some(&arguments.out) {
         let message = "--out: name another file than --continue, which stays as it is";
         return Err(UsageError(anyhow!(message)).into());
@@ -52,7 +54,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let policy = arguments.policy.load(&environment, &recipe)?;
     let plan = pipeline::SearchPlan {
         problems: &problems,
-        config,
+        config: &recipe.search,
         trees_per_problem: recipe.rounds.trees_per_problem,
         seed: recipe.seed,
         net: policy.fingerprint(),

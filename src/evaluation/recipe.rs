@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, bail};
+use espalier_search::decoding::{Greedy, Majority, Mcts, StepBeam};
 use espalier_search::{DecodeConfig, Decoding};
 use serde::{Deserialize, Serialize};
 
@@ -40,11 +41,11 @@ impl Default for EvaluationRecipe {
             problems: 400,
             seed: 0,
             decodings: vec![
-                Decoding::Greedy,
-                Decoding::Majority { k: 5 },
-                Decoding::StepBeam { beams: 1, samples: 5 },
-                Decoding::StepBeam { beams: 3, samples: 5 },
-                Decoding::Mcts { simulations: 40 },
+                Greedy.into(),
+                Majority { k: 5 }.into(),
+                StepBeam { beams: 1, samples: 5 }.into(),
+                StepBeam { beams: 3, samples: 5 }.into(),
+                Mcts { simulations: 40 }.into(),
             ],
             decode: DecodeConfig::default(),
             measures: default_measures(),

@@ -277,7 +277,7 @@ mod tests {
             concurrent_problems: 3,
             out: None,
         };
-        let needs = Needs { decodings: vec![Decoding::Greedy], samples: 0 };
+        let needs = Needs { decodings: vec![espalier_search::decoding::Greedy.into()], samples: 0 };
         let error = Record::gather(&subject, &needs).unwrap_err();
         assert!(format!("{error:#}").contains("out of order"), "{error:#}");
     }

@@ -111,7 +111,7 @@ impl<E: Environment> RolloutPlayer for PolicyRollouts<'_, E> {
             seed: play.seed,
         };
         let Rollouts { ends, tokens, evaluations } =
-            roll_out(self.environment, self.evaluator, &state, &plan, self.cancel)
+            roll_out(self.environment, self.evaluator, self.problem, &state, &plan, self.cancel)
                 .with_context(|| format!("roll-outs from step {}", actions.len()))?;
         self.cost.add(Cost { rollouts: ends.len() as u64, tokens, evaluations });
         Ok(ends.iter().map(|end| self.reward(end.as_ref())).collect())

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::environment::{AnyEnvironment, Split};
 use crate::problems;
-use crate::recipe::{Recipe, SearchRecipe};
+use crate::recipe::Recipe;
 
 /// What a run of a recipe would take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -119,7 +119,6 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
     };
     let environment = recipe.environment.without_steps().context("[environment]")?;
     let (problems, lengths) = contexts(&environment, recipe, tokenizer.as_ref())?;
-    let SearchRecipe::Mcts(search) = &recipe.search;
     let wanted = recipe.rounds.problems.min(recipe.compute.concurrent_problems);
     let tokens = recipe.training.batch_tokens;
     let longest = config.as_ref().map(|config| config.max_position_embeddings);
@@ -130,7 +129,7 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
         memory: config.as_ref().map(|config| memory(config, recipe)).transpose()?,
         search: FirstSearch {
             contexts: problems.found.unwrap_or(wanted).min(wanted),
-            samples: search.samples,
+            samples: recipe.search.settings().root_samples(),
             slots: recipe.compute.slots,
             max_step_tokens: longest.map(|_| recipe.policy.local().max_step_tokens),
             context: lengths,

@@ -21,7 +21,7 @@ pub use train::{Summary as TrainSummary, train};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{LabelledSolution, MctsConfig, Problem, TreeRecord};
+use espalier_search::{LabelledSolution, Problem, TreeRecord};
 use serde_json::{Value, json};
 
 use crate::data::SourceRecipe;
@@ -31,7 +31,7 @@ use crate::evaluation::{self, Evaluated, EvaluationRecipe, Needs, Record, Subjec
 use crate::jsonl::Indexed;
 use crate::labels::export_stepwise;
 use crate::policy::Policy;
-use crate::recipe::{GateRecipe, Recipe, SearchRecipe, StartFrom};
+use crate::recipe::{GateRecipe, Recipe, StartFrom};
 use crate::report::{Table, record_name, rounds_table};
 use crate::run_dir::RunDir;
 use crate::{jsonl, problems, seed};
@@ -182,10 +182,10 @@ impl Rounds<'_> {
         let problems = self.training_problems(round)?;
         let net = self.kept(round - 1)?;
         let policy = self.policy(net)?;
-        let SearchRecipe::Mcts(config) = &self.recipe.search;
-        let first = self.recipe.rounds.first_temperature.filter(|_| round == 1);
-        let temperature = first.unwrap_or(config.temperature);
-        let config = &MctsConfig { temperature, ..config.clone() };
+        let mut config = self.recipe.search.clone();
+        if let Some(first) = self.recipe.rounds.first_temperature.filter(|_| round == 1) {
+            *config.settings_mut().temperature_mut() = first;
+        }
         let environment = self.environment(net);
         let (labels, stream) = (&self.recipe.labels, self.stream("harvest", round));
         let identity = jsonl::identity(&(labels, stream))?;
@@ -195,7 +195,7 @@ impl Rounds<'_> {
             |trees: &[TreeRecord]| harvest::label_trees(&environment, labels, stream, trees);
         let plan = SearchPlan {
             problems: &problems,
-            config,
+            config: &config,
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
             net: policy.fingerprint(),

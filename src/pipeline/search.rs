@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use espalier_search::{
-    Cancel, Environment, Evaluator, LabelledSolution, MctsConfig, Problem, SearchError, StopReason,
-    TreeRecord, continue_tree, for_each_index, search_tree,
+    Cancel, Environment, Evaluator, LabelledSolution, Problem, SearchConfig, SearchError,
+    StopReason, TreeRecord, for_each_index,
 };
 use espalier_training::InferenceStats;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,8 @@ use crate::seed;
 pub struct Plan<'a> {
     /// The training problems.
     pub problems: &'a Indexed<Problem>,
-    /// How each tree is grown.
-    pub config: &'a MctsConfig,
+    /// How each record is grown.
+    pub config: &'a SearchConfig,
     /// Trees a problem.
     pub trees_per_problem: usize,
     /// Root of the search seeds.
@@ -187,16 +187,16 @@ fn search_problem<E: Environment>(
     problem: &Problem,
     cancel: &Cancel,
 ) -> Result<Result<Vec<TreeRecord>, SearchError>> {
+    let kind = plan.config.kind::<E>();
     let before = plan.before.map_or(Ok(Vec::new()), |before| before.of(&problem.id))?;
     if !before.is_empty() {
-        let further = |tree: &TreeRecord| {
-            continue_tree(environment, evaluator, problem, plan.config, tree, cancel)
-        };
+        let further =
+            |tree: &TreeRecord| kind.continue_record(environment, evaluator, problem, tree, cancel);
         return Ok(before.iter().map(further).collect());
     }
     let trees = (0..plan.trees_per_problem).map(|tree| {
         let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);
-        search_tree(environment, evaluator, problem, plan.config, stream, true, cancel)
+        kind.grow(environment, evaluator, problem, stream, true, cancel)
     });
     Ok(trees.collect())
 }
@@ -232,7 +232,7 @@ mod tests {
 
     use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
     use espalier_search::{
-        Evaluation, EvaluatorError, ProblemError, Request, StepError, Transition,
+        Evaluation, EvaluatorError, MctsConfig, ProblemError, Request, StepError, Transition,
     };
 
     use super::*;
@@ -302,7 +302,7 @@ mod tests {
         let file = dir.path().join("problems.jsonl");
         jsonl::write(&file, ["good", "bad"].map(|id| LetterGame::problem(id, "ab"))).unwrap();
         let problems = Indexed::open(&file, |problem: &Problem| &problem.id, |_| Ok(())).unwrap();
-        let config = MctsConfig::default();
+        let config = SearchConfig::default();
         let plan = Plan {
             problems: &problems,
             config: &config,
@@ -319,6 +319,7 @@ mod tests {
         fails.store(false, Ordering::SeqCst);
         assert_eq!(stage().unwrap().trees, 4);
         let trees: Vec<TreeRecord> = jsonl::read(&path).unwrap();
-        assert!(trees.iter().all(|tree| tree.simulations == config.simulations));
+        let simulations = MctsConfig::default().simulations;
+        assert!(trees.iter().all(|tree| tree.simulations == simulations));
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use espalier_training::Tokenizer;
 use toml::{Table, Value};
 
-use super::{BootstrapKind, ProblemsRecipe, Recipe, SearchRecipe, overrides};
+use super::{BootstrapKind, ProblemsRecipe, Recipe, overrides};
 use crate::upgrade::refuse_old_keys;
 
 /// The recipe that runs when none is named.
@@ -115,8 +115,7 @@ fn with_suggestion(message: &str) -> String {
 }
 
 fn check(recipe: &Recipe) -> Result<()> {
-    let SearchRecipe::Mcts(search) = &recipe.search;
-    search.validate().context("[search]")?;
+    recipe.search.settings().validate().context("[search]")?;
     recipe.labels.validate().map_err(anyhow::Error::msg).context("[labels]")?;
     recipe.environment.validate(recipe)?;
     check_bootstrap(recipe).context("[bootstrap]")?;
@@ -187,6 +186,8 @@ fn check_bootstrap(recipe: &Recipe) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use espalier_search::SearchConfig;
+
     use super::*;
 
     fn load_text(text: &str) -> Result<Recipe> {
@@ -216,8 +217,8 @@ mod tests {
     #[test]
     fn overrides_are_applied_and_checked() {
         let recipe = load(None, &["search.c_puct=2.5".into(), "name=other".into()]).unwrap();
-        let SearchRecipe::Mcts(search) = recipe.search;
-        assert_eq!((search.c_puct, recipe.name.as_str()), (2.5, "other"));
+        assert!(matches!(recipe.search, SearchConfig::Mcts(search) if search.c_puct == 2.5));
+        assert_eq!(recipe.name, "other");
         for (assignment, part) in [
             ("search.c_pcut=1", "did you mean `c_puct`?"),
             ("rounds.count=many", "rounds.count"),

@@ -11,7 +11,8 @@ pub use overrides::{set, set_value};
 
 use std::path::PathBuf;
 
-use espalier_search::{Decoding, MctsConfig};
+use espalier_search::decoding::Greedy;
+use espalier_search::{Decoding, SearchConfig};
 use espalier_training::{NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +45,8 @@ pub struct Recipe {
     pub bootstrap: BootstrapRecipe,
     /// The rounds of search, harvest, training and evaluation.
     pub rounds: RoundsRecipe,
-    /// How training trees are grown.
-    pub search: SearchRecipe,
+    /// How training records are grown.
+    pub search: SearchConfig,
     /// How trees become step labels.
     pub labels: LabelsRecipe,
     /// How the net learns from the labels.
@@ -68,7 +69,7 @@ impl Default for Recipe {
             net: NetConfig::default(),
             bootstrap: BootstrapRecipe::default(),
             rounds: RoundsRecipe::default(),
-            search: SearchRecipe::default(),
+            search: SearchConfig::default(),
             labels: LabelsRecipe::default(),
             training: TrainConfig::default(),
             evaluation: EvaluationRecipe::default(),
@@ -204,20 +205,6 @@ pub struct GateRecipe {
 
 impl Default for GateRecipe {
     fn default() -> Self {
-        Self { measure: Decoding::Greedy, problems: 200 }
-    }
-}
-
-/// How training trees are grown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum SearchRecipe {
-    /// Monte Carlo tree search.
-    Mcts(MctsConfig),
-}
-
-impl Default for SearchRecipe {
-    fn default() -> Self {
-        Self::Mcts(MctsConfig::default())
+        Self { measure: Greedy.into(), problems: 200 }
     }
 }

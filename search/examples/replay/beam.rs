@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use espalier_search::{Cancel, Candidate, DecodeConfig, Decoding, Outcome, decode};
+use espalier_search::decoding::StepBeam;
+use espalier_search::{Cancel, Candidate, DecodeConfig, MctsConfig, Outcome, decode};
 
 use super::ReplayError;
 use super::difference::{Difference, close, same, same_text};
@@ -14,18 +15,16 @@ const VALUE_TOLERANCE: f64 = 1e-9;
 /// Decodes under the original's settings. The model answers only when the states expanded and valued are the original's in
 /// the original's order.
 pub(super) fn replay(trace: &Trace) -> Result<(), ReplayError> {
-    let decoding = Decoding::StepBeam {
-        beams: trace.config.step_beam_width,
-        samples: trace.config.n_generate_sample,
-    };
+    let decoding =
+        StepBeam { beams: trace.config.step_beam_width, samples: trace.config.n_generate_sample };
     let config = DecodeConfig {
-        max_depth: trace.config.max_depth,
         remove_duplicate: trace.config.remove_duplicate,
-        ..DecodeConfig::default()
+        tree: MctsConfig { max_depth: trace.config.max_depth, ..DecodeConfig::default().tree },
     };
     let (steps, model) = (Steps::new(trace)?, Model::new(trace));
-    let outcome = decode(decoding, &steps, &model, &problem(trace), &config, 0, &Cancel::new())
-        .map_err(|error| model.explain(error))?;
+    let outcome =
+        decode(decoding.into(), &steps, &model, &problem(trace), &config, 0, &Cancel::new())
+            .map_err(|error| model.explain(error))?;
     model.exhausted()?;
     compare_values(trace)?;
     compare_solutions(&outcome, trace)?;

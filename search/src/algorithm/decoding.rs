@@ -5,87 +5,45 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How an answer is found. Written as `greedy`, `maj@5`, `bon@5`, `sbs:3x5` or `mcts:40`, also in
-/// files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Decoding {
-    /// One path at temperature 0; the value net is not used.
-    Greedy,
-    /// `maj@k`: the most frequent answer of k sampled paths.
-    Majority {
-        /// Paths, >= 1.
-        k: usize,
-    },
-    /// `bon@k`: the answer of the path, of k sampled, whose final state the value net rates
-    /// highest.
-    BestOfN {
-        /// Paths, >= 1.
-        n: usize,
-    },
-    /// `sbs:B1xB2`: step-level beam search.
-    StepBeam {
-        /// Partial solutions kept (B1), >= 1.
-        beams: usize,
-        /// Steps sampled from each (B2), >= 1.
-        samples: usize,
-    },
-    /// `mcts:N`: a tree of N simulations, then a walk down it.
-    Mcts {
-        /// Simulations, >= 1.
-        simulations: u64,
-    },
+use super::config::DecodeConfig;
+use super::outcome::Outcome;
+use super::samples::{Choice, SampledSolution};
+use crate::cancel::Cancel;
+use crate::environment::{Environment, Problem};
+use crate::error::SearchError;
+use crate::evaluator::Evaluator;
+use crate::growth::Growth;
+
+/// How a decoding is written: its name and, behind a separator, its sizes with an `x` between them.
+pub(super) struct Form {
+    pub(super) name: &'static str,
+    /// Unused without sizes.
+    pub(super) separator: char,
+    /// What messages call the sizes.
+    pub(super) sizes: &'static [&'static str],
+    /// Sizes for messages.
+    pub(super) example: &'static [usize],
 }
 
-/// A decoding's name that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "decoding {0:?}: write greedy, maj@K, bon@K, sbs:B1xB2 or mcts:N with numbers >= 1, such as \
-     maj@5, sbs:3x5 or mcts:40"
-)]
-pub struct DecodingParseError(pub String);
-
-impl FromStr for Decoding {
-    type Err = DecodingParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).ok_or_else(|| DecodingParseError(text.to_owned()))
-    }
-}
-
-impl Decoding {
-    /// How many sampled paths it chooses from; None where it makes no such choice.
-    #[must_use]
-    pub fn samples(self) -> Option<usize> {
-        match self {
-            Self::Majority { k: count } | Self::BestOfN { n: count } => Some(count),
-            Self::Greedy | Self::StepBeam { .. } | Self::Mcts { .. } => None,
+impl Form {
+    /// The name with sizes, or with what stands for them.
+    fn write<T: ToString>(&self, sizes: &[T]) -> String {
+        let sizes: Vec<String> = sizes.iter().map(T::to_string).collect();
+        match sizes.as_slice() {
+            [] => self.name.to_owned(),
+            sizes => format!("{}{}{}", self.name, self.separator, sizes.join("x")),
         }
     }
 
-    /// Whether it reads the value of each path's end.
-    #[must_use]
-    pub fn reads_values(self) -> bool {
-        matches!(self, Self::BestOfN { .. })
-    }
-}
-
-fn parse(text: &str) -> Option<Decoding> {
-    if text == "greedy" {
-        return Some(Decoding::Greedy);
-    }
-    let (name, size) = text.split_once(['@', ':'])?;
-    let decoding = match (name, text.as_bytes()[name.len()]) {
-        ("maj", b'@') => Decoding::Majority { k: positive(size)? },
-        ("bon", b'@') => Decoding::BestOfN { n: positive(size)? },
-        ("sbs", b':') => {
-            let (beams, samples) = size.split_once('x')?;
-            Decoding::StepBeam { beams: positive(beams)?, samples: positive(samples)? }
+    /// The sizes in a text of this form: whole numbers >= 1 that fit 32 bits.
+    fn read(&self, text: &str) -> Option<Vec<usize>> {
+        let rest = text.strip_prefix(self.name)?;
+        if self.sizes.is_empty() {
+            return rest.is_empty().then(Vec::new);
         }
-        ("mcts", b':') => Decoding::Mcts { simulations: positive(size)? as u64 },
-        _ => return None,
-    };
-    Some(decoding)
+        let sizes = rest.strip_prefix(self.separator)?.split('x').map(positive);
+        sizes.collect::<Option<Vec<usize>>>().filter(|sizes| sizes.len() == self.sizes.len())
+    }
 }
 
 /// Digits alone, without sign or leading zero, of a number that fits 32 bits.
@@ -95,15 +53,154 @@ fn positive(text: &str) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
+/// A decoding that is written in its form.
+pub(super) trait Named: Sized {
+    /// How it is written.
+    const FORM: Form;
+
+    /// From as many sizes as the form has, each >= 1.
+    fn read(sizes: &[usize]) -> Self;
+
+    /// The sizes, in the form's order.
+    fn sizes(&self) -> Vec<usize>;
+
+    /// How many sampled solutions it chooses from; None where it makes no such choice.
+    fn samples(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the choice reads the value of each solution's end.
+    fn reads_values(&self) -> bool {
+        false
+    }
+}
+
+/// What a decoding is given.
+pub(super) struct Call<'a, E> {
+    pub(super) environment: &'a E,
+    pub(super) evaluator: &'a dyn Evaluator,
+    pub(super) problem: &'a Problem,
+    pub(super) config: &'a DecodeConfig,
+    pub(super) seed: u64,
+    pub(super) cancel: &'a Cancel,
+}
+
+impl<'a, E: Environment> Call<'a, E> {
+    /// A bare root, grown without ground truth.
+    pub(super) fn growth(&self) -> Result<Growth<'a, E>, SearchError> {
+        Growth::new(self.environment, self.evaluator, self.problem, self.seed, false, self.cancel)
+    }
+}
+
+/// A way to answer a problem.
+pub(super) trait Decode<E: Environment> {
+    /// Answers, and counts what that cost.
+    fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError>;
+
+    /// The choice from sampled solutions; None where it makes no such choice. Fewer than it asks for are all that there
+    /// are.
+    fn choose(&self, _environment: &E, _samples: &[SampledSolution]) -> Option<Choice> {
+        None
+    }
+}
+
+/// Makes the choice of decodings from its table.
+macro_rules! decodings {
+    ($($module:ident::$decoding:ident,)+) => {
+        $(pub use super::$module::$decoding;)+
+
+        /// How an answer is found, in files written by its name and sizes: `greedy`, `maj@5`, `sbs:3x5`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub enum Decoding {
+            $(#[doc = concat!("See [`", stringify!($decoding), "`].")] $decoding($decoding),)+
+        }
+
+        $(impl From<$decoding> for Decoding {
+            fn from(decoding: $decoding) -> Self {
+                Self::$decoding(decoding)
+            }
+        })+
+
+        impl Decoding {
+            /// Every form, in the order of the table.
+            const FORMS: &[Form] = &[$($decoding::FORM,)+];
+
+            fn read(text: &str) -> Option<Self> {
+                $(if let Some(sizes) = $decoding::FORM.read(text) {
+                    return Some(Self::$decoding($decoding::read(&sizes)));
+                })+
+                None
+            }
+
+            fn write(&self) -> String {
+                match self { $(Self::$decoding(decoding) => $decoding::FORM.write(&decoding.sizes()),)+ }
+            }
+
+            /// How many sampled solutions it chooses from; None where it makes no such choice.
+            #[must_use]
+            pub fn samples(self) -> Option<usize> {
+                match self { $(Self::$decoding(decoding) => decoding.samples(),)+ }
+            }
+
+            /// Whether it reads the value of each sampled solution's end.
+            #[must_use]
+            pub fn reads_values(self) -> bool {
+                match self { $(Self::$decoding(decoding) => decoding.reads_values(),)+ }
+            }
+
+            pub(super) fn method<E: Environment>(&self) -> &dyn Decode<E> {
+                match self { $(Self::$decoding(decoding) => decoding,)+ }
+            }
+        }
+    };
+}
+
+decodings! {
+    greedy::Greedy,
+    majority::Majority,
+    best_of_n::BestOfN,
+    step_beam::StepBeam,
+    mcts::Mcts,
+}
+
+/// A decoding's name that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodingParseError(pub String);
+
+impl std::error::Error for DecodingParseError {}
+
+impl fmt::Display for DecodingParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forms: Vec<String> =
+            Decoding::FORMS.iter().map(|form| form.write(form.sizes)).collect();
+        let examples: Vec<String> =
+            Decoding::FORMS.iter().map(|form| form.write(form.example)).collect();
+        let (forms, examples) = (list(&forms), list(&examples));
+        let text = &self.0;
+        write!(f, "decoding {text:?}: write {forms} with numbers >= 1, such as {examples}")
+    }
+}
+
+/// `a, b or c`.
+fn list(texts: &[String]) -> String {
+    match texts {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        texts => texts.concat(),
+    }
+}
+
+impl FromStr for Decoding {
+    type Err = DecodingParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::read(text).ok_or_else(|| DecodingParseError(text.to_owned()))
+    }
+}
+
 impl fmt::Display for Decoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Greedy => write!(f, "greedy"),
-            Self::Majority { k } => write!(f, "maj@{k}"),
-            Self::BestOfN { n } => write!(f, "bon@{n}"),
-            Self::StepBeam { beams, samples } => write!(f, "sbs:{beams}x{samples}"),
-            Self::Mcts { simulations } => write!(f, "mcts:{simulations}"),
-        }
+        f.write_str(&self.write())
     }
 }
 
@@ -128,12 +225,12 @@ mod tests {
 
     #[test]
     fn each_form_is_read() {
-        let cases = [
-            ("greedy", Decoding::Greedy),
-            ("maj@5", Decoding::Majority { k: 5 }),
-            ("bon@16", Decoding::BestOfN { n: 16 }),
-            ("sbs:3x5", Decoding::StepBeam { beams: 3, samples: 5 }),
-            ("mcts:40", Decoding::Mcts { simulations: 40 }),
+        let cases: [(&str, Decoding); 5] = [
+            ("greedy", Greedy.into()),
+            ("maj@5", Majority { k: 5 }.into()),
+            ("bon@16", BestOfN { n: 16 }.into()),
+            ("sbs:3x5", StepBeam { beams: 3, samples: 5 }.into()),
+            ("mcts:40", Mcts { simulations: 40 }.into()),
         ];
         for (text, decoding) in cases {
             assert_eq!(text.parse(), Ok(decoding));
@@ -142,6 +239,10 @@ mod tests {
             assert_eq!(serde_json::to_string(&decoding).unwrap(), json);
             assert_eq!(serde_json::from_str::<Decoding>(&json).unwrap(), decoding);
         }
+        for form in Decoding::FORMS {
+            let example = form.write(form.example);
+            assert_eq!(example.parse::<Decoding>().unwrap().to_string(), example);
+        }
     }
 
     #[test]
@@ -149,12 +250,14 @@ mod tests {
         let wrong = [
             "",
             "Greedy",
+            "greedy@1",
             "maj",
             "maj@",
             "maj@0",
             "maj:5",
             "maj@+5",
             "maj@05",
+            "maj@5x5",
             "bon@x",
             "sbs:3",
             "sbs:0x5",
@@ -167,7 +270,8 @@ mod tests {
         ];
         for text in wrong {
             let error = text.parse::<Decoding>().unwrap_err().to_string();
-            assert!(error.contains(&format!("{text:?}")) && error.contains("sbs:3x5"), "{error}");
+            let quoted = error.contains(&format!("{text:?}"));
+            assert!(quoted && error.contains("sbs:B1xB2") && error.contains("mcts:40"), "{error}");
         }
     }
 

@@ -1,8 +1,13 @@
 //! Roll-outs from any state of a problem: how often the policy comes from there to a right answer.
 
-use super::rollout::sample_paths;
-use crate::guard::{CheckedEvaluator, catch_panic};
-use crate::{Cancel, DecodeConfig, Environment, Evaluator, SearchError, Terminal};
+use crate::cancel::Cancel;
+use crate::environment::{Environment, Problem, Terminal};
+use crate::error::SearchError;
+use crate::evaluator::Evaluator;
+use crate::growth::Growth;
+use crate::guard::catch_panic;
+use crate::mcts::CONTEXT_TOO_LONG;
+use crate::paths::sample_paths;
 
 /// How roll-outs are played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,24 +40,22 @@ pub struct Rollouts {
 pub fn roll_out<E: Environment>(
     environment: &E,
     evaluator: &dyn Evaluator,
+    problem: &Problem,
     state: &E::State,
     plan: &RolloutPlan,
     cancel: &Cancel,
 ) -> Result<Rollouts, SearchError> {
-    let evaluator = CheckedEvaluator::new(evaluator, cancel.clone());
-    let config = DecodeConfig {
-        temperature: plan.temperature,
-        max_depth: plan.max_steps,
-        ..DecodeConfig::default()
-    };
-    let sample =
-        || sample_paths(environment, &evaluator, state.clone(), plan.count, &config, plan.seed);
+    let RolloutPlan { count, temperature, max_steps, seed } = *plan;
+    let state = state.clone();
+    let mut growth = Growth::at(state, environment, evaluator, problem, seed, false, cancel);
+    let sample = || sample_paths(&mut growth, count, temperature, max_steps);
     // The evaluator's panics are caught where it is called; what is left is the environment's.
-    let paths = catch_panic(sample).map_err(SearchError::Environment)??;
-    let mut ends: Vec<Option<Terminal>> = paths.into_iter().map(|path| path.end).collect();
-    let too_long = || Some(Terminal::Invalid(crate::mcts::CONTEXT_TOO_LONG.to_owned()));
-    ends.resize_with(plan.count, too_long);
-    Ok(Rollouts { ends, tokens: evaluator.tokens(), evaluations: evaluator.evaluations() })
+    let paths = catch_panic(sample).map_err(SearchError::Environment).flatten()?;
+    let end = |path| growth.node(path).terminal.clone();
+    let mut ends: Vec<Option<Terminal>> = paths.into_iter().map(end).collect();
+    let too_long = || Some(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
+    ends.resize_with(count, too_long);
+    Ok(Rollouts { ends, tokens: growth.tokens(), evaluations: growth.evaluations() })
 }
 
 #[cfg(all(test, not(espalier_loom)))]
@@ -77,10 +80,11 @@ mod tests {
     #[test]
     fn they_begin_where_they_are_told_and_count_what_they_cost() {
         let (game, evaluator) = (LetterGame::default(), AnswerEach(next));
-        let root = game.root(&LetterGame::problem("p", "ab")).unwrap();
+        let problem = LetterGame::problem("p", "ab");
+        let root = game.root(&problem).unwrap();
         let play = |state: &_, max_steps| {
             let plan = RolloutPlan { count: 2, temperature: 1.0, max_steps, seed: 1 };
-            roll_out(&game, &evaluator, state, &plan, &Cancel::new()).unwrap()
+            roll_out(&game, &evaluator, &problem, state, &plan, &Cancel::new()).unwrap()
         };
         let x = game.step(&root, "x").unwrap().state;
         let played = play(&x, 8);

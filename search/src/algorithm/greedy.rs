@@ -1,28 +1,41 @@
 //! `greedy`: one path, the most likely token each time.
 
+use super::decoding::{Call, Decode, Form, Named};
 use super::outcome::{Candidate, Outcome};
-use super::rollout::sample_paths;
-use crate::guard::CheckedEvaluator;
-use crate::{DecodeConfig, Environment, SearchError};
+use crate::environment::Environment;
+use crate::error::SearchError;
+use crate::paths::sample_paths;
 
-pub(super) fn decode<E: Environment>(
-    environment: &E,
-    evaluator: &CheckedEvaluator<'_>,
-    root: E::State,
-    config: &DecodeConfig,
-    seed: u64,
-) -> Result<Outcome, SearchError> {
-    let config = DecodeConfig { temperature: 0.0, ..config.clone() };
-    let paths = sample_paths(environment, evaluator, root, 1, &config, seed)?;
-    let Some(path) = paths.into_iter().next() else {
-        return Ok(Outcome::default());
-    };
-    let answer = path.answer().map(str::to_owned);
-    let candidate = |answer: &String| Candidate { answer: answer.clone(), score: 1.0 };
-    Ok(Outcome {
-        candidates: answer.iter().map(candidate).collect(),
-        answer,
-        solution: path.steps,
-        ..Outcome::default()
-    })
+/// One path at temperature 0; the value net is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Greedy;
+
+impl Named for Greedy {
+    const FORM: Form = Form { name: "greedy", separator: ' ', sizes: &[], example: &[] };
+
+    fn read(_: &[usize]) -> Self {
+        Self
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}
+
+impl<E: Environment> Decode<E> for Greedy {
+    fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
+        let mut growth = call.growth()?;
+        let paths = sample_paths(&mut growth, 1, 0.0, call.config.tree.max_depth)?;
+        let Some(path) = paths.first().copied() else {
+            return Ok(Outcome::of(&growth));
+        };
+        let answer = growth.node(path).answer().map(str::to_owned);
+        let candidate = |answer: &String| Candidate { answer: answer.clone(), score: 1.0 };
+        Ok(Outcome {
+            candidates: answer.iter().map(candidate).collect(),
+            answer,
+            solution: growth.solution(path),
+            ..Outcome::of(&growth)
+        })
+    }
 }

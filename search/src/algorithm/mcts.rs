@@ -1,31 +1,48 @@
 //! `mcts:N`: a tree without ground truth, then a walk down it.
 
+use super::decoding::{Call, Decode, Form, Named};
 use super::outcome::{Candidate, Outcome, SolutionStep};
+use crate::environment::{Environment, Terminal};
+use crate::error::SearchError;
+use crate::evaluator::EvaluatorError;
+use crate::mcts::{AnswerRule, search_tree};
 use crate::selection::first_best;
-use crate::{
-    AnswerRule, Cancel, DecodeConfig, Environment, Evaluator, EvaluatorError, NodeRecord, Problem,
-    SearchError, StopReason, Tag, Terminal, TreeRecord, search_tree,
-};
+use crate::snapshot::{NodeRecord, StopReason, Tag, TreeRecord};
 
-pub(super) fn decode<E: Environment>(
-    environment: &E,
-    evaluator: &dyn Evaluator,
-    problem: &Problem,
-    simulations: u64,
-    config: &DecodeConfig,
-    seed: u64,
-    cancel: &Cancel,
-) -> Result<Outcome, SearchError> {
-    let tree = config.mcts(simulations);
-    let record = search_tree(environment, evaluator, problem, &tree, seed, false, cancel)?;
-    if record.stop == StopReason::Cancelled {
-        return Err(EvaluatorError::Cancelled.into());
+/// A tree grown without ground truth, then a walk down it ([`best_path`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mcts {
+    /// Simulations, >= 1.
+    pub simulations: u64,
+}
+
+impl Named for Mcts {
+    const FORM: Form = Form { name: "mcts", separator: ':', sizes: &["N"], example: &[40] };
+
+    fn read(sizes: &[usize]) -> Self {
+        Self { simulations: sizes[0] as u64 }
     }
-    Ok(read_answer(&record, config.answer_rule))
+
+    fn sizes(&self) -> Vec<usize> {
+        // Read from 32 bits.
+        vec![self.simulations as usize]
+    }
+}
+
+impl<E: Environment> Decode<E> for Mcts {
+    fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
+        let Call { environment, evaluator, problem, config, seed, cancel } = *call;
+        let tree = config.mcts(self.simulations);
+        let record = search_tree(environment, evaluator, problem, &tree, seed, false, cancel)?;
+        if record.stop == StopReason::Cancelled {
+            return Err(EvaluatorError::Cancelled.into());
+        }
+        Ok(read_answer(&record, config.tree.answer_rule))
+    }
 }
 
 /// The answer at the end of [`best_path`] with the steps that lead to it.
-pub(super) fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
+fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
     let mut outcome = Outcome {
         tokens: record.tokens,
         evaluations: record.evaluations,

@@ -1,27 +1,32 @@
 //! The ways to answer a problem: baselines and searches behind one function.
+//!
+//! # Adding a decoding
+//! A file in this folder with a type that says how it is written and answers a problem, as `majority.rs` has, its `mod`
+//! line here, and its row in the table of `decoding.rs`.
 
 mod best_of_n;
 mod config;
-mod decoding;
+pub mod decoding;
 mod from_state;
 mod greedy;
 mod majority;
 mod mcts;
 mod outcome;
-mod path;
-mod rollout;
 mod samples;
 mod step_beam;
 
 pub use config::DecodeConfig;
-pub use decoding::{Decoding, DecodingParseError};
 pub use from_state::{RolloutPlan, Rollouts, roll_out};
 pub use mcts::best_path;
 pub use outcome::{Candidate, Outcome, SolutionStep};
 pub use samples::{Choice, SampledSolution, Sampling, choose, sample_solutions};
 
-use crate::guard::{CheckedEvaluator, catch_panic};
-use crate::{Cancel, Environment, Evaluator, Problem, SearchError};
+use crate::cancel::Cancel;
+use crate::environment::{Environment, Problem};
+use crate::error::SearchError;
+use crate::evaluator::Evaluator;
+use crate::guard::catch_panic;
+use decoding::{Call, Decoding};
 
 /// Answers a problem. The ground truth is not read; the same seed gives the same outcome (`mcts`
 /// with several workers excepted).
@@ -39,21 +44,8 @@ pub fn decode<E: Environment>(
     cancel: &Cancel,
 ) -> Result<Outcome, SearchError> {
     config.validate()?;
-    if let Decoding::Mcts { simulations } = decoding {
-        return mcts::decode(environment, evaluator, problem, simulations, config, seed, cancel);
-    }
-    let root = environment.root(problem)?;
-    let evaluator = &CheckedEvaluator::new(evaluator, cancel.clone());
-    let answer = || match decoding {
-        Decoding::Greedy => greedy::decode(environment, evaluator, root, config, seed),
-        Decoding::Majority { k } => majority::decode(environment, evaluator, root, k, config, seed),
-        Decoding::BestOfN { n } => best_of_n::decode(environment, evaluator, root, n, config, seed),
-        Decoding::StepBeam { beams, samples } => {
-            step_beam::decode(environment, evaluator, root, (beams, samples), config, seed)
-        }
-        Decoding::Mcts { .. } => unreachable!("answered above"),
-    };
+    let call = Call { environment, evaluator, problem, config, seed, cancel };
     // The evaluator's panics are caught where it is called; what is left is the environment's.
-    let outcome = catch_panic(answer).map_err(SearchError::Environment)??;
-    Ok(Outcome { tokens: evaluator.tokens(), evaluations: evaluator.evaluations(), ..outcome })
+    let answer = catch_panic(|| decoding.method::<E>().decode(&call));
+    answer.map_err(SearchError::Environment).flatten()
 }

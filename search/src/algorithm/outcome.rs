@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Environment;
+use crate::growth::{Growth, Number};
+use crate::selection::first_best;
+
 /// What a decoding found and what it cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -18,6 +22,33 @@ pub struct Outcome {
     pub simulations: u64,
     /// Every finished answer, in the order in which they were reached.
     pub candidates: Vec<Candidate>,
+}
+
+impl Outcome {
+    /// Without an answer, with what the search has cost so far.
+    pub(super) fn of<E: Environment>(growth: &Growth<'_, E>) -> Self {
+        Self { tokens: growth.tokens(), evaluations: growth.evaluations(), ..Self::default() }
+    }
+
+    /// Of paths that ended with answers: that whose final state the value net rates highest, the first of equals. One
+    /// without a value counts as -1.
+    pub(super) fn best<E: Environment>(growth: &Growth<'_, E>, finished: &[Number]) -> Self {
+        let candidate = |path: &Number| {
+            let node = growth.node(*path);
+            let score = node.value.unwrap_or(-1.0);
+            Some(Candidate { answer: node.answer()?.to_owned(), score })
+        };
+        let candidates: Vec<Candidate> = finished.iter().filter_map(candidate).collect();
+        let Some(winner) = first_best(candidates.iter().map(|candidate| candidate.score)) else {
+            return Self::of(growth);
+        };
+        Self {
+            answer: Some(candidates[winner].answer.clone()),
+            solution: growth.solution(finished[winner]),
+            candidates,
+            ..Self::of(growth)
+        }
+    }
 }
 
 /// One finished answer.

@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::DecodeConfig;
-use super::decoding::Decoding;
+use super::decoding::{Call, Decode, Decoding, Named};
 use super::outcome::{Candidate, Outcome, SolutionStep};
-use super::path::Path;
-use super::rollout::sample_paths;
-use super::{best_of_n, majority};
 use crate::cancel::Cancel;
 use crate::environment::{Environment, Problem};
 use crate::error::SearchError;
-use crate::evaluator::{Evaluator, Request};
-use crate::guard::{CheckedEvaluator, catch_panic};
+use crate::evaluator::Evaluator;
+use crate::growth::{Growth, Number};
+use crate::guard::catch_panic;
+use crate::mcts::MctsConfig;
+use crate::paths::sample_paths;
 
 /// A solution sampled step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,13 +25,6 @@ pub struct SampledSolution {
     pub tokens: u64,
     /// The steps.
     pub steps: Vec<SolutionStep>,
-}
-
-impl<S: Clone> From<Path<S>> for SampledSolution {
-    fn from(path: Path<S>) -> Self {
-        let answer = path.answer().map(str::to_owned);
-        Self { answer, value: None, tokens: path.tokens, steps: path.steps }
-    }
 }
 
 /// The choice of a decoding from sampled solutions.
@@ -70,11 +63,12 @@ pub fn sample_solutions<E: Environment>(
     cancel: &Cancel,
 ) -> Result<Vec<SampledSolution>, SearchError> {
     sampling.config.validate()?;
-    let root = environment.root(problem)?;
-    let evaluator = &CheckedEvaluator::new(evaluator, cancel.clone());
-    let work = || sampled(environment, evaluator, root, sampling);
+    let mut growth = Growth::new(environment, evaluator, problem, sampling.seed, false, cancel)?;
+    let Sampling { count, values, config, .. } = sampling;
     // The evaluator's panics are caught where it is called; what is left is the environment's.
-    catch_panic(work).map_err(SearchError::Environment)?
+    catch_panic(|| sampled(&mut growth, count, values, config))
+        .map_err(SearchError::Environment)
+        .flatten()
 }
 
 /// The choice from the first samples; None where the decoding does not choose from samples. Fewer samples than it asks for are
@@ -84,42 +78,48 @@ pub fn choose<E: Environment>(
     environment: &E,
     samples: &[SampledSolution],
 ) -> Option<Choice> {
-    let first = |k: usize| &samples[..k.min(samples.len())];
-    match decoding {
-        Decoding::Majority { k } => Some(majority::choose(environment, first(k), k)),
-        Decoding::BestOfN { n } => Some(best_of_n::choose(first(n))),
-        Decoding::Greedy | Decoding::StepBeam { .. } | Decoding::Mcts { .. } => None,
-    }
+    let first = decoding.samples()?.min(samples.len());
+    decoding.method::<E>().choose(environment, &samples[..first])
 }
 
-pub(super) fn sampled<E: Environment>(
-    environment: &E,
-    evaluator: &CheckedEvaluator<'_>,
-    root: E::State,
-    sampling: Sampling<'_>,
-) -> Result<Vec<SampledSolution>, SearchError> {
-    let Sampling { count, values, config, seed } = sampling;
-    let mut paths = sample_paths(environment, evaluator, root, count, config, seed)?;
-    let mut finals = vec![None; paths.len()];
-    if values {
-        let finished: Vec<usize> =
-            (0..paths.len()).filter(|&index| paths[index].answer().is_some()).collect();
-        let value_of = |&index: &usize| paths[index].request(environment, 0, 0.0, 0);
-        let requests: Vec<Request> = finished.iter().map(value_of).collect();
-        for (index, evaluation) in finished.into_iter().zip(evaluator.ask(&requests)?) {
-            let value = evaluation.map_or(-1.0, |evaluation| evaluation.value);
-            paths[index].set_value(value);
-            finals[index] = Some(value);
-        }
-    }
-    let solution = |(path, value): (Path<E::State>, _)| SampledSolution { value, ..path.into() };
-    Ok(paths.into_iter().zip(finals).map(solution).collect())
-}
-
-/// What a choice gives as an outcome, without its cost.
-pub(super) fn outcome(mut samples: Vec<SampledSolution>, choice: Choice) -> Outcome {
+/// Answers by a choice from as many sampled solutions as the decoding asks for.
+pub(super) fn decode_by_choice<E: Environment>(
+    decoding: &(impl Named + Decode<E>),
+    call: &Call<'_, E>,
+) -> Result<Outcome, SearchError> {
+    let mut growth = call.growth()?;
+    let count = decoding.samples().unwrap_or(1);
+    let mut samples = sampled(&mut growth, count, decoding.reads_values(), call.config)?;
+    let choice = decoding.choose(call.environment, &samples).unwrap_or_default();
     let chosen = choice.sample.map(|sample| samples.swap_remove(sample));
     let (answer, solution) =
         chosen.map_or((None, Vec::new()), |chosen| (chosen.answer, chosen.steps));
-    Outcome { answer, solution, candidates: choice.candidates, ..Outcome::default() }
+    Ok(Outcome { answer, solution, candidates: choice.candidates, ..Outcome::of(&growth) })
+}
+
+fn sampled<E: Environment>(
+    growth: &mut Growth<'_, E>,
+    count: usize,
+    values: bool,
+    config: &DecodeConfig,
+) -> Result<Vec<SampledSolution>, SearchError> {
+    let MctsConfig { temperature, max_depth, .. } = config.tree;
+    let paths = sample_paths(growth, count, temperature, max_depth)?;
+    let is_answer = |path: &Number| growth.node(*path).answer().is_some();
+    let finished: Vec<Number> = paths.iter().copied().filter(is_answer).collect();
+    if values {
+        growth.score(&finished)?;
+        finished.into_iter().for_each(|path| growth.count_as(path, -1.0));
+    }
+    let solution = |path: Number| {
+        let node = growth.node(path);
+        let answer = node.answer().map(str::to_owned);
+        SampledSolution {
+            value: node.value.filter(|_| values && answer.is_some()),
+            answer,
+            tokens: growth.path_tokens(path),
+            steps: growth.solution(path),
+        }
+    };
+    Ok(paths.into_iter().map(solution).collect())
 }

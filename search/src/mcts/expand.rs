@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::state::{Search, SharedStates};
 use super::step_data::StepData;
+use crate::guard;
 use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
 use crate::step_text::SiblingTexts;
@@ -237,11 +238,7 @@ impl<E: Environment> Search<'_, E> {
         let Some(Terminal::Answer(answer)) = terminal.filter(|_| self.ground_truth) else {
             return Ok(None);
         };
-        let reward = self.environment.reward(self.problem, answer);
-        if (-1.0..=1.0).contains(&reward) {
-            return Ok(Some(reward));
-        }
-        Err(SearchError::Reward { answer: answer.clone(), reward })
+        guard::reward(self.environment, self.problem, answer).map(Some)
     }
 
     /// What an end is worth without asking the value net.

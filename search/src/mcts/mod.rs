@@ -26,13 +26,61 @@ pub use stop::StopConfig;
 
 use crate::cancel::Cancel;
 use crate::environment::{Environment, Problem};
-use crate::error::SearchError;
+use crate::error::{ConfigError, SearchError};
 use crate::evaluator::Evaluator;
+use crate::kind::{SearchKind, SearchSettings};
 use crate::pool::for_each_index;
 use crate::seed::{derive_seed, stream};
 use crate::snapshot::TreeRecord;
 use crate::sync::OnceLock;
 use state::Search;
+
+impl SearchSettings for MctsConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        Self::validate(self)
+    }
+
+    fn temperature_mut(&mut self) -> &mut f32 {
+        &mut self.temperature
+    }
+
+    fn keep_tokens_mut(&mut self) -> &mut bool {
+        &mut self.keep_tokens
+    }
+
+    fn root_samples(&self) -> usize {
+        self.samples
+    }
+
+    fn can_continue(&self) -> Result<(), ConfigError> {
+        Self::can_continue(self)
+    }
+}
+
+impl<E: Environment> SearchKind<E> for MctsConfig {
+    fn grow(
+        &self,
+        environment: &E,
+        evaluator: &dyn Evaluator,
+        problem: &Problem,
+        seed: u64,
+        ground_truth: bool,
+        cancel: &Cancel,
+    ) -> Result<TreeRecord, SearchError> {
+        search_tree(environment, evaluator, problem, self, seed, ground_truth, cancel)
+    }
+
+    fn continue_record(
+        &self,
+        environment: &E,
+        evaluator: &dyn Evaluator,
+        problem: &Problem,
+        record: &TreeRecord,
+        cancel: &Cancel,
+    ) -> Result<TreeRecord, SearchError> {
+        continue_tree(environment, evaluator, problem, self, record, cancel)
+    }
+}
 
 /// Grows one tree and gives it as plain data.
 ///

@@ -3,8 +3,8 @@
 use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
     AnswerRule, Cancel, DecodeConfig, Decoding, Environment, Evaluation, Evaluator, EvaluatorError,
-    Outcome, Problem, ProblemError, Request, Sampling, SearchError, StepError, Transition, choose,
-    decode, sample_solutions,
+    MctsConfig, Outcome, Problem, ProblemError, Request, Sampling, SearchError, StepError,
+    Transition, choose, decode, decoding, sample_solutions,
 };
 
 use crate::script::{Script, context, problem};
@@ -59,7 +59,8 @@ fn a_path_without_an_answer_gives_none() {
 #[test]
 fn no_path_is_longer_than_max_depth() {
     let net = HashedEvaluator::new(1, ["a", "b"]);
-    let config = DecodeConfig { max_depth: 3, ..DecodeConfig::default() };
+    let tree = MctsConfig { max_depth: 3, ..DecodeConfig::default().tree };
+    let config = DecodeConfig { tree, ..DecodeConfig::default() };
     for (decoding, evaluations) in [("greedy", 3), ("maj@4", 9), ("sbs:1x2", 9)] {
         let config = DecodeConfig { remove_duplicate: false, ..config.clone() };
         let decoding: Decoding = decoding.parse().unwrap();
@@ -219,7 +220,8 @@ fn a_tree_is_read_by_the_rule() {
         ("c", 0.99, &[("d", 0.5), ("d", 0.5), ("d", 0.5)]),
     ]);
     let read = |rule, simulations| {
-        let config = DecodeConfig { samples: 3, answer_rule: rule, ..DecodeConfig::default() };
+        let tree = MctsConfig { samples: 3, answer_rule: rule, ..DecodeConfig::default().tree };
+        let config = DecodeConfig { tree, ..DecodeConfig::default() };
         run(&script, &format!("mcts:{simulations}"), &config)
     };
     let outcome = read(AnswerRule::QValue, 4);
@@ -299,10 +301,12 @@ fn a_cancelled_decoding_is_no_outcome() {
 #[test]
 fn settings_and_failures_are_told() {
     let net = HashedEvaluator::new(9, ["a"]);
-    let config = DecodeConfig { samples: 0, ..DecodeConfig::default() };
+    let tree = MctsConfig { samples: 0, ..MctsConfig::default() };
+    let config = DecodeConfig { tree, ..DecodeConfig::default() };
     let game = LetterGame::default();
-    let error = decode(Decoding::Greedy, &game, &net, &problem("?"), &config, 0, &Cancel::new())
-        .unwrap_err();
+    let error =
+        decode(decoding::Greedy.into(), &game, &net, &problem("?"), &config, 0, &Cancel::new())
+            .unwrap_err();
     assert!(error.to_string().contains("samples = 0"), "{error}");
     let mut empty = problem("?");
     empty.question.clear();
@@ -340,5 +344,5 @@ fn fewer_samples_are_the_first_of_more_and_each_choice_reads_its_own_prefix() {
         let prefix = &all[..decoding.samples().unwrap()];
         assert_eq!(prefix.iter().map(|sample| sample.tokens).sum::<u64>(), alone.tokens);
     }
-    assert!(choose(Decoding::Greedy, &game, &all).is_none());
+    assert!(choose(decoding::Greedy.into(), &game, &all).is_none());
 }

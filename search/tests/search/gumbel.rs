@@ -10,7 +10,7 @@ use espalier_search::testing::AnswerEach;
 use espalier_search::tree::{NewChild, Node, Path, StatsLayout, Tree, TreeConfig};
 use espalier_search::{
     Cancel, Descent, Environment, Evaluation, MctsConfig, Problem, ProblemError, Proposal, Request,
-    SelectionConfig, Transition, descend, search_tree,
+    SelectionConfig, StepError, Transition, descend, search_tree,
 };
 use serde::Deserialize;
 
@@ -113,14 +113,14 @@ impl Environment for Graph<'_> {
         state
     }
 
-    fn step(&self, state: &String, action: &str) -> Transition<String> {
+    fn step(&self, state: &String, action: &str) -> Result<Transition<String>, StepError> {
         let (from, choice): (usize, usize) = (state.parse().unwrap(), action.parse().unwrap());
         let state = self.0.next[from][choice].to_string();
-        Transition { observation: "\n".into(), state, terminal: None }
+        Ok(Transition { observation: "\n".into(), state, terminal: None })
     }
 
-    fn grade(&self, _: &Problem, _: &str) -> bool {
-        false
+    fn reward(&self, _: &Problem, _: &str) -> f64 {
+        -1.0
     }
 }
 
@@ -134,6 +134,7 @@ fn a_search_visits_what_mctx_visits_without_noise() {
                 action: choice.to_string(),
                 log_prob: prior.ln(),
                 tokens: 1,
+                sampled: None,
             };
             let proposals = case.priors[state].iter().enumerate().map(proposal).collect();
             Ok(Evaluation { proposals, value: case.values[state] })

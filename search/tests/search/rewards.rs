@@ -152,7 +152,8 @@ fn a_step_that_cannot_be_taken_fails_its_search_with_the_cause() {
     assert!(expected.to_string().contains("the judge has left"));
     for decoding in ["greedy", "maj@2", "bon@2", "sbs:1x2", "mcts:4"] {
         let decoding: Decoding = decoding.parse().unwrap();
-        let config = DecodeConfig { samples: 2, ..DecodeConfig::default() };
+        let tree = MctsConfig { samples: 2, ..DecodeConfig::default().tree };
+        let config = DecodeConfig { tree, ..DecodeConfig::default() };
         let (problem, free) = (problem("abcd"), Cancel::new());
         let error = decode(decoding, &Graded, &script, &problem, &config, 0, &free).unwrap_err();
         assert_eq!(error, expected, "{decoding}");
