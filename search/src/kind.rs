@@ -106,6 +106,8 @@ search_kinds! {
     Mcts(MctsConfig),
     /// Step-level beam search.
     Beam(crate::beam::BeamConfig),
+    /// Independent paths.
+    Samples(crate::samples::SamplesConfig),
 }
 
 impl Default for SearchConfig {

@@ -90,6 +90,7 @@ pub mod kind;
 mod mcts;
 mod paths;
 mod pool;
+pub mod samples;
 mod seed;
 pub mod selection;
 mod snapshot;

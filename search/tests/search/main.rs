@@ -6,6 +6,7 @@ mod golden_tree;
 mod gumbel;
 mod harvest;
 mod invariants;
+mod kinds;
 mod rewards;
 mod script;
 mod tokens;
