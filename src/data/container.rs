@@ -6,15 +6,25 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
+#[cfg(feature = "parquet")]
 use super::parquet;
 use super::row::{Place, Row, object};
+
+/// The first bytes of a Parquet file.
+const PARQUET: &[u8] = b"PAR1";
 
 /// Every row of a file: Parquet is told by its first bytes, a JSON array by its bracket, one object from lines of objects by where the
 /// first ends.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if parquet::is_parquet(&bytes) {
+    if bytes.starts_with(PARQUET) {
+        #[cfg(feature = "parquet")]
         return parquet::rows(path);
+        #[cfg(not(feature = "parquet"))]
+        bail!(
+            "{}: it is Parquet, which needs a program that was built with the feature `parquet`",
+            path.display()
+        );
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];

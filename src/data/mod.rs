@@ -10,6 +10,7 @@ mod container;
 mod field;
 mod format;
 mod overlap;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod recipe;
 mod report;

@@ -11,11 +11,6 @@ use parquet::file::reader::SerializedFileReader;
 
 use super::row::{Place, Row, object};
 
-/// Whether these are the bytes of a Parquet file.
-pub(super) fn is_parquet(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"PAR1")
-}
-
 /// Every row. A damaged page ends the file: where the next row begins is not known.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
     // The reader answers most damage with an error, but not all of it.

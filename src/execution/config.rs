@@ -55,12 +55,21 @@ impl Default for ExecutorConfig {
 /// What a step may print in all, in bytes.
 pub(super) const PRINT_LIMIT: usize = 1 << 20;
 
+/// Why a build without the feature `cpython` does not run CPython.
+pub(super) fn no_cpython() -> ConfigError {
+    let requirement = "needs a program that was built with the feature `cpython`".to_owned();
+    ConfigError { field: "kind", value: "\"cpython\"".to_owned(), requirement }
+}
+
 impl ExecutorConfig {
     /// Checks every field.
     ///
     /// # Errors
     /// Names the first key that is wrong.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.kind == ExecutorKind::Cpython && !cfg!(feature = "cpython") {
+            return Err(no_cpython());
+        }
         let time = self.timeout_seconds > 0.0 && self.timeout_seconds <= 3600.0;
         let requirement = "must be > 0 and at most an hour, in seconds";
         ConfigError::require(time, "timeout_seconds", &self.timeout_seconds, requirement)?;
@@ -110,6 +119,7 @@ impl ExecutorConfig {
         Duration::from_secs_f64(self.timeout_seconds)
     }
 
+    #[cfg(feature = "cpython")]
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_megabytes << 20
     }

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+#[cfg(feature = "cpython")]
 mod cpython;
 mod embedded;
 mod observation;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 pub use config::{ExecutorConfig, ExecutorKind};
 pub use state::CodeState;
 
+#[cfg(feature = "cpython")]
 use cpython::Cpython;
 use embedded::Embedded;
 
@@ -157,6 +159,9 @@ pub fn start_with(
     config.validate()?;
     Ok(match config.kind {
         ExecutorKind::Embedded => Box::new(Embedded::start(config, program)?),
+        #[cfg(feature = "cpython")]
         ExecutorKind::Cpython => Box::new(Cpython::start(config, program)?),
+        #[cfg(not(feature = "cpython"))]
+        ExecutorKind::Cpython => return Err(config::no_cpython().into()),
     })
 }

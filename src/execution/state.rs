@@ -28,6 +28,7 @@ pub(super) enum Kept {
     /// The embedded interpreter's dump.
     Dump(Box<[u8]>),
     /// A process of this worker, while it lives.
+    #[cfg(feature = "cpython")]
     Process {
         worker: usize,
     },

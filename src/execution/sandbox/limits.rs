@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+#[cfg(feature = "cpython")]
 use nix::sys::personality::{self, Persona};
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -16,12 +17,14 @@ pub(in super::super) fn limit_memory(bytes: u64) -> Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("setrlimit (core)")
 }
 
+#[cfg(feature = "cpython")]
 pub(super) fn limit_processes(most: u64) -> Result<()> {
     setrlimit(Resource::RLIMIT_NPROC, most, most).context("setrlimit (processes)")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("setrlimit (core)")
 }
 
 /// Programs are loaded at the same addresses every time: sets of objects are walked in the same order.
+#[cfg(feature = "cpython")]
 pub(super) fn same_addresses() {
     if let Ok(persona) = personality::get() {
         // Not everywhere allowed, and nothing depends on it but repeatability.
