@@ -1,7 +1,7 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (nine to twelve minutes on two cores)
 # make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
 # make results      the README's full table: three seeds, resumable
-# make real-model   SmolLM2-135M teaches itself word problems of DATA (mawps/ and svamp/ in ../shared/data); QUESTIONS a round, SEEDS, SETTINGS
+# make real-model   SmolLM2-135M teaches itself word problems of DATA (a folder with mawps/ and svamp/); QUESTIONS a round, SEEDS, SETTINGS
 # make bench        criterion benchmarks
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
 # make clean        removes what was built (not libtorch, not peers and not runs)
@@ -18,7 +18,7 @@ endif
 CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
-DATA := ../shared/data
+DATA :=
 QUESTIONS := 450
 # More settings for real-model, as --set KEY=VALUE.
 SETTINGS :=
@@ -65,6 +65,7 @@ real-model: real-data build peers
 	$(ESPALIER) report $(foreach seed,$(SEEDS),runs/wordproblems-smollm2-s$(seed))
 
 real-data:
+	@test -n "$(DATA)" || { echo "name the folder of the data sets: make real-model DATA=FOLDER" >&2; exit 1; }
 	@for file in mawps/test.jsonl svamp/test_first_half.jsonl; do test -r "$(DATA)/$$file" || \
 		{ echo "no $$file in $(DATA); name the folder that has it: make real-model DATA=FOLDER" >&2; exit 1; }; done
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use espalier::search::testing::data_set;
 use serde_json::{Value, json};
 
-use crate::program::{TINY, fail, run, skipped, text};
+use crate::program::{TINY, fail, first_rows, run, text};
 
 fn file(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
     let path = folder.join(name);
@@ -228,23 +229,31 @@ fn a_run_takes_its_problems_from_a_data_set() {
     assert!(message.contains("train.jsonl:1: `prmpt` is missing"), "{message}");
 }
 
-/// Training and test sets of GSM8K share nothing that 13 words would show, and a planted question is found among all of them.
-#[test]
-fn a_planted_question_is_found_in_a_whole_data_set() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/gsm8k");
-    if !shared.exists() {
-        return skipped(&format!("{} is not there", shared.display()));
-    }
+/// Finds a planted question among all of a test set; training and test set themselves share nothing that 13 words would show.
+fn find_planted(gsm8k: &Path, rows: u64, planted: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let (train, test) = (shared.join("train.jsonl"), shared.join("test_first_half.jsonl"));
-    let questions = lines(&test);
-    let planted = json!({"question": format!("Listen. {}", questions[99]["question"].as_str().unwrap()), "answer": "#### 1"});
-    let planted = file(folder.path(), "planted.jsonl", &[planted]);
+    let (train, test) = (gsm8k.join("train.jsonl"), gsm8k.join("test_first_half.jsonl"));
+    let question = lines(&test)[planted - 1]["question"].as_str().unwrap().to_owned();
+    let row = json!({"question": format!("Listen. {question}"), "answer": "#### 1"});
+    let file = file(folder.path(), "planted.jsonl", &[row]);
     let report =
-        run(&["data", "gsm8k", text(&train), text(&planted), "--against", text(&test), "--json"]);
+        run(&["data", "gsm8k", text(&train), text(&file), "--against", text(&test), "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     let contaminated = report["contaminated"].as_array().unwrap();
     let ours = contaminated.iter().find(|removed| removed["id"] == "planted-1").unwrap();
-    assert!(ours["matched"].as_str().unwrap().ends_with("test_first_half.jsonl:100"));
-    assert_eq!(report["problems"].as_u64().unwrap(), 7474 - contaminated.len() as u64);
+    let place = format!("test_first_half.jsonl:{planted}");
+    assert!(ours["matched"].as_str().unwrap().ends_with(&place));
+    assert_eq!(report["problems"].as_u64().unwrap(), rows + 1 - contaminated.len() as u64);
+}
+
+#[test]
+fn a_planted_question_is_found() {
+    find_planted(&first_rows("gsm8k"), 20, 13);
+}
+
+#[test]
+fn a_planted_question_is_found_in_a_whole_data_set() {
+    if let Some(gsm8k) = data_set("gsm8k") {
+        find_planted(&gsm8k, 7473, 100);
+    }
 }

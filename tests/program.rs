@@ -1,6 +1,5 @@
 //! The program under test.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -28,9 +27,9 @@ pub fn fail(arguments: &[&str], status: i32) -> String {
     message
 }
 
-/// Says that a test, or a part of one, is skipped: past the test runner, which shows no output of a test that passes.
-pub fn skipped(why: &str) {
-    _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+/// A file or folder of the first rows of public data sets.
+pub fn first_rows(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sets").join(name)
 }
 
 fn errors(output: &Output) -> String {

@@ -1,16 +1,10 @@
-//! Problems that nobody here wrote: reasoning-gym's countdown, where it lies beside the checkout.
+//! Problems of another generator: reasoning-gym's countdown.
 
-use std::path::PathBuf;
-
-use crate::program::{TINY, run, skipped, text};
+use crate::program::{TINY, first_rows, run, text};
 
 #[test]
 fn the_loop_runs_on_reasoning_gym() {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data/reasoning_gym/countdown.jsonl");
-    if !file.exists() {
-        return skipped(&format!("{} is not there", file.display()));
-    }
+    let file = first_rows("reasoning_gym/countdown.jsonl");
     let folder = tempfile::tempdir().unwrap();
     let run_dir = folder.path().join("run");
     let problems = format!("problems={{kind=\"jsonl\", path=\"{}\"}}", text(&file));

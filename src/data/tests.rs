@@ -1,6 +1,7 @@
-//! Every format by hand-written rows of its form, and whole data sets where they lie beside the checkout.
+//! Every format by hand-written rows of its form, the first rows of data sets, and whole ones where `ESPALIER_DATA` names them.
 
 use super::*;
+use espalier_search::testing::data_set;
 use serde_json::{Value, json};
 
 fn source(format: Format, path: &Path) -> SourceRecipe {
@@ -329,25 +330,41 @@ const WHOLE: [(Format, &str, usize, usize, usize); 18] = [
     (Format::Generic, "reasoning_gym/gsm_symbolic.jsonl", 2000, 0, 0),
 ];
 
+/// Reads a source and checks the numbers of its rows, bad rows and answers that cannot be graded.
+fn check_set(format: Format, file: &Path, rows: usize, bad: usize, unreadable: usize) {
+    let source = source(format, file);
+    let (problems, report) = read_source(&source, true).unwrap();
+    assert_eq!((report.rows, report.bad_rows.len()), (rows, bad), "{}", report.text());
+    assert!(report.unreadable_answers.len() <= unreadable, "{}", report.text());
+    assert_eq!(problems.len(), rows - bad);
+    if matches!(format, Format::Gsm8k | Format::Math) {
+        assert_eq!(report.with_solution, problems.len(), "{}", file.display());
+    }
+    for Located { place, problem } in &problems {
+        let text = serde_json::to_string(&problem.metadata).unwrap();
+        assert!(format != Format::Gsm8k || !text.contains("<<"), "{place}");
+    }
+}
+
+#[test]
+fn the_first_rows_of_data_sets_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/sets");
+    let mut read = 0;
+    for (format, name, ..) in WHOLE {
+        let file = folder.join(name);
+        if file.exists() {
+            check_set(format, &file, 20, 0, 0);
+            read += 1;
+        }
+    }
+    assert_eq!(read, 7, "of the sets whose licences allow it");
+}
+
 #[test]
 fn whole_data_sets_are_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    if !folder.exists() {
-        eprintln!("SKIPPED: {} is not there", folder.display());
-        return;
-    }
     for (format, name, rows, bad, unreadable) in WHOLE {
-        let source = source(format, &folder.join(name));
-        let (problems, report) = read_source(&source, true).unwrap();
-        assert_eq!((report.rows, report.bad_rows.len()), (rows, bad), "{}", report.text());
-        assert!(report.unreadable_answers.len() <= unreadable, "{}", report.text());
-        assert_eq!(problems.len(), rows - bad);
-        if matches!(format, Format::Gsm8k | Format::Math) {
-            assert_eq!(report.with_solution, problems.len(), "{name}");
-        }
-        for Located { place, problem } in &problems {
-            let text = serde_json::to_string(&problem.metadata).unwrap();
-            assert!(format != Format::Gsm8k || !text.contains("<<"), "{place}");
+        if let Some(file) = data_set(name) {
+            check_set(format, &file, rows, bad, unreadable);
         }
     }
 }

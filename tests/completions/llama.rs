@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::program::skipped;
+use espalier::search::testing::skipped;
 
 /// How many sequences the server answers at once, and so the most samples of one request.
 pub const SLOTS: usize = 4;

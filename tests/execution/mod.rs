@@ -12,7 +12,7 @@ use espalier::execution::{
     CodeState, Execution, Executor, ExecutorConfig, ExecutorKind, start_with,
 };
 
-use crate::program::skipped;
+use espalier::search::testing::skipped;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_espalier");
 
