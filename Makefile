@@ -2,6 +2,7 @@
 # make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
 # make results      the README's full table: three seeds, resumable
 # make real-model   SmolLM2-135M teaches itself word problems of DATA (a folder with mawps/ and svamp/); QUESTIONS a round, SEEDS, SETTINGS
+# make doc          the documentation of all crates, in target/doc
 # make bench        criterion benchmarks
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
 # make clean        removes what was built (not libtorch, not peers and not runs)
@@ -23,7 +24,7 @@ QUESTIONS := 450
 # More settings for real-model, as --set KEY=VALUE.
 SETTINGS :=
 
-.PHONY: quickstart test build set-up peers results real-model real-data bench check-concurrency clean
+.PHONY: quickstart test doc build set-up peers results real-model real-data bench check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
@@ -41,7 +42,12 @@ test: set-up peers
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --locked --workspace
+	tests/features.sh --release
+	$(MAKE) doc
 	search/checks/loom.sh
+
+doc: set-up
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
 
 check-concurrency:
 	search/checks/loom.sh
