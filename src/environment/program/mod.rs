@@ -117,12 +117,6 @@ impl Program {
         Ok(Self { shared, shots })
     }
 
-    /// How many answers so far were neither shown to be right nor to be wrong; they count as wrong.
-    #[must_use]
-    pub fn undecided(&self) -> u64 {
-        self.shared.undecided.load(Ordering::Relaxed)
-    }
-
     /// Takes a step; fails when no interpreter can be started.
     fn take(&self, state: &State, action: &str) -> Result<Transition<State>, ExecutorError> {
         let format = &self.shared.format;
