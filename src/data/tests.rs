@@ -23,6 +23,7 @@ fn recipe(format: Format, path: &Path) -> DatasetRecipe {
 fn file(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
     let path = folder.join(name);
     let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, lines.concat()).unwrap();
     path
 }
