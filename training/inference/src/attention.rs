@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::elementwise::{rms_norm, rotate, softmax};
+use super::elementwise::{rms_norm, rotate, soft_cap, softmax};
 use super::kernel::{Lane, Output, PANEL, Start, TOGETHER, multiply};
 use super::linear::{Packed, Panels};
 use super::pages::{CacheShape, Table};
@@ -19,7 +19,13 @@ pub(super) struct Heads<'a> {
     pub cache: CacheShape,
     /// Query heads; a multiple of the key/value heads.
     pub heads: usize,
-    /// RMSNorm over each query and key head: their weights `[head_dim]`, and epsilon (Qwen3).
+    /// What a query is multiplied by, which saves dividing every score.
+    pub scale: f32,
+    /// Soft cap of the scores.
+    pub cap: Option<f32>,
+    /// Positions that a row sees, its own included; none for all.
+    pub window: Option<usize>,
+    /// RMSNorm over each query and key head: their weights `[head_dim]`, and epsilon.
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
     /// Rotary tables, `[positions, head_dim / 2]`.
     pub cosines: &'a [f32],
@@ -106,9 +112,9 @@ impl Heads<'_> {
         self.heads * self.padded()
     }
 
-    /// What a query is multiplied by, which saves dividing every score.
-    fn scale(&self) -> f32 {
-        1.0 / (self.cache.head_dim as f32).sqrt()
+    /// Positions that the last of `length` sees.
+    fn seen(&self, length: usize) -> Range<usize> {
+        self.window.map_or(0, |window| length.saturating_sub(window))..length
     }
 
     /// Normalises and rotates a head.
@@ -239,14 +245,16 @@ impl WithSimd for WithScratch<'_, '_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Attend { heads, at, qkv, sequences, unit, out } = self.task;
         let Scratch { queries, scores, wide } = self.scratch;
-        let (group, width, scale) = (heads.group(), heads.padded(), heads.scale());
+        let (group, width, scale) = (heads.group(), heads.padded(), heads.scale);
         let norm = heads.norms.map(|(weight, _, epsilon)| (weight, epsilon));
         let count = unit.rows.len();
         queries.resize(count * group * width, 0.0);
-        let mut longest = 0;
+        // Blocks before the first that some row sees are not read.
+        let (mut longest, mut first) = (0, usize::MAX);
         let length = |row: usize| unit.length(sequences, row);
         for (row, heads_of_row) in queries.chunks_exact_mut(group * width).enumerate() {
             longest = longest.max(length(row));
+            first = first.min(heads.seen(length(row)).start / PANEL);
             for (index, query) in heads_of_row.chunks_exact_mut(width).enumerate() {
                 let head = at.1 * group + index;
                 qkv.read(head * heads.cache.panels(), unit.rows.start + row, query);
@@ -257,25 +265,31 @@ impl WithSimd for WithScratch<'_, '_, '_> {
         let padded = longest.next_multiple_of(PANEL);
         scores.resize(count * group * padded, 0.0);
         let (queries, scores) = (queries.as_slice(), scores.as_mut_slice());
-        let blocks = |row: usize| unit.common..length(row).div_ceil(PANEL);
+        let common = first.min(unit.common)..unit.common;
+        let blocks = |row: usize| first.max(unit.common)..length(row).div_ceil(PANEL);
 
         let span = |row: usize, count: usize| Span {
             at,
             table: unit.sequence(sequences, row).table,
             rows: count * group,
             length: if count == 1 { length(row) } else { longest },
+            first,
         };
         let all = span(0, count);
-        all.score(simd, 0..unit.common, (queries, width), (&mut *scores, padded), wide);
+        all.score(simd, common.clone(), (queries, width), (&mut *scores, padded), wide);
         for row in 0..count {
             let queries = &queries[row * group * width..];
             let scores = &mut scores[row * group * padded..][..group * padded];
             span(row, 1).score(simd, blocks(row), (queries, width), (scores, padded), wide);
             for scores in scores.chunks_exact_mut(padded) {
-                softmax(scores, length(row));
+                let seen = heads.seen(length(row));
+                if let Some(cap) = heads.cap {
+                    soft_cap(&mut scores[seen.clone()], cap);
+                }
+                softmax(scores, seen);
             }
         }
-        all.mix(simd, 0..unit.common, (scores, padded), (&mut *out, width), wide);
+        all.mix(simd, common, (scores, padded), (&mut *out, width), wide);
         for row in 0..count {
             let scores = &scores[row * group * padded..];
             let out = &mut out[row * group * width..];
@@ -291,6 +305,8 @@ struct Span<'a> {
     rows: usize,
     /// Positions that were written.
     length: usize,
+    /// The first block that is read.
+    first: usize,
 }
 
 /// Rows with the distance of one from the next.
@@ -321,7 +337,7 @@ impl Span<'_> {
         }
     }
 
-    /// Adds the values of some blocks, weighted, to `out[row][dimension]`; block 0 overwrites what is there.
+    /// Adds the values of some blocks, weighted, to `out[row][dimension]`; the first block overwrites what is there.
     #[inline(always)]
     fn mix<S: Simd>(
         &self,
@@ -343,7 +359,7 @@ impl Span<'_> {
                     panels[1] = block.values(self.at, panel + 1, written, second);
                 }
                 let panels = &panels[..1 + usize::from(pair)];
-                let start = if index == 0 { Start::Zero } else { Start::Output };
+                let start = if index == self.first { Start::Zero } else { Start::Output };
                 let weights = (&weights[index * PANEL..], weight_stride);
                 let values = &mut out[panel * PANEL..];
                 let mut out = Output { values, stride, next: PANEL };

@@ -3,6 +3,8 @@
 //! Plain loops that the compiler vectorises: they are `#[inline(always)]` so that they are compiled for the vector
 //! unit that [`pulp`] found. Sums run in eight fixed lanes, whatever the vector unit's width.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 const LANES: usize = 8;
@@ -85,6 +87,29 @@ pub(super) fn swiglu(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// `gelu(gate) * up`, in place of the gate, by the tanh approximation (Hendrycks & Gimpel, arXiv 1606.08415): `x / 2 * (1 +
+/// tanh(z))` is `x * sigmoid(2 z)`.
+#[inline(always)]
+pub(super) fn geglu(gate: &mut [f32], up: &[f32]) {
+    const ROOT: f32 = 0.797_884_6;
+    for (gate, &up) in gate.iter_mut().zip(up) {
+        let x = *gate;
+        let z = ROOT * (x + 0.044_715 * x * x * x);
+        *gate = x / (1.0 + exp(-2.0 * z)) * up;
+    }
+}
+
+/// `cap * tanh(x / cap)` of each element.
+#[inline(always)]
+pub(super) fn soft_cap(row: &mut [f32], cap: f32) {
+    let slope = 2.0 / cap;
+    for x in row {
+        // An odd function: of a positive argument the exponential is at least 1, and nothing overflows.
+        let raised = exp(x.abs() * slope);
+        *x = (cap * ((raised - 1.0) / (raised + 1.0))).copysign(*x);
+    }
+}
+
 /// Turns the pairs `(i, i + head_dim / 2)` of a head by a position's angles, each table `[head_dim / 2]`.
 #[inline(always)]
 pub(super) fn rotate(head: &mut [f32], cosines: &[f32], sines: &[f32]) {
@@ -94,18 +119,20 @@ pub(super) fn rotate(head: &mut [f32], cosines: &[f32], sines: &[f32]) {
     }
 }
 
-/// Softmax of a row of scores of which the end, from `length` on, is padding: its weights become exactly 0. Until then
-/// padding stands as [`f32::MIN`]: its terms are e^-86 each and vanish in the rounding of the sum, which is at least 1,
-/// so the result does not depend on how much of it there is.
+/// Softmax of a row of scores of which only a range is seen: the weights of the others become exactly 0. Until then they
+/// stand as [`f32::MIN`]: their terms are e^-86 each and vanish in the rounding of the sum, which is at least 1, so the
+/// result does not depend on how many there are.
 #[inline(always)]
-pub(super) fn softmax(row: &mut [f32], length: usize) {
-    row[length..].fill(f32::MIN);
+pub(super) fn softmax(row: &mut [f32], seen: Range<usize>) {
+    row[..seen.start].fill(f32::MIN);
+    row[seen.end..].fill(f32::MIN);
     let maximum = maximum(row);
     let scale = 1.0 / exponentiate(row, maximum, 1.0);
-    for weight in &mut row[..length] {
+    for weight in &mut row[seen.clone()] {
         *weight *= scale;
     }
-    row[length..].fill(0.0);
+    row[..seen.start].fill(0.0);
+    row[seen.end..].fill(0.0);
 }
 
 /// Runs a function over rows compiled for the vector unit that was found.
@@ -177,12 +204,40 @@ mod tests {
     }
 
     #[test]
+    fn geglu_is_gelu_of_the_gate_times_up() {
+        let mut gate = [0.0, 1.0, -2.0];
+        geglu(&mut gate, &[5.0, 2.0, 1.0]);
+        assert_eq!(gate[0], 0.0);
+        // torch.nn.functional.gelu(x, approximate="tanh").
+        assert!((gate[1] - 2.0 * 0.841_192).abs() < 1e-5);
+        assert!((gate[2] - -0.045_402_3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_soft_cap_bends_towards_the_cap() {
+        let mut row = [0.0, 1e-3, -1.0, 30.0, -1e4, 1e4];
+        soft_cap(&mut row, 30.0);
+        let expected = [0.0, 1e-3, -0.999_629_8, 22.847_825, -30.0, 30.0];
+        for (found, expected) in row.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn softmax_sees_a_window() {
+        let mut row = [9.0, 1.0, 2.0, 7.0];
+        softmax(&mut row, 1..3);
+        assert_eq!((row[0], row[3]), (0.0, 0.0));
+        assert!((row[1] - 1.0 / (1.0 + 1f32.exp())).abs() < 1e-6);
+    }
+
+    #[test]
     fn softmax_does_not_depend_on_the_padding() {
         let scores: Vec<f32> = (0..19u8).map(|index| f32::from(index % 7) * 0.3).collect();
         let weights = |padded: usize| {
             let mut row = scores.clone();
             row.resize(padded, 7.0);
-            softmax(&mut row, scores.len());
+            softmax(&mut row, 0..scores.len());
             assert!(row[scores.len()..].iter().all(|&weight| weight == 0.0));
             row.truncate(scores.len());
             row

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use espalier_model::checkpoint::Checkpoint;
+use espalier_model::config::architecture::{Activation, Architecture};
 use espalier_model::rotary;
 use pulp::Arch;
 
 use super::attention::{Heads, Sequence, Unit};
-use super::elementwise::{rms_norm, swiglu, vectorised};
+use super::elementwise::{geglu, rms_norm, soft_cap, swiglu, vectorised};
 use super::kernel::PANEL;
 use super::linear::{Linear, Matrix, Packed, Panels};
 use super::numbers::Numbers;
@@ -25,6 +26,7 @@ pub(super) struct Model {
     heads: usize,
     inner: usize,
     epsilon: f32,
+    architecture: Architecture,
     embedding: Numbers,
     layers: Vec<Layer>,
     norm: Vec<f32>,
@@ -40,9 +42,11 @@ struct Layer {
     head_norms: Option<(Vec<f32>, Vec<f32>)>,
     qkv: Linear,
     output: Linear,
+    after_attention_norm: Option<Vec<f32>>,
     feed_forward_norm: Vec<f32>,
     gate_up: Linear,
     down: Linear,
+    after_feed_forward_norm: Option<Vec<f32>>,
 }
 
 /// Buffers of a forward pass; reused because fresh pages cost as much as a layer.
@@ -54,6 +58,8 @@ pub(super) struct Activations {
     qkv: Panels,
     mixed: Vec<f32>,
     gate_up: Panels,
+    /// A block's part that is normalised before it is added to the residual stream.
+    branch: Panels,
     logits: Panels,
 }
 
@@ -103,19 +109,26 @@ impl Model {
         let parameters = &checkpoint.parameters;
         let values = |name: &str| parameters.values(name);
         let find = |name: &str| parameters.get(name).map(|tensor| tensor.values.as_slice());
+        let architecture = config.architecture().expect("the configuration was checked");
+        let norms = architecture.block_norms();
+        let offset = architecture.norm_offset;
+        let norm = |name: &str| -> Vec<f32> {
+            values(name).iter().map(|weight| weight + offset).collect()
+        };
         let width = config.hidden_size;
         let cache = CacheShape::new(config);
         let layers = (0..config.num_hidden_layers).map(|layer| {
             let name = |part: &str, kind: &str| format!("model.layers.{layer}.{part}.{kind}");
-            let part = |part: &str| values(&name(part, "weight"));
+            let part = |part: &str| norm(&name(part, "weight"));
             let matrix = |part: &str, group: usize| Matrix {
                 weights: values(&name(part, "weight")),
                 bias: find(&name(part, "bias")),
                 group,
             };
             let head = cache.head_dim;
-            let head_norms = find(&name("self_attn.q_norm", "weight"))
-                .map(|query| (query.to_vec(), part("self_attn.k_norm").to_vec()));
+            let head_norms = architecture
+                .query_key_norms
+                .then(|| (part("self_attn.q_norm"), part("self_attn.k_norm")));
             let query = matrix("self_attn.q_proj", head);
             let (key, value) = (matrix("self_attn.k_proj", head), matrix("self_attn.v_proj", head));
             let inner = config.intermediate_size;
@@ -123,20 +136,22 @@ impl Model {
             let output = matrix("self_attn.o_proj", width);
             let padded = pad_inputs(output.weights, head, cache.panels() * PANEL);
             Layer {
-                attention_norm: part("input_layernorm").to_vec(),
+                attention_norm: part(norms.attention),
                 head_norms,
                 qkv: Linear::new(width, &[query, key, value]),
                 output: Linear::new(
                     config.num_attention_heads * cache.panels() * PANEL,
                     &[Matrix { weights: &padded, ..output }],
                 ),
-                feed_forward_norm: part("post_attention_layernorm").to_vec(),
+                after_attention_norm: norms.after_attention.map(part),
+                feed_forward_norm: part(norms.feed_forward),
                 gate_up: Linear::new(width, &[gate, up]),
                 down: Linear::new(inner, &[matrix("mlp.down_proj", width)]),
+                after_feed_forward_norm: norms.after_feed_forward.map(part),
             }
         });
         let embedding = "model.embed_tokens.weight";
-        let head = if config.tie_word_embeddings { embedding } else { "lm_head.weight" };
+        let head = if config.tied() { embedding } else { "lm_head.weight" };
         let vocab_size = config.vocab_size;
         let head = Matrix { weights: values(head), bias: None, group: vocab_size };
         let (cosines, sines) = rotary::tables(config, config.max_position_embeddings);
@@ -151,11 +166,12 @@ impl Model {
             epsilon: config.rms_norm_eps as f32,
             embedding: Numbers::exact(values(embedding).to_vec()),
             layers: layers.collect(),
-            norm: values("model.norm.weight").to_vec(),
+            norm: norm("model.norm.weight"),
             head: Linear::new(width, &[head]),
             value_head: ValueHead::new(parameters),
             cosines,
             sines,
+            architecture,
         }
     }
 
@@ -180,9 +196,12 @@ impl Model {
         self.layers.iter().map(layer).sum::<usize>() + self.head.bytes()
     }
 
-    fn heads_of<'a>(&'a self, layer: &'a Layer) -> Heads<'a> {
-        let norms = layer.head_norms.as_ref();
+    fn heads_of(&self, index: usize) -> Heads<'_> {
+        let norms = self.layers[index].head_norms.as_ref();
         Heads {
+            scale: self.architecture.query_scale(),
+            cap: self.architecture.attention_cap,
+            window: self.architecture.windows[index],
             cache: self.cache,
             heads: self.heads,
             norms: norms.map(|(query, key)| (query.as_slice(), key.as_slice(), self.epsilon)),
@@ -200,6 +219,9 @@ impl Model {
         let mut embedding = vec![0.0; self.width];
         for (row, &token) in pass.tokens.iter().enumerate() {
             self.embedding.read(token as usize * self.width, &mut embedding);
+            if let Some(scale) = self.architecture.embedding_scale {
+                embedding.iter_mut().for_each(|x| *x *= scale);
+            }
             for (panel, values) in embedding.chunks(PANEL).enumerate() {
                 let lane = work.hidden.lane_mut(panel, row);
                 lane.fill(0.0);
@@ -215,30 +237,17 @@ impl Model {
                 work.hidden.keep(panels, &pass.wanted());
                 units = pass.units(true);
             }
-            let heads = self.heads_of(layer);
+            let heads = self.heads_of(index);
             heads.store(arch, index, &work.qkv, &mut pass.sequences);
             let (qkv, sequences) = (&work.qkv, &pass.sequences);
             heads.attend((team, arch), index, qkv, sequences, &units, &mut work.mixed);
             heads.pack(team, &units, &work.mixed, &mut work.packed);
-            layer.output.apply_add(team, arch, &work.packed, &mut work.hidden);
+            work.add(self, team, &layer.output, layer.after_attention_norm.as_deref());
 
             work.norm(self, team, &layer.feed_forward_norm);
             layer.gate_up.apply(team, arch, &work.packed, &mut work.gate_up);
-            let (gate_up, inner) = (&work.gate_up, self.inner);
-            let up = inner.div_ceil(PANEL);
-            work.packed.fill(team, (work.hidden.rows(), inner), |row, out| {
-                vectorised(
-                    arch,
-                    #[inline(always)]
-                    || {
-                        for (panel, gate) in out.chunks_mut(PANEL).enumerate() {
-                            gate.copy_from_slice(&gate_up.lane(panel, row)[..gate.len()]);
-                            swiglu(gate, gate_up.lane(up + panel, row));
-                        }
-                    },
-                );
-            });
-            layer.down.apply_add(team, arch, &work.packed, &mut work.hidden);
+            work.gate(self, team);
+            work.add(self, team, &layer.down, layer.after_feed_forward_norm.as_deref());
         }
     }
 
@@ -268,10 +277,58 @@ impl Model {
     pub fn logits_of(&self, work: &Activations, row: usize, out: &mut Vec<f32>) {
         out.resize(self.vocab_size, 0.0);
         work.logits.read(0, row, out);
+        if let Some(cap) = self.architecture.final_cap {
+            vectorised(
+                self.arch,
+                #[inline(always)]
+                || soft_cap(out, cap),
+            );
+        }
     }
 }
 
 impl Activations {
+    /// Packs what the feed-forward layer's gate lets through.
+    fn gate(&mut self, model: &Model, team: &Team) {
+        let (gate_up, inner) = (&self.gate_up, model.inner);
+        let up = inner.div_ceil(PANEL);
+        let activation = model.architecture.activation;
+        self.packed.fill(team, (self.hidden.rows(), inner), |row, out| {
+            vectorised(
+                model.arch,
+                #[inline(always)]
+                || match activation {
+                    Activation::Silu => gate_row(gate_up, (row, up), out, swiglu),
+                    Activation::GeluTanh => gate_row(gate_up, (row, up), out, geglu),
+                },
+            );
+        });
+    }
+
+    /// Adds a product of the packed rows to the residual stream, normalised first where the block has a norm for it.
+    fn add(&mut self, model: &Model, team: &Team, linear: &Linear, norm: Option<&[f32]>) {
+        let Some(weight) = norm else {
+            return linear.apply_add(team, model.arch, &self.packed, &mut self.hidden);
+        };
+        linear.apply(team, model.arch, &self.packed, &mut self.branch);
+        let (branch, hidden) = (&self.branch, &mut self.hidden);
+        let mut values = vec![0.0; model.width];
+        vectorised(
+            model.arch,
+            #[inline(always)]
+            || {
+                for row in 0..hidden.rows() {
+                    branch.read(0, row, &mut values);
+                    rms_norm(&mut values, weight, model.epsilon);
+                    for (panel, values) in values.chunks(PANEL).enumerate() {
+                        let lane = hidden.lane_mut(panel, row);
+                        lane.iter_mut().zip(values).for_each(|(x, value)| *x += value);
+                    }
+                }
+            },
+        );
+    }
+
     /// Packs `rms_norm(hidden)`.
     fn norm(&mut self, model: &Model, team: &Team, weight: &[f32]) {
         let hidden = &self.hidden;
@@ -285,6 +342,20 @@ impl Activations {
                 },
             );
         });
+    }
+}
+
+/// Gates every row: `activation(gate) * up`, panel by panel.
+#[inline(always)]
+fn gate_row(
+    gate_up: &Panels,
+    (row, up): (usize, usize),
+    out: &mut [f32],
+    activate: impl Fn(&mut [f32], &[f32]),
+) {
+    for (panel, gate) in out.chunks_mut(PANEL).enumerate() {
+        gate.copy_from_slice(&gate_up.lane(panel, row)[..gate.len()]);
+        activate(gate, gate_up.lane(up + panel, row));
     }
 }
 

@@ -41,6 +41,14 @@ impl Arithmetic {
         }
     }
 
+    /// The kind of what projections come to.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::BFloat16 => Kind::BFloat16,
+            Self::Plain | Self::OneDnn => Kind::Float,
+        }
+    }
+
     /// Makes ready what projections read, `[.., in]`.
     pub fn operand(self, input: &Tensor) -> Result<Operand> {
         Ok(match self {

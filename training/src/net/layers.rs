@@ -1,6 +1,7 @@
-//! One decoder block: RMSNorm, rotary grouped-query attention, SwiGLU.
+//! One decoder block: RMSNorm, rotary grouped-query attention, a gated feed-forward layer.
 
-use espalier_torch::attention::attention;
+use espalier_model::config::architecture::Activation;
+use espalier_torch::attention::{Scores, attention};
 use tch::{Device, Kind, Tensor};
 
 use super::arithmetic::Operand;
@@ -14,13 +15,24 @@ impl PolicyValueNet {
         let norm = |hidden: &Tensor, part: &str| {
             self.rms_norm(hidden, &format!("model.layers.{layer}.{part}.weight"))
         };
-        let normed = norm(hidden, "input_layernorm")?;
-        let hidden = hidden.f_add(&self.attention(layer, &normed, turns)?)?;
-        let normed = self.arithmetic.operand(&norm(&hidden, "post_attention_layernorm")?)?;
-        let gate = self.linear(&normed, &name("mlp.gate_proj"))?.f_silu()?;
+        let after = |part: Tensor, of: Option<&str>| match of {
+            Some(of) => norm(&part, of),
+            None => Ok(part),
+        };
+        let norms = self.architecture.block_norms();
+        let normed = norm(hidden, norms.attention)?;
+        let attended = self.attention(layer, &normed, turns)?;
+        let hidden = hidden.f_add(&after(attended, norms.after_attention)?)?;
+        let normed = self.arithmetic.operand(&norm(&hidden, norms.feed_forward)?)?;
+        let gate = self.linear(&normed, &name("mlp.gate_proj"))?;
+        let gate = match self.architecture.activation {
+            Activation::Silu => gate.f_silu()?,
+            Activation::GeluTanh => gate.f_gelu("tanh")?,
+        };
         let up = self.linear(&normed, &name("mlp.up_proj"))?;
         let inner = self.arithmetic.operand(&gate.f_mul(&up)?)?;
-        Ok(hidden.f_add(&self.linear(&inner, &name("mlp.down_proj"))?)?)
+        let fed = self.linear(&inner, &name("mlp.down_proj"))?;
+        Ok(hidden.f_add(&after(fed, norms.after_feed_forward)?)?)
     }
 
     /// A projection, with its bias where the family has one and its adapter where there is one.
@@ -43,20 +55,23 @@ impl PolicyValueNet {
     pub(super) fn rms_norm(&self, hidden: &Tensor, name: &str) -> Result<Tensor> {
         let hidden = hidden.f_to_kind(Kind::Float)?;
         let width = hidden.size().last().copied().unwrap_or(1);
+        let weight = match f64::from(self.architecture.norm_offset) {
+            0.0 => self.tensor(name).shallow_clone(),
+            offset => self.tensor(name).f_add_scalar(offset)?,
+        };
         if self.device() != Device::Cpu {
-            let norm =
-                hidden.f_rms_norm([width], Some(self.tensor(name)), self.config.rms_norm_eps)?;
+            let norm = hidden.f_rms_norm([width], Some(&weight), self.config.rms_norm_eps)?;
             return Ok(norm);
         }
         // One pass over the row, where a mean of squares would write the squares first.
         let norm = hidden.f_norm_scalaropt_dim(2, [-1i64].as_slice(), true)?;
         let mean_square = norm.f_square()?.f_mul_scalar(1.0 / width as f64)?;
         let scale = mean_square.f_add_scalar(self.config.rms_norm_eps)?.f_rsqrt()?;
-        Ok(hidden.f_mul(&scale)?.f_mul(self.tensor(name))?)
+        Ok(hidden.f_mul(&scale)?.f_mul(&weight)?)
     }
 
     fn attention(&self, layer: usize, normed: &Tensor, turns: &Turns) -> Result<Tensor> {
-        let head_dim = self.config.head_dim() as i64;
+        let head_dim = self.architecture.head_dim as i64;
         let heads = self.config.num_attention_heads as i64;
         let key_value_heads = self.config.key_value_heads() as i64;
         let name = |part: &str| format!("model.layers.{layer}.self_attn.{part}");
@@ -66,7 +81,7 @@ impl PolicyValueNet {
             Ok(self.linear(&normed, &name(part))?.f_view(shape)?)
         };
         let norm = |states: Tensor, part: &str| {
-            if !self.config.query_key_norm() {
+            if !self.architecture.query_key_norms {
                 return Ok(states);
             }
             self.rms_norm(&states, &format!("{}.weight", name(part)))
@@ -78,7 +93,12 @@ impl PolicyValueNet {
         let turned = |states: &Tensor| -> Result<Tensor> {
             Ok(turns.rotate(states)?.f_to_kind(value.kind())?)
         };
-        let mixed = attention(&turned(&query)?, &turned(&key)?, &value, None)?;
+        let mask = turns.mask(self.architecture.windows[layer]);
+        let scores = Scores {
+            scale: 1.0 / self.architecture.score_width.sqrt(),
+            cap: self.architecture.attention_cap.map(f64::from),
+        };
+        let mixed = attention(&turned(&query)?, &turned(&key)?, &value, mask, scores)?;
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([-1, heads * head_dim])?;
         self.linear(&self.arithmetic.operand(&mixed)?, &name("o_proj"))
     }

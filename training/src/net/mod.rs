@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 use espalier_model::checkpoint::Checkpoint;
 use espalier_model::config::ModelConfig;
+use espalier_model::config::architecture::Architecture;
 use espalier_model::dtype::Dtype;
 use espalier_model::lora::{Adapter, PREFIX, add_product, pair_names};
 use espalier_model::parameters::{Parameters, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
 use espalier_model::rotary::Rope;
+use espalier_torch::attention::window_mask;
 use espalier_torch::tensor::{from_tensor, to_tensor};
 use tch::{Device, Kind, Tensor};
 
@@ -24,6 +26,7 @@ pub(crate) use gradients::{Gradients, add};
 #[derive(Debug)]
 pub struct PolicyValueNet {
     config: ModelConfig,
+    architecture: Architecture,
     /// Leaves of the autograd graph, by Hugging Face name; an adapter's pairs by PEFT's.
     tensors: BTreeMap<String, Tensor>,
     /// The adapter that is trained in the weights' place, without its numbers.
@@ -41,6 +44,8 @@ pub struct PolicyValueNet {
 struct Turns {
     cosines: Tensor,
     sines: Tensor,
+    /// What is added to scores, `[1, 1, T, T]`, by window, for windows below T.
+    masks: Vec<(usize, Tensor)>,
 }
 
 /// Positions whose tables are kept. A long-context model's own limit would be most of its memory.
@@ -60,9 +65,11 @@ impl PolicyValueNet {
         });
         let tensors = tensors.collect();
         let rope = Rope::new(&config).expect("the configuration was checked");
+        let architecture = config.architecture().expect("the configuration was checked");
         let turns = Turns::new(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
         Self {
             config,
+            architecture,
             tensors,
             adapter: None,
             rope,
@@ -85,9 +92,7 @@ impl PolicyValueNet {
             let trained = tensor.requires_grad();
             *tensor = tensor.f_detach()?.f_to_device(device)?.f_set_requires_grad(trained)?;
         }
-        let Turns { cosines, sines } = &self.turns;
-        self.turns =
-            Turns { cosines: cosines.f_to_device(device)?, sines: sines.f_to_device(device)? };
+        self.turns = self.turns.on(device)?;
         self.arithmetic = Arithmetic::new(Dtype::Float32, device);
         Ok(self)
     }
@@ -147,6 +152,7 @@ impl PolicyValueNet {
             self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
         Self {
             config: self.config.clone(),
+            architecture: self.architecture.clone(),
             tensors: tensors.collect(),
             adapter: self.adapter.clone(),
             rope: self.rope.clone(),
@@ -181,22 +187,33 @@ impl PolicyValueNet {
     /// `[B, T] -> [B * T, D]`.
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
         let ids = tokens.f_view([-1])?;
-        Ok(Tensor::f_embedding(self.tensor(EMBEDDING), &ids, -1, false, false)?)
+        let embedded = Tensor::f_embedding(self.tensor(EMBEDDING), &ids, -1, false, false)?;
+        match self.architecture.embedding_scale {
+            Some(scale) => Ok(embedded.f_mul_scalar(f64::from(scale))?),
+            None => Ok(embedded),
+        }
     }
 
     fn final_norm(&self, hidden: &Tensor) -> Result<Tensor> {
         self.rms_norm(hidden, "model.norm.weight")
     }
 
-    /// The rotary tables of a batch.
+    /// The rotary tables of a batch, and the masks of its layers' windows.
     fn turns(&self, tokens: &Tensor) -> Result<Turns> {
         let length = tokens.size().last().copied().unwrap_or(0);
-        if length <= self.turns.length() {
-            return Ok(self.turns.first(length));
+        let mut turns = if length <= self.turns.length() {
+            self.turns.first(length)
+        } else {
+            Turns::new(&self.rope, length as usize).on(self.device())?
+        };
+        let kind = (self.arithmetic.kind(), self.device());
+        for &window in self.architecture.windows.iter().flatten() {
+            let known = turns.masks.iter().any(|(other, _)| *other == window);
+            if (window as i64) < length && !known {
+                turns.masks.push((window, window_mask(length, window as i64, kind)?));
+            }
         }
-        let Turns { cosines, sines } = Turns::new(&self.rope, length as usize);
-        let device = self.device();
-        Ok(Turns { cosines: cosines.f_to_device(device)?, sines: sines.f_to_device(device)? })
+        Ok(turns)
     }
 
     /// Logits `[.., V]`, fp32 and not normalised, of hidden states `[.., D]`.
@@ -204,10 +221,14 @@ impl PolicyValueNet {
     /// # Errors
     /// When libtorch refuses, as when memory runs out.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let tied = self.config.tie_word_embeddings;
+        let tied = self.config.tied();
         let weight = self.tensor(if tied { EMBEDDING } else { "lm_head.weight" });
         let logits = self.arithmetic.linear(&self.arithmetic.operand(hidden)?, weight, None)?;
-        Ok(logits.f_to_kind(Kind::Float)?)
+        let logits = logits.f_to_kind(Kind::Float)?;
+        match self.architecture.final_cap.map(f64::from) {
+            Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
+            None => Ok(logits),
+        }
     }
 
     /// Values `[..]` in [-1, 1] of hidden states `[.., D]` at step ends; +1 is a correct answer.
@@ -281,7 +302,17 @@ impl Turns {
             let halves = Tensor::from_slice(values).view([length as i64, -1]);
             Tensor::cat(&[&halves, &halves], 1)
         };
-        Self { cosines: table(&cosines), sines: table(&sines) }
+        Self { cosines: table(&cosines), sines: table(&sines), masks: Vec::new() }
+    }
+
+    fn on(&self, device: Device) -> Result<Self> {
+        let (cosines, sines) = (self.cosines.f_to_device(device)?, self.sines.f_to_device(device)?);
+        Ok(Self { cosines, sines, masks: Vec::new() })
+    }
+
+    /// The mask of a layer with this window, where it hides anything but what comes later.
+    fn mask(&self, window: Option<usize>) -> Option<&Tensor> {
+        self.masks.iter().find_map(|(other, mask)| (Some(*other) == window).then_some(mask))
     }
 
     fn length(&self) -> i64 {
@@ -291,7 +322,7 @@ impl Turns {
     /// The first positions, in the same memory.
     fn first(&self, length: i64) -> Self {
         let first = |table: &Tensor| table.narrow(0, 0, length);
-        Self { cosines: first(&self.cosines), sines: first(&self.sines) }
+        Self { cosines: first(&self.cosines), sines: first(&self.sines), masks: Vec::new() }
     }
 }
 

@@ -1,8 +1,17 @@
 //! Attention over libtorch, in training and in inference on a device.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
+
+/// What is done to scores beyond the plain case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    /// What products of queries and keys are multiplied by.
+    pub scale: f64,
+    /// `cap * tanh(score / cap)` follows.
+    pub cap: Option<f64>,
+}
 
 /// Attention of `queries` `[B, heads, rows, head_dim]` over `keys` and `values` `[B, key/value heads, positions, head_dim]`:
 /// causal, or with a mask `[B, 1, rows, positions]` that is added to the scores.
@@ -14,17 +23,21 @@ pub fn attention(
     keys: &Tensor,
     values: &Tensor,
     mask: Option<&Tensor>,
+    scores: Scores,
 ) -> Result<Tensor> {
     let (batch, heads, rows, head_dim) = queries.size4()?;
     let group = heads / keys.size()[1];
+    let alone = |states: &Tensor| match group {
+        1 => Ok(states.shallow_clone()),
+        _ => states.f_repeat_interleave_self_int(group, 1, None),
+    };
+    if let Some(cap) = scores.cap {
+        return capped(queries, &alone(keys)?, &alone(values)?, mask, (scores.scale, cap));
+    }
     // Left to choose on a GPU, libtorch takes cuDNN's attention for 16 bits, which makes a plan for every shape, and nearly
     // every pass has a shape of its own; for groups of heads in 32 bits it writes out all scores. This kernel does neither,
     // but wants rows of whole vectors.
     if queries.device() != Device::Cpu && head_dim % 8 == 0 {
-        let alone = |states: &Tensor| match group {
-            1 => Ok(states.shallow_clone()),
-            _ => states.f_repeat_interleave_self_int(group, 1, None),
-        };
         let mask = mask.map(|mask| mask.f_expand([batch, heads, rows, -1], false)).transpose()?;
         let causal = mask.is_none();
         // An adapter may train the values alone.
@@ -37,7 +50,7 @@ pub fn attention(
             trained,
             0.0,
             causal,
-            None,
+            Some(scores.scale),
         )?;
         return Ok(mixed);
     }
@@ -48,7 +61,44 @@ pub fn attention(
         mask,
         0.0,
         mask.is_none(),
-        None,
+        Some(scores.scale),
         group > 1,
     )?)
+}
+
+/// Attention with soft-capped scores, which libtorch's kernels do not have.
+fn capped(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    mask: Option<&Tensor>,
+    (scale, cap): (f64, f64),
+) -> Result<Tensor> {
+    let scores = queries.f_matmul(&keys.f_transpose(-2, -1)?)?.f_mul_scalar(scale / cap)?;
+    let scores = scores.f_tanh()?.f_mul_scalar(cap)?;
+    let scores = match mask {
+        Some(mask) => scores.f_add(mask)?,
+        None => {
+            let rows = queries.size()[2];
+            let all = Tensor::f_ones([rows, rows], (Kind::Bool, queries.device()))?;
+            scores.f_masked_fill(&all.f_triu(1)?, f64::NEG_INFINITY)?
+        }
+    };
+    // In 32 bits, as in the kernels.
+    let weights = scores.f_softmax(-1, Kind::Float)?.f_to_kind(values.kind())?;
+    Ok(weights.f_matmul(values)?)
+}
+
+/// What is added to scores, `[1, 1, rows, rows]`, so that a row sees `window` positions, its own included. Rows lie a multiple of 16
+/// numbers apart, as libtorch's kernels want.
+///
+/// # Errors
+/// When libtorch refuses, as when memory runs out.
+pub fn window_mask(rows: i64, window: i64, (kind, device): (Kind, Device)) -> Result<Tensor> {
+    let padded = (rows + 15) / 16 * 16;
+    let all = Tensor::f_ones([rows, padded], (Kind::Bool, device))?;
+    let hidden = all.f_triu(1)?.f_logical_or(&all.f_tril(-window)?)?;
+    let mask = Tensor::f_zeros([rows, padded], (kind, device))?;
+    let mask = mask.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_narrow(1, 0, rows)?;
+    Ok(mask.f_unsqueeze(0)?.f_unsqueeze(0)?)
 }

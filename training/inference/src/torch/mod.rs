@@ -12,8 +12,9 @@ mod weights;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use espalier_model::checkpoint::Checkpoint;
+use espalier_model::config::architecture::{Activation, Architecture};
 use espalier_model::dtype::Dtype;
-use espalier_torch::attention::attention;
+use espalier_torch::attention::{Scores, attention};
 use espalier_torch::error::Result;
 use espalier_torch::tensor::kind;
 use tch::{Device, Kind, Tensor};
@@ -37,6 +38,7 @@ pub(super) struct TorchModel {
     pub head_cost: usize,
     width: usize,
     pub value_head: ValueHead,
+    final_cap: Option<f64>,
     /// One scheduler runs the passes, so nobody waits here: the lock says that tensors are not for several threads.
     net: Mutex<Net>,
 }
@@ -49,6 +51,10 @@ struct Net {
     heads: Heads,
     head_dim: i64,
     epsilon: f64,
+    architecture: Architecture,
+    scores: Scores,
+    /// Windows that some layers have, each once.
+    windows: Vec<Option<usize>>,
 }
 
 /// Indices on a device.
@@ -66,6 +72,11 @@ impl TorchModel {
         let cache = CacheShape::new(config);
         let weights = Weights::new(checkpoint, device)?;
         let body_cost = weights.layers.iter().map(Layer::cost).sum();
+        let architecture = config.architecture()?;
+        let mut windows = architecture.windows.clone();
+        windows.sort_unstable();
+        windows.dedup();
+        let final_cap = architecture.final_cap.map(f64::from);
         let net = Net {
             pages: Pages::new(cache, cached.map_or(weights.kind, kind), device)?,
             weights,
@@ -73,6 +84,12 @@ impl TorchModel {
             heads: Heads { queries: config.num_attention_heads, keys: config.key_value_heads() },
             head_dim: config.head_dim() as i64,
             epsilon: config.rms_norm_eps,
+            scores: Scores {
+                scale: 1.0 / architecture.score_width.sqrt(),
+                cap: architecture.attention_cap.map(f64::from),
+            },
+            windows,
+            architecture,
         };
         Ok(Self {
             cache,
@@ -81,6 +98,7 @@ impl TorchModel {
             head_cost: config.vocab_size * config.hidden_size,
             width: config.hidden_size,
             value_head: ValueHead::new(&checkpoint.parameters),
+            final_cap,
             net: Mutex::new(net),
         })
     }
@@ -111,7 +129,11 @@ impl TorchModel {
         let rows = Tensor::f_from_slice(&states.concat())?.f_view([-1, self.width as i64])?;
         self.with_net(|net| {
             let rows = rows.f_to_device(net.device)?;
-            Ok(rows.f_linear(&net.weights.head, None::<Tensor>)?)
+            let logits = rows.f_linear(&net.weights.head, None::<Tensor>)?;
+            match self.final_cap {
+                Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
+                None => Ok(logits),
+            }
         })
     }
 }
@@ -120,25 +142,33 @@ impl Net {
     /// Final states `[wanted rows, width]`, fp32, on the host.
     fn forward(&mut self, pass: &mut Pass<'_>) -> Result<Tensor> {
         self.prepare(pass)?;
-        let plan = Plan::new(pass, self.heads, self.weights.kind, self.device)?;
+        let plan = Plan::new(pass, self.heads, &self.windows, (self.weights.kind, self.device))?;
         let Weights { kind, embedding, cosines, sines, .. } = &self.weights;
         let kind = *kind;
         let turns = [cosines, sines].map(|table| table.f_index_select(0, &plan.positions));
         let [cosines, sines] = turns;
         let turns = (cosines?, sines?);
         let mut hidden = embedding.f_index_select(0, &plan.tokens)?.f_to_kind(Kind::Float)?;
+        if let Some(scale) = self.architecture.embedding_scale {
+            hidden = hidden.f_mul_scalar(f64::from(scale))?;
+        }
         for index in 0..self.weights.layers.len() {
             let layer = &self.weights.layers[index];
             let normed = self.norm(&hidden, &layer.attention_norm)?.f_to_kind(kind)?;
             let qkv = layer.qkv.apply(&normed)?;
             let mixed = self.attend(index, &qkv, &turns, &plan)?;
             let layer = &self.weights.layers[index];
-            let _ = hidden.f_add_(&layer.output.apply(&mixed)?)?;
+            let attended = layer.output.apply(&mixed)?;
+            let _ = hidden.f_add_(&self.after(attended, layer.after_attention_norm.as_ref())?)?;
 
             let normed = self.norm(&hidden, &layer.feed_forward_norm)?.f_to_kind(kind)?;
             let gate_up = layer.gate_up.apply(&normed)?.f_chunk(2, 1)?;
-            let inner = gate_up[0].f_silu()?.f_mul(&gate_up[1])?;
-            let _ = hidden.f_add_(&layer.down.apply(&inner)?)?;
+            let gate = match self.architecture.activation {
+                Activation::Silu => gate_up[0].f_silu()?,
+                Activation::GeluTanh => gate_up[0].f_gelu("tanh")?,
+            };
+            let fed = layer.down.apply(&gate.f_mul(&gate_up[1])?)?;
+            let _ = hidden.f_add_(&self.after(fed, layer.after_feed_forward_norm.as_ref())?)?;
         }
         let wanted = hidden.f_index_select(0, &plan.wanted)?;
         Ok(self.norm(&wanted, &self.weights.norm)?.f_to_device(Device::Cpu)?)
@@ -165,6 +195,14 @@ impl Net {
     fn norm(&self, hidden: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let width = hidden.size()[1];
         Ok(hidden.f_rms_norm([width], Some(weight), self.epsilon)?)
+    }
+
+    /// A block's part as it is added to the residual stream.
+    fn after(&self, part: Tensor, norm: Option<&Tensor>) -> Result<Tensor> {
+        match norm {
+            Some(weight) => self.norm(&part.f_to_kind(Kind::Float)?, weight),
+            None => Ok(part),
+        }
     }
 
     /// Stores the rows' keys and values and attends, `[rows, (heads + 2 key/value heads) * head_dim]` to
@@ -202,6 +240,13 @@ impl Net {
         Ok(mixed.f_index_select(0, &plan.places)?.f_view([-1, queries * head_dim])?)
     }
 
+    /// What is added to a layer's scores.
+    fn mask<'a>(&self, layer: usize, batch: &'a Batch) -> &'a Tensor {
+        let window = self.architecture.windows[layer];
+        let index = self.windows.iter().position(|other| *other == window).unwrap_or(0);
+        &batch.masks[index]
+    }
+
     /// Attention of one batch's entries, `[entries * rows * heads, head_dim]`.
     fn mix(&self, layer: usize, rows_and_heads: &Tensor, batch: &Batch) -> Result<Tensor> {
         let Self { heads, head_dim, .. } = *self;
@@ -217,7 +262,8 @@ impl Net {
         let seen = self.pages.read(layer, &batch.seen)?.f_to_kind(self.weights.kind)?;
         let seen = seen.f_view([entries, positions, 2 * keys, head_dim])?.f_transpose(1, 2)?;
         let (keys, values) = (seen.f_narrow(1, 0, keys)?, seen.f_narrow(1, keys, keys)?);
-        let mixed = attention(&queries, &keys, &values, Some(&batch.mask))?;
+        let mixed =
+            attention(&queries, &keys, &values, Some(self.mask(layer, batch)), self.scores)?;
         Ok(mixed.f_transpose(1, 2)?.f_reshape([-1, head_dim])?)
     }
 }

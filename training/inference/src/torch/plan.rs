@@ -54,8 +54,9 @@ pub(super) struct Batch {
     pub queries: Tensor,
     /// Row of the pages, `[entries * positions]`.
     pub seen: Tensor,
-    /// What is added to the scores, `[entries, 1, rows * heads of a group, positions]`: 0, or minus infinity.
-    pub mask: Tensor,
+    /// What is added to the scores, `[entries, 1, rows * heads of a group, positions]`: 0, or minus infinity. One for each
+    /// window that some layers have.
+    pub masks: Vec<Tensor>,
 }
 
 /// A net's heads, as they follow one another in what a row is projected to: queries, keys, values.
@@ -92,7 +93,12 @@ pub(super) struct Plan {
 
 impl Plan {
     /// `kind` is that of the queries.
-    pub fn new(pass: &Pass<'_>, heads: Heads, kind: Kind, device: Device) -> Result<Self> {
+    pub fn new(
+        pass: &Pass<'_>,
+        heads: Heads,
+        windows: &[Option<usize>],
+        (kind, device): (Kind, Device),
+    ) -> Result<Self> {
         let tokens: Vec<i64> = pass.tokens.iter().map(|&token| i64::from(token)).collect();
         let (mut positions, mut targets) = (vec![0; tokens.len()], vec![NOBODY; tokens.len()]);
         for sequence in &pass.sequences {
@@ -108,7 +114,7 @@ impl Plan {
         let mut places = vec![0; tokens.len() * heads.queries];
         let (mut batches, mut first) = (Vec::new(), 0);
         for entries in sizes.values() {
-            let batch = Batch::new(entries, heads, kind, device)?;
+            let batch = Batch::new(entries, heads, windows, (kind, device))?;
             let [count, rows, _] = batch.shape;
             for (index, entry) in entries.iter().enumerate() {
                 for (place, &(row, _)) in entry.rows.iter().enumerate() {
@@ -163,7 +169,12 @@ fn entries(pass: &Pass<'_>) -> Vec<Entry> {
 }
 
 impl Batch {
-    fn new(entries: &[Entry], heads: Heads, kind: Kind, device: Device) -> Result<Self> {
+    fn new(
+        entries: &[Entry],
+        heads: Heads,
+        windows: &[Option<usize>],
+        (kind, device): (Kind, Device),
+    ) -> Result<Self> {
         let rows = entries.iter().map(|entry| entry.rows.len()).max().unwrap_or(0);
         let length = entries.iter().map(|entry| entry.seen.len()).max().unwrap_or(0);
         let length = length.next_multiple_of(ALIGNMENT);
@@ -181,15 +192,25 @@ impl Batch {
         let position = to_device(&positions, device)?.f_view([count, rows, 1])?;
         let owner = to_device(&column(2), device)?.f_view([count, 1, length])?;
         let number = Tensor::f_arange(rows, (Kind::Int64, device))?.f_view([1, rows, 1])?;
-        let past =
-            to_device(&column(1), device)?.f_view([count, 1, length])?.f_le_tensor(&position)?;
+        let places = to_device(&column(1), device)?.f_view([count, 1, length])?;
+        let past = places.f_le_tensor(&position)?;
         let own = owner.f_eq_tensor(&number)?.f_logical_or(&owner.f_eq(ALL)?)?;
-        let hidden = past.f_logical_and(&own)?.f_logical_not()?;
-        let mask = Tensor::f_zeros(shape, (kind, device))?;
-        let mask = mask.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_unsqueeze(2)?;
+        let seen_by_all = past.f_logical_and(&own)?;
         let group = heads.group() as i64;
-        let mask = mask.f_expand([count, rows, group, length], false)?;
-        let mask = mask.f_reshape([count, 1, rows * group, length])?;
+        let mask = |window: &Option<usize>| -> Result<Tensor> {
+            let sees = match *window {
+                None => seen_by_all.shallow_clone(),
+                Some(window) => {
+                    let oldest = position.f_sub_scalar(window as i64)?;
+                    seen_by_all.f_logical_and(&places.f_gt_tensor(&oldest)?)?
+                }
+            };
+            let mask = Tensor::f_zeros(shape, (kind, device))?;
+            let mask = mask.f_masked_fill(&sees.f_logical_not()?, f64::NEG_INFINITY)?;
+            let mask = mask.f_unsqueeze(2)?.f_expand([count, rows, group, length], false)?;
+            Ok(mask.f_reshape([count, 1, rows * group, length])?)
+        };
+        let masks = windows.iter().map(mask).collect::<Result<_>>()?;
         let mut queries = Vec::with_capacity(rows_of_pass.len() * heads.queries);
         for entry in rows_of_pass.chunks(rows as usize) {
             for key in 0..heads.keys {
@@ -200,7 +221,7 @@ impl Batch {
             }
         }
         let (queries, seen) = (to_device(&queries, device)?, to_device(&column(0), device)?);
-        Ok(Self { shape, queries, seen, mask })
+        Ok(Self { shape, queries, seen, masks })
     }
 }
 
@@ -246,8 +267,8 @@ mod tests {
             contexts: 0,
             groups: vec![(2, 1)],
         };
-        let plan =
-            Plan::new(&pass, Heads { queries: 4, keys: 2 }, Kind::Float, Device::Cpu).unwrap();
+        let (heads, kind) = (Heads { queries: 4, keys: 2 }, (Kind::Float, Device::Cpu));
+        let plan = Plan::new(&pass, heads, &[None, Some(2)], kind).unwrap();
         let batch = &plan.batches[0];
         assert_eq!((plan.batches.len(), batch.shape), (1, [1, 2, 32]));
         let seen = Vec::<i64>::try_from(&batch.seen).unwrap();
@@ -256,7 +277,8 @@ mod tests {
             block(0).take(16).chain(block(1).take(2)).chain(block(2).take(1)).collect();
         assert_eq!(seen[..19], expected);
         assert_eq!(seen[19..], [NOBODY; 13]);
-        let mask = Vec::<f32>::try_from(&batch.mask.view([-1])).unwrap();
+        let [mask, windowed] =
+            [0, 1].map(|index| Vec::<f32>::try_from(&batch.masks[index].view([-1])).unwrap());
         let queries = Vec::<i64>::try_from(&batch.queries).unwrap();
         assert_eq!(queries, [0, 1, 8, 9, 2, 3, 10, 11]);
         let places = Vec::<i64>::try_from(&plan.places).unwrap();
@@ -268,6 +290,14 @@ mod tests {
                 assert_eq!(mask, if sees { 0.0 } else { f32::NEG_INFINITY }, "{row} {place}");
             }
         }
+        // Positions 16 and 17 of the first, 15 and 16 of the second.
+        for (row, mask) in windowed.chunks(32).enumerate() {
+            let sees = |place: usize| if row < 2 { [16, 17] } else { [15, 18] }.contains(&place);
+            for (place, &mask) in mask.iter().enumerate() {
+                let expected = if sees(place) { 0.0 } else { f32::NEG_INFINITY };
+                assert_eq!(mask, expected, "{row} {place}");
+            }
+        }
     }
 
     #[test]
@@ -276,8 +306,8 @@ mod tests {
         let mut tables = tables(&lengths, 1);
         let sequences = last_rows(&mut tables, &lengths);
         let pass = Pass { tokens: vec![1; 200], sequences, contexts: 0, groups: vec![(1, 1); 200] };
-        let plan =
-            Plan::new(&pass, Heads { queries: 1, keys: 1 }, Kind::Float, Device::Cpu).unwrap();
+        let (heads, kind) = (Heads { queries: 1, keys: 1 }, (Kind::Float, Device::Cpu));
+        let plan = Plan::new(&pass, heads, &[None], kind).unwrap();
         assert_eq!(plan.batches.len(), 1);
         assert_eq!(plan.batches[0].shape, [200, 1, 224]);
     }

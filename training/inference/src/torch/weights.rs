@@ -30,13 +30,15 @@ pub(super) struct Linear {
 
 pub(super) struct Layer {
     pub attention_norm: Tensor,
-    /// What normalised queries and keys are multiplied by, `[query and key heads, head_dim]` (Qwen3).
+    /// What normalised queries and keys are multiplied by, `[query and key heads, head_dim]`.
     pub head_norms: Option<Tensor>,
     pub qkv: Linear,
     pub output: Linear,
+    pub after_attention_norm: Option<Tensor>,
     pub feed_forward_norm: Tensor,
     pub gate_up: Linear,
     pub down: Linear,
+    pub after_feed_forward_norm: Option<Tensor>,
 }
 
 impl Linear {
@@ -61,6 +63,9 @@ impl Weights {
     pub fn new(checkpoint: &Checkpoint, device: Device) -> Result<Self> {
         let config = &checkpoint.config;
         let kind = kind(config.dtype()?);
+        let architecture = config.architecture()?;
+        let norms = architecture.block_norms();
+        let offset = f64::from(architecture.norm_offset);
         let find = |name: &str, kind: Kind| -> Result<Option<Tensor>> {
             let Some(parameter) = checkpoint.parameters.get(name) else { return Ok(None) };
             // Rounded here rather than there: the device has room for one of them.
@@ -84,30 +89,35 @@ impl Weights {
                 };
                 Ok(Linear { weight: Tensor::f_cat(&weights, 0)?, bias })
             };
-            let norm = |part: &str| get(&name(part, "weight"), Kind::Float);
-            let head_norms = match find(&name("self_attn.q_norm", "weight"), Kind::Float)? {
-                None => None,
-                Some(query) => {
+            let norm = |part: &str| -> Result<Tensor> {
+                Ok(get(&name(part, "weight"), Kind::Float)?.f_add_scalar(offset)?)
+            };
+            let head_norms = match architecture.query_key_norms {
+                false => None,
+                true => {
                     let repeated = |norm: &Tensor, heads: usize| {
                         norm.f_unsqueeze(0)?.f_expand([heads as i64, -1], false)
                     };
+                    let query = norm("self_attn.q_norm")?;
                     let query = repeated(&query, config.num_attention_heads)?;
                     let key = repeated(&norm("self_attn.k_norm")?, config.key_value_heads())?;
                     Some(Tensor::f_cat(&[query, key], 0)?)
                 }
             };
             Ok(Layer {
-                attention_norm: norm("input_layernorm")?,
+                attention_norm: norm(norms.attention)?,
                 head_norms,
                 qkv: linear(&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"])?,
                 output: linear(&["self_attn.o_proj"])?,
-                feed_forward_norm: norm("post_attention_layernorm")?,
+                after_attention_norm: norms.after_attention.map(norm).transpose()?,
+                feed_forward_norm: norm(norms.feed_forward)?,
                 gate_up: linear(&["mlp.gate_proj", "mlp.up_proj"])?,
                 down: linear(&["mlp.down_proj"])?,
+                after_feed_forward_norm: norms.after_feed_forward.map(norm).transpose()?,
             })
         };
         let embedding = "model.embed_tokens.weight";
-        let (embedding, head) = if config.tie_word_embeddings {
+        let (embedding, head) = if config.tied() {
             let head = get(embedding, Kind::Float)?;
             (head.shallow_clone(), head)
         } else {
@@ -124,7 +134,7 @@ impl Weights {
             kind,
             embedding,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            norm: get("model.norm.weight", Kind::Float)?,
+            norm: get("model.norm.weight", Kind::Float)?.f_add_scalar(offset)?,
             head,
             cosines: table(&cosines, 1.0)?,
             sines: table(&sines, -1.0)?,

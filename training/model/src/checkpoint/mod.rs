@@ -92,7 +92,8 @@ impl Checkpoint {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
-        let config: ModelConfig = folder.json(CONFIG)?;
+        let mut config: ModelConfig = folder.json(CONFIG)?;
+        config.complete();
         config.validate()?;
         let bytes = folder.read(tokenizer::FILE)?;
         let unfit = |message: String| Error::format(&folder.file(tokenizer::FILE), message);

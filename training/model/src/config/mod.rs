@@ -1,5 +1,6 @@
 //! The shape of a net: Hugging Face's `config.json` and the recipe's `[net]` section.
 
+pub mod architecture;
 mod family;
 mod lora;
 mod net;
@@ -10,24 +11,24 @@ use serde_json::Value;
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+use architecture::Architecture;
 pub use family::Family;
+pub(crate) use family::Gguf;
 pub use lora::LoraConfig;
 pub use net::NetConfig;
 
-/// RMSNorm's epsilon where a file is silent (`transformers`' default for all three families).
+/// RMSNorm's epsilon where a file is silent (`transformers`' default for all families).
 const DEFAULT_RMS_NORM_EPS: f64 = 1e-6;
-/// Rotary base where a file is silent (`transformers`' default for all three families).
+/// Rotary base where a file is silent (`transformers`' default for all families).
 pub(crate) const DEFAULT_ROPE_THETA: f64 = 10_000.0;
-/// Qwen3's width of a head where a file is silent; it does not follow from the other sizes.
-const QWEN3_HEAD_DIM: usize = 128;
 
-/// Hugging Face's `config.json` of a Llama, Qwen2 or Qwen3 model. What the fields ask for beyond plain sizes is told by
-/// the methods ([`Self::family`] and the ones after it); fields that this crate does not use are kept as they are.
+/// Hugging Face's `config.json` of a model of one of the families ([`Family`]). What the fields ask for beyond plain sizes
+/// is [`Self::architecture`]; fields that this crate does not use are kept as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
     /// Must hold the name that belongs to `model_type`, such as `LlamaForCausalLM`.
     pub architectures: Vec<String>,
-    /// `llama`, `qwen2` or `qwen3`.
+    /// The family's name, such as `llama`.
     pub model_type: String,
     /// Rows of the embedding, V; at least the tokenizer's tokens. Rows beyond them are padding.
     pub vocab_size: usize,
@@ -53,9 +54,9 @@ pub struct ModelConfig {
     pub rope_theta: Option<f64>,
     /// Longest sequence in tokens.
     pub max_position_embeddings: usize,
-    /// Whether the head reuses the embedding matrix.
+    /// Whether the head reuses the embedding matrix; see [`Self::tied`].
     #[serde(default)]
-    pub tie_word_embeddings: bool,
+    pub tie_word_embeddings: Option<bool>,
     /// Element type of the saved tensors by `transformers`' older name; see [`Self::dtype`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torch_dtype: Option<String>,
@@ -110,36 +111,28 @@ impl ModelConfig {
     /// Width of one attention head. Heads times this need not be `hidden_size`.
     #[must_use]
     pub fn head_dim(&self) -> usize {
-        match self.head_dim {
-            Some(width) => width,
-            None if self.is(Family::Qwen3) => QWEN3_HEAD_DIM,
-            None => self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0),
-        }
+        let family = || self.family().ok()?.head_dim();
+        let share = || self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0);
+        self.head_dim.or_else(family).unwrap_or_else(share)
     }
 
-    /// Whether the query, key and value projections have biases: `self_attn.{q,k,v}_proj.bias`.
-    #[must_use]
-    pub fn query_key_value_bias(&self) -> bool {
-        self.is(Family::Qwen2) || self.flag("attention_bias")
+    /// How the net computes: the facts of its family.
+    ///
+    /// # Errors
+    /// [`Error::Model`] with the field that asks for something that is not supported.
+    pub fn architecture(&self) -> Result<Architecture> {
+        self.family()?.architecture(self)
     }
 
-    /// Whether attention's output projection has a bias: `self_attn.o_proj.bias`.
+    /// Whether the head reuses the embedding matrix.
     #[must_use]
-    pub fn attention_output_bias(&self) -> bool {
-        !self.is(Family::Qwen2) && self.flag("attention_bias")
+    pub fn tied(&self) -> bool {
+        self.tie_word_embeddings.unwrap_or_else(|| self.family().is_ok_and(Family::tied))
     }
 
-    /// Whether the feed-forward projections have biases: `mlp.{gate,up,down}_proj.bias`.
-    #[must_use]
-    pub fn feed_forward_bias(&self) -> bool {
-        self.is(Family::Llama) && self.flag("mlp_bias")
-    }
-
-    /// Whether each head's query and key pass through an RMSNorm over `head_dim` before they are rotated:
-    /// `self_attn.{q,k}_norm.weight`, `[head_dim]` each.
-    #[must_use]
-    pub fn query_key_norm(&self) -> bool {
-        self.is(Family::Qwen3)
+    /// Writes down what the file leaves to its family's defaults, so that it is saved with the net.
+    pub(crate) fn complete(&mut self) {
+        self.tie_word_embeddings = Some(self.tied());
     }
 
     /// Element type in which the language model's tensors are saved: `dtype`, else `torch_dtype`, else `float32`. This
@@ -168,10 +161,6 @@ impl ModelConfig {
     /// A further field of the file that is not null.
     pub(crate) fn set(&self, field: &str) -> Option<&Value> {
         self.other.get(field).filter(|value| !value.is_null())
-    }
-
-    fn is(&self, family: Family) -> bool {
-        self.model_type == family.model_type()
     }
 
     fn flag(&self, field: &str) -> bool {

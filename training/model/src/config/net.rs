@@ -37,7 +37,7 @@ impl Default for NetConfig {
     /// About 0.9 million parameters: minutes of training on two CPU cores.
     fn default() -> Self {
         Self {
-            family: Family::Llama,
+            family: Family::default(),
             layers: 4,
             width: 128,
             heads: 4,
@@ -58,13 +58,13 @@ impl NetConfig {
     /// [`Error::Model`](crate::Error::Model) when the sizes do not fit each other.
     pub fn model_config(&self, tokenizer: &Tokenizer) -> Result<ModelConfig> {
         let mut other = serde_json::Map::new();
-        other.insert("hidden_act".to_owned(), "silu".into());
+        self.family.fresh(self, &mut other);
         if let Some(pad) = tokenizer.pad() {
             other.insert("pad_token_id".to_owned(), pad.into());
         }
         other.insert("bos_token_id".to_owned(), serde_json::Value::Null);
         let config = ModelConfig {
-            architectures: vec![self.family.architecture().to_owned()],
+            architectures: vec![self.family.class().to_owned()],
             model_type: self.family.model_type().to_owned(),
             vocab_size: self.vocabulary.max(tokenizer.vocab_size()),
             hidden_size: self.width,
@@ -76,7 +76,7 @@ impl NetConfig {
             rms_norm_eps: DEFAULT_RMS_NORM_EPS,
             rope_theta: Some(DEFAULT_ROPE_THETA),
             max_position_embeddings: self.max_length,
-            tie_word_embeddings: self.tie_embeddings,
+            tie_word_embeddings: Some(self.tie_embeddings),
             torch_dtype: Some(self.dtype.name().to_owned()),
             dtype: None,
             eos_token_id: tokenizer.eos().into_iter().collect(),

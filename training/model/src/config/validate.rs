@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Family, ModelConfig};
+use super::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rotary::Rope;
 
@@ -18,14 +18,14 @@ impl ModelConfig {
     /// [`Error::Model`] with the field that is out of range or asks for something that is not supported.
     pub fn validate(&self) -> Result<()> {
         let family = self.family()?;
-        if self.architectures.iter().all(|name| name != family.architecture()) {
+        if self.architectures.iter().all(|name| name != family.class()) {
             return fail(
                 "architectures",
                 format!(
                     "{:?} is not supported, a {} model must hold {}",
                     self.architectures,
                     self.model_type,
-                    family.architecture()
+                    family.class()
                 ),
             );
         }
@@ -36,7 +36,7 @@ impl ModelConfig {
         }
         self.dtype()?;
         self.validate_other()?;
-        self.validate_window(family)?;
+        self.architecture()?;
         Rope::new(self).map(drop)
     }
 
@@ -62,7 +62,10 @@ impl ModelConfig {
             let field = if self.head_dim.is_some() { "head_dim" } else { "hidden_size" };
             return fail(field, format!("{width} does not give {heads} heads of an even width"));
         }
-        if self.head_dim.is_none() && self.family()? != Family::Qwen3 && head_dim * heads != width {
+        if self.head_dim.is_none()
+            && self.family()?.head_dim().is_none()
+            && head_dim * heads != width
+        {
             return fail(
                 "hidden_size",
                 format!("{width} does not give {heads} heads of an even width"),
@@ -91,32 +94,6 @@ impl ModelConfig {
                 && !value.is_boolean()
             {
                 return fail(field, format!("must be true or false, is {value}"));
-            }
-        }
-        if let Some(value) = self.set("hidden_act")
-            && value != "silu"
-        {
-            return refuse("hidden_act", value);
-        }
-        Ok(())
-    }
-
-    /// Every layer must see the whole context.
-    fn validate_window(&self, family: Family) -> Result<()> {
-        if self.flag("use_sliding_window") {
-            return fail("use_sliding_window", "sliding windows are not supported".to_owned());
-        }
-        // Qwen's files name a window that is off unless `use_sliding_window` says otherwise.
-        if family == Family::Llama
-            && !self.other.contains_key("use_sliding_window")
-            && let Some(window) = self.set("sliding_window")
-        {
-            return fail("sliding_window", format!("{window} is not supported"));
-        }
-        if let Some(types) = self.set("layer_types") {
-            let full = |kind: &Value| kind == "full_attention";
-            if !types.as_array().is_some_and(|types| types.iter().all(full)) {
-                return fail("layer_types", format!("{types} is not supported"));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use super::file::{GgufFile, Value};
-use crate::config::{Family, ModelConfig};
+use crate::config::{Family, Gguf, ModelConfig};
 use crate::dtype::Dtype;
 use crate::error::Result;
 
@@ -42,6 +42,14 @@ impl GgufFile {
         }
     }
 
+    /// A whole number or another, if the key is there.
+    fn optional_number(&self, key: &str) -> Result<Option<serde_json::Value>> {
+        match self.metadata.get(key) {
+            Some(Value::Float(_)) => Ok(self.optional_float(key)?.map(Into::into)),
+            _ => Ok(self.optional_integer(key)?.map(Into::into)),
+        }
+    }
+
     pub fn optional_text(&self, key: &str) -> Result<Option<&str>> {
         match self.metadata.get(key) {
             None => Ok(None),
@@ -73,15 +81,10 @@ impl GgufFile {
     }
 }
 
-/// The family that a file's architecture names.
-pub(super) fn family(file: &GgufFile) -> Result<Family> {
+/// The family that a file's architecture names, and how the file holds it.
+pub(super) fn family(file: &GgufFile) -> Result<(Family, &'static Gguf)> {
     let name = file.text("general.architecture")?;
-    match Family::of_model_type(name) {
-        Ok(family) => Ok(family),
-        Err(_) => file.fail(format!(
-            "general.architecture: {name:?} is not supported, only llama, qwen2 and qwen3 are"
-        )),
-    }
+    Family::of_gguf(name).or_else(|message| file.fail(format!("general.architecture: {message}")))
 }
 
 /// The configuration of a file's net, to be saved in `dtype`. `stretch` is what the tensor `rope_freqs.weight` holds.
@@ -90,14 +93,18 @@ pub(super) fn config(
     dtype: Dtype,
     stretch: Option<&[f32]>,
 ) -> Result<ModelConfig> {
-    let family = family(file)?;
-    let key = |name: &str| format!("{}.{name}", family.model_type());
-    for name in ["expert_count", "attention.sliding_window"] {
+    let (family, gguf) = family(file)?;
+    let key = |name: &str| format!("{}.{name}", gguf.architecture);
+    let known = |name: &str| gguf.numbers.iter().any(|(theirs, _)| *theirs == name);
+    for name in ["expert_count", "attention.sliding_window"].into_iter().filter(|name| !known(name))
+    {
         if let Some(number) = file.optional_integer(&key(name))?.filter(|number| *number > 0) {
             return file.fail(format!("{}: {number} is not supported", key(name)));
         }
     }
-    for name in ["attention.scale", "logit_scale", "residual_scale", "embedding_scale"] {
+    let scales = ["attention.scale", "logit_scale", "residual_scale", "embedding_scale"];
+    let caps = ["attn_logit_softcapping", "final_logit_softcapping"];
+    for name in scales.into_iter().chain(caps).filter(|name| !known(name)) {
         if let Some(number) = file.optional_float(&key(name))? {
             return file.fail(format!("{}: {number} is not supported", key(name)));
         }
@@ -120,7 +127,7 @@ pub(super) fn config(
     };
     let context = file.integer(&key("context_length"))?;
     let mut config = json!({
-        "architectures": [family.architecture()],
+        "architectures": [family.class()],
         "model_type": family.model_type(),
         "vocab_size": embedding.shape.first().copied().unwrap_or(0),
         "hidden_size": width,
@@ -134,25 +141,34 @@ pub(super) fn config(
         "max_position_embeddings": context,
         "tie_word_embeddings": !file.has_tensor("output.weight"),
         "torch_dtype": dtype.name(),
-        "hidden_act": "silu",
+        "hidden_act": gguf.hidden_act,
         "eos_token_id": eos(file)?,
         "bos_token_id": file.optional_integer("tokenizer.ggml.bos_token_id")?,
         "pad_token_id": file.optional_integer("tokenizer.ggml.padding_token_id")?,
         "rope_scaling": rope_scaling(file, &key, context, stretch)?,
     });
     if let Some(fields) = config.as_object_mut() {
-        if family != Family::Qwen2 && file.has_tensor("blk.0.attn_q.bias") {
-            fields.insert("attention_bias".to_owned(), true.into());
+        // Families that have these biases in any case, or none, do not look at the fields.
+        for (tensor, field) in
+            [("blk.0.attn_output.bias", "attention_bias"), ("blk.0.ffn_up.bias", "mlp_bias")]
+        {
+            if file.has_tensor(tensor) {
+                fields.insert(field.to_owned(), true.into());
+            }
         }
-        if family == Family::Llama && file.has_tensor("blk.0.ffn_up.bias") {
-            fields.insert("mlp_bias".to_owned(), true.into());
+        for (theirs, field) in gguf.numbers {
+            if let Some(number) = file.optional_number(&key(theirs))? {
+                fields.insert((*field).to_owned(), number);
+            }
         }
+        (gguf.complete)(fields);
         fields.retain(|_, value| !value.is_null());
     }
-    let config: ModelConfig = match serde_json::from_value(config) {
+    let mut config: ModelConfig = match serde_json::from_value(config) {
         Ok(config) => config,
         Err(error) => return file.fail(error),
     };
+    config.complete();
     config.validate()?;
     Ok(config)
 }

@@ -1,4 +1,4 @@
-//! llama.cpp's GGUF files of the Llama, Qwen2 and Qwen3 families, as a checkpoint's parts.
+//! llama.cpp's GGUF files as a checkpoint's parts.
 
 mod blocks;
 mod config;
@@ -8,7 +8,7 @@ mod tokenizer;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::{Family, ModelConfig};
+use crate::config::{Gguf, ModelConfig};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::parameters::{Parameter, Parameters};
@@ -50,25 +50,30 @@ pub(crate) fn read(path: &Path, dtype: Dtype) -> Result<Contents> {
 
 /// All tensors under their Hugging Face names.
 fn tensors(file: &mut GgufFile, config: &ModelConfig) -> Result<BTreeMap<String, Parameter>> {
-    let permuted = config.family()? == Family::Llama;
+    let (_, gguf) = config::family(file)?;
+    let offset = config.architecture()?.norm_offset;
     let mut tensors = BTreeMap::new();
     for index in 0..file.tensors.len() {
         let theirs = file.tensors[index].name.clone();
         if theirs == ROPE_FREQUENCIES {
             continue;
         }
-        let Some(name) = hugging_face_name(&theirs) else {
+        let Some(name) = hugging_face_name(gguf, &theirs) else {
             let found = file.tensors[index].shape.clone();
             return Err(Error::UnexpectedTensor { name: theirs, found });
         };
         let mut tensor = file.read(index)?;
         let heads = match theirs.split('.').nth(2) {
-            Some("attn_q") if permuted => Some(config.num_attention_heads),
-            Some("attn_k") if permuted => Some(config.key_value_heads()),
+            Some("attn_q") if gguf.permuted => Some(config.num_attention_heads),
+            Some("attn_k") if gguf.permuted => Some(config.key_value_heads()),
             _ => None,
         };
         if let Some(heads) = heads {
             tensor.values = unpermute(&tensor, heads, config.head_dim());
+        }
+        // llama.cpp's converter adds the offset into the weights.
+        if offset != 0.0 && theirs.ends_with("norm.weight") {
+            tensor.values.iter_mut().for_each(|value| *value -= offset);
         }
         if tensors.insert(name, tensor).is_some() {
             return file.fail(format!("tensor {theirs}: there twice"));
@@ -78,7 +83,7 @@ fn tensors(file: &mut GgufFile, config: &ModelConfig) -> Result<BTreeMap<String,
 }
 
 /// `blk.3.attn_q.weight` is `model.layers.3.self_attn.q_proj.weight`.
-fn hugging_face_name(name: &str) -> Option<String> {
+fn hugging_face_name(gguf: &Gguf, name: &str) -> Option<String> {
     match name {
         "token_embd.weight" => return Some("model.embed_tokens.weight".to_owned()),
         "output_norm.weight" => return Some("model.norm.weight".to_owned()),
@@ -87,6 +92,10 @@ fn hugging_face_name(name: &str) -> Option<String> {
     }
     let mut parts = name.strip_prefix("blk.")?.splitn(3, '.');
     let (layer, part, what) = (parts.next()?, parts.next()?, parts.next()?);
+    let own = gguf.parts.iter().find(|(theirs, _)| *theirs == part);
+    if let Some((_, part)) = own {
+        return Some(format!("model.layers.{layer}.{part}.{what}"));
+    }
     let part = match part {
         "attn_norm" => "input_layernorm",
         "attn_q" => "self_attn.q_proj",

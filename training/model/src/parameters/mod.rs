@@ -75,7 +75,7 @@ impl Parameters {
         config: &ModelConfig,
         mut tensors: BTreeMap<String, Parameter>,
     ) -> Result<Self> {
-        if config.tie_word_embeddings {
+        if config.tied() {
             tensors.remove("lm_head.weight");
         }
         let fresh_value_head = !tensors.keys().any(|name| is_value_head(name));

@@ -20,9 +20,12 @@ pub(super) struct Spec {
 
 /// All tensors of a configuration that was checked, in the order in which fresh ones are drawn.
 pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
+    let architecture = config.architecture().expect("the configuration was checked");
+    let (head_dim, biases) = (architecture.head_dim, architecture.biases);
+    let norms = architecture.block_norms();
     let width = config.hidden_size;
-    let query = config.num_attention_heads * config.head_dim();
-    let key_value = config.key_value_heads() * config.head_dim();
+    let query = config.num_attention_heads * head_dim;
+    let key_value = config.key_value_heads() * head_dim;
     let inner = config.intermediate_size;
     let layers = config.num_hidden_layers;
     // Keeps the scale of what a matrix reads; the usual 0.02 of large nets would make a narrow one nearly silent.
@@ -30,7 +33,7 @@ pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
     let normal = Fill::Normal(std);
     // GPT-2: 2 L projections add into the residual stream; scaling them keeps its variance near that of one.
     let residual = Fill::Normal(std / (2.0 * layers as f32).sqrt());
-    let one = Fill::Constant(1.0);
+    let one = Fill::Constant(1.0 - architecture.norm_offset);
     let zero = Fill::Constant(0.0);
 
     let mut specs = Vec::new();
@@ -46,24 +49,31 @@ pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
                 add(format!("model.layers.{layer}.{part}.bias"), &[out], zero);
             }
         };
-        let bias = config.query_key_value_bias();
+        let bias = biases.query_key_value;
         linear("self_attn.q_proj", query, width, normal, bias);
         linear("self_attn.k_proj", key_value, width, normal, bias);
         linear("self_attn.v_proj", key_value, width, normal, bias);
-        linear("self_attn.o_proj", width, query, residual, config.attention_output_bias());
-        let bias = config.feed_forward_bias();
+        linear("self_attn.o_proj", width, query, residual, biases.attention_output);
+        let bias = biases.feed_forward;
         linear("mlp.gate_proj", inner, width, normal, bias);
         linear("mlp.up_proj", inner, width, normal, bias);
         linear("mlp.down_proj", width, inner, residual, bias);
-        if config.query_key_norm() {
-            add(name("self_attn.q_norm"), &[config.head_dim()], one);
-            add(name("self_attn.k_norm"), &[config.head_dim()], one);
+        if architecture.query_key_norms {
+            add(name("self_attn.q_norm"), &[head_dim], one);
+            add(name("self_attn.k_norm"), &[head_dim], one);
         }
-        add(name("input_layernorm"), &[width], one);
-        add(name("post_attention_layernorm"), &[width], one);
+        let norms = [
+            Some(norms.attention),
+            norms.after_attention,
+            Some(norms.feed_forward),
+            norms.after_feed_forward,
+        ];
+        for norm in norms.into_iter().flatten() {
+            add(name(norm), &[width], one);
+        }
     }
     add("model.norm.weight".to_owned(), &[width], one);
-    if !config.tie_word_embeddings {
+    if !config.tied() {
         add("lm_head.weight".to_owned(), &[config.vocab_size, width], normal);
     }
     // A fresh value head says 0, no opinion, of every state (ALPHAMATH: round 1 has no trained value).

@@ -1,0 +1,254 @@
+//! The families of models that this crate computes. Each is one file here, and one line in [`ALL`].
+
+mod llama;
+mod qwen2;
+mod qwen3;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::architecture::{Activation, Architecture};
+use super::{ModelConfig, NetConfig};
+use crate::error::{Error, Result};
+
+const ALL: &[&Description] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
+
+/// What a family's file says of it.
+struct Description {
+    /// `model_type` in `config.json`, and the name in recipes.
+    model_type: &'static str,
+    /// The name in `architectures`.
+    class: &'static str,
+    /// Width of a head where a file is silent, if it does not follow from the other sizes.
+    head_dim: Option<usize>,
+    /// Whether the head reuses the embedding matrix where a file is silent.
+    tied: bool,
+    /// The facts of a configuration whose sizes were checked, or the first field that asks for something that is not
+    /// supported.
+    architecture: fn(&ModelConfig) -> Result<Architecture>,
+    /// Adds to `config.json` of a fresh net what the family's files have beyond the fields of [`ModelConfig`].
+    fresh: fn(&NetConfig, &mut Map<String, Value>),
+    gguf: Option<&'static Gguf>,
+}
+
+/// How llama.cpp's files hold a family.
+#[derive(Debug)]
+pub(crate) struct Gguf {
+    /// `general.architecture`, and what its keys begin with.
+    pub architecture: &'static str,
+    /// The activation, which files do not name.
+    pub hidden_act: &'static str,
+    /// Whether the two rows of a rotary pair lie side by side in query and key, where Hugging Face has them half a head
+    /// apart.
+    pub permuted: bool,
+    /// Parts of tensors' names that are not Llama's: theirs, and Hugging Face's.
+    pub parts: &'static [(&'static str, &'static str)],
+    /// Numbers of the metadata, and the fields of `config.json` that they become.
+    pub numbers: &'static [(&'static str, &'static str)],
+    /// Adds to `config.json` what follows from the rest.
+    pub complete: fn(&mut Map<String, Value>),
+}
+
+/// A family of models, by `model_type`.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Family(&'static Description);
+
+impl Family {
+    /// `model_type` in `config.json`.
+    #[must_use]
+    pub fn model_type(self) -> &'static str {
+        self.0.model_type
+    }
+
+    /// The name in `architectures`.
+    #[must_use]
+    pub fn class(self) -> &'static str {
+        self.0.class
+    }
+
+    /// The family with this `model_type`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when there is none.
+    pub fn of_model_type(name: &str) -> Result<Self> {
+        let found = ALL.iter().find(|family| family.model_type == name);
+        found.map(|family| Self(family)).ok_or_else(|| Error::Model {
+            field: "model_type",
+            message: format!("{name:?} is not supported, only {} are", names(|f| f.model_type)),
+        })
+    }
+
+    /// The family that a GGUF file's `general.architecture` names, and how the file holds it.
+    pub(crate) fn of_gguf(name: &str) -> Result<(Self, &'static Gguf), String> {
+        let found = ALL.iter().find_map(|family| {
+            let gguf = family.gguf.filter(|gguf| gguf.architecture == name)?;
+            Some((Self(family), gguf))
+        });
+        found.ok_or_else(|| {
+            let known = names(|family| family.gguf.map_or("", |gguf| gguf.architecture));
+            format!("{name:?} is not supported, only {known} are")
+        })
+    }
+
+    pub(super) fn head_dim(self) -> Option<usize> {
+        self.0.head_dim
+    }
+
+    pub(super) fn tied(self) -> bool {
+        self.0.tied
+    }
+
+    pub(super) fn architecture(self, config: &ModelConfig) -> Result<Architecture> {
+        (self.0.architecture)(config)
+    }
+
+    pub(super) fn fresh(self, net: &NetConfig, fields: &mut Map<String, Value>) {
+        (self.0.fresh)(net, fields);
+    }
+}
+
+/// The families' names in a sentence.
+fn names(name: impl Fn(&Description) -> &'static str) -> String {
+    let names: Vec<&str> =
+        ALL.iter().map(|family| name(family)).filter(|name| !name.is_empty()).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+impl Default for Family {
+    /// Llama.
+    fn default() -> Self {
+        Self(&llama::FAMILY)
+    }
+}
+
+impl PartialEq for Family {
+    fn eq(&self, other: &Self) -> bool {
+        self.model_type() == other.model_type()
+    }
+}
+
+impl Eq for Family {}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.model_type())
+    }
+}
+
+impl TryFrom<String> for Family {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        Self::of_model_type(&name)
+    }
+}
+
+impl From<Family> for String {
+    fn from(family: Family) -> Self {
+        family.model_type().to_owned()
+    }
+}
+
+/// Reading what a family's files ask for.
+impl ModelConfig {
+    /// Checks the name of the activation in one of two fields.
+    fn check_activation(&self, field: &'static str, wanted: Activation) -> Result<()> {
+        let name = match wanted {
+            Activation::Silu => "silu",
+            Activation::GeluTanh => "gelu_pytorch_tanh",
+        };
+        match self.set(field) {
+            Some(value) if value != name => self.refuse(field),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a field that is set.
+    fn refuse(&self, field: &'static str) -> Result<()> {
+        match self.set(field) {
+            Some(value) => fail(field, format!("{value} is not supported")),
+            None => Ok(()),
+        }
+    }
+
+    /// A number in a field, `default` where the file does not have the field; none where it says null.
+    fn number(&self, field: &'static str, default: f64) -> Result<Option<f64>> {
+        if !self.other.contains_key(field) {
+            return Ok(Some(default));
+        }
+        let Some(value) = self.set(field) else { return Ok(None) };
+        match value.as_f64().filter(|number| *number > 0.0) {
+            Some(number) => Ok(Some(number)),
+            None => fail(field, format!("must be a positive number, is {value}")),
+        }
+    }
+
+    /// As [`Self::number`], in whole positions or layers.
+    fn whole(&self, field: &'static str, default: usize) -> Result<Option<usize>> {
+        match self.number(field, default as f64)? {
+            Some(number) if number.fract() != 0.0 || number > f64::from(i32::MAX) => {
+                fail(field, format!("must be a positive whole number, is {number}"))
+            }
+            number => Ok(number.map(|number| number as usize)),
+        }
+    }
+
+    /// Refuses layers that do not see the whole context.
+    fn check_whole_context(&self) -> Result<()> {
+        if self.flag("use_sliding_window") {
+            return fail("use_sliding_window", "is not supported in this family".to_owned());
+        }
+        self.windows(None, |_| false).map(drop)
+    }
+
+    /// The window of each layer: by `layer_types` where the file has them, else in the layers that `sliding` picks.
+    fn windows(
+        &self,
+        window: Option<usize>,
+        sliding: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Option<usize>>> {
+        let layers = self.num_hidden_layers;
+        let Some(types) = self.set("layer_types") else {
+            return Ok((0..layers).map(|layer| window.filter(|_| sliding(layer))).collect());
+        };
+        let kind = |kind: &Value| match kind.as_str() {
+            Some("full_attention") => Some(None),
+            Some("sliding_attention") if window.is_some() => Some(window),
+            _ => None,
+        };
+        let windows = types.as_array().filter(|types| types.len() == layers);
+        let windows = windows.and_then(|types| types.iter().map(kind).collect());
+        windows.ok_or_else(|| Error::Model {
+            field: "layer_types",
+            message: format!("{types} is not supported"),
+        })
+    }
+
+    /// Qwen's windows: off unless `use_sliding_window`, and then in the layers from `max_window_layers` on.
+    fn late_windows(&self) -> Result<Vec<Option<usize>>> {
+        if !self.flag("use_sliding_window") {
+            return self.windows(None, |_| false);
+        }
+        let first = match self.set("max_window_layers").and_then(Value::as_u64) {
+            Some(layer) => layer as usize,
+            None => 28,
+        };
+        self.windows(self.whole("sliding_window", 4096)?, |layer| layer >= first)
+    }
+}
+
+fn fail<T>(field: &'static str, message: String) -> Result<T> {
+    Err(Error::Model { field, message })
+}
+
+/// A fresh net's activation, as most families' files name it.
+fn silu(_: &NetConfig, fields: &mut Map<String, Value>) {
+    fields.insert("hidden_act".to_owned(), "silu".into());
+}
