@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use espalier_fixtures::fixtures::{Reference, folder, largest_difference, names, reference};
-use espalier_fixtures::nets::{opinionated, tiny};
+use espalier_fixtures::nets::{opinionated, tiny, windowed};
 use espalier_search::testing::skipped;
 use espalier_search::{Cancel, Evaluation, Evaluator, Request};
 use espalier_training::{Checkpoint, InferenceConfig, LocalEvaluator, NetConfig, PolicyValueNet};
@@ -248,5 +248,26 @@ fn given_texts_are_scored_as_by_the_training_net() {
         let (log_prob, _) = by_libtorch(&net, &ids(context), &ids(text));
         let sum: f64 = score.unwrap().log_probs.iter().sum();
         assert!((sum - log_prob).abs() < 1e-4, "{text:?}: {sum} {log_prob}");
+    }
+}
+
+#[test]
+fn a_window_below_the_text_hides_the_same_from_both_nets() {
+    let text: String = (0..180u32).map(|index| char::from(b'0' + (index * 7 % 10) as u8)).collect();
+    for window in [3, 16, 37] {
+        let checkpoint = windowed(window, 33);
+        let (evaluator, net) = (evaluator(&checkpoint), PolicyValueNet::new(&checkpoint));
+        let ids = checkpoint.tokenizer.encode(&text).unwrap();
+        // In one pass, and going on from what the prefix cache holds.
+        for cut in [1, 100, 101, 179] {
+            let (context, rest) = text.split_at(cut);
+            let score = evaluator.score(&[(context, rest)]).remove(0).unwrap();
+            let (log_prob, _) = by_libtorch(&net, &ids[..cut], &ids[cut..]);
+            let (_, value) = by_libtorch(&net, &ids, &[]);
+            let sum: f64 = score.log_probs.iter().sum();
+            let limit = 1e-5 * score.log_probs.len() as f64 + 1e-4;
+            assert!((sum - log_prob).abs() < limit, "{window}, {cut}: {sum} {log_prob}");
+            assert!((score.value - value).abs() < 1e-4, "{window}, {cut}: {} {value}", score.value);
+        }
     }
 }

@@ -2,12 +2,12 @@
 //! the CPU elsewhere.
 
 use espalier_fixtures::fixtures::{Reference, folder, names, reference};
-use espalier_fixtures::nets::{opinionated, tiny};
+use espalier_fixtures::nets::{opinionated, tiny, windowed};
 use espalier_inference::{InferenceConfig, LocalEvaluator};
 use espalier_model::{Checkpoint, Device, NetConfig};
 use espalier_search::{Evaluation, Request};
 
-use crate::local::{answers, request};
+use crate::local::{answers, long_requests, request};
 
 fn device() -> Device {
     if tch::Cuda::device_count() > 0 { Device::Cuda(0) } else { Device::Cpu }
@@ -218,4 +218,17 @@ fn many_threads_ask_at_once() {
         }
     });
     assert!(evaluator.stats().prefix_tokens_reused > 0);
+}
+
+#[test]
+fn windows_hide_the_same_as_in_the_kernels() {
+    let config = InferenceConfig { threads: 1, ..InferenceConfig::default() };
+    for window in [3, 16, 37] {
+        let checkpoint = windowed(window, 32);
+        let expected = answers(&by_kernels(&checkpoint, &config), &long_requests());
+        let evaluator = over_libtorch(&checkpoint, &config);
+        for _ in 0..2 {
+            assert_close(&answers(&evaluator, &long_requests()), &expected, 1e-4, "window");
+        }
+    }
 }

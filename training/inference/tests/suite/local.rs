@@ -1,6 +1,6 @@
 //! The evaluator on the CPU.
 
-use espalier_fixtures::nets::{opinionated, tiny};
+use espalier_fixtures::nets::{opinionated, tiny, windowed};
 use espalier_inference::{InferenceConfig, LocalEvaluator};
 use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer};
 use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
@@ -35,15 +35,13 @@ fn bits(evaluation: &Evaluation) -> (u64, Vec<(String, u64, usize)>) {
     (evaluation.value.to_bits(), steps.collect())
 }
 
-#[test]
-fn a_request_is_answered_the_same_bit_for_bit_alone_and_in_any_batch() {
-    let checkpoint = opinionated(&NetConfig { width: 64, ..tiny() }, 1);
+/// Requires the same bits of every request alone and without memory, and in any batch with and without memory.
+fn check_any_batch(checkpoint: &Checkpoint, requests: &[Request]) {
     let with_memory = |kv_cache_megabytes| {
         let config = InferenceConfig { kv_cache_megabytes, ..InferenceConfig::default() };
-        LocalEvaluator::new(&checkpoint, config).unwrap()
+        LocalEvaluator::new(checkpoint, config).unwrap()
     };
     let forgetful = with_memory(0);
-    let requests = mixed_requests();
     let alone: Vec<_> = requests
         .iter()
         .map(|request| bits(&answers(&forgetful, std::slice::from_ref(request))[0]))
@@ -60,6 +58,41 @@ fn a_request_is_answered_the_same_bit_for_bit_alone_and_in_any_batch() {
                     assert_eq!(bits(&answer), alone[index], "request {index}, batch {members:?}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_request_is_answered_the_same_bit_for_bit_alone_and_in_any_batch() {
+    let checkpoint = opinionated(&NetConfig { width: 64, ..tiny() }, 1);
+    check_any_batch(&checkpoint, &mixed_requests());
+}
+
+/// Contexts of up to 200 tokens, which are prefixes of one another.
+pub(crate) fn long_requests() -> Vec<Request> {
+    let text: String = (0..200u32)
+        .map(|index| char::from_digit(index * index % 17 % 10, 10).unwrap_or('+'))
+        .collect();
+    let request = |index: usize| {
+        let length = 1 + (index * 47) % text.len();
+        request(&text[..length], index % 4, [1.0, 0.0, 1.3][index % 3], index as u64)
+    };
+    (0..24).map(request).collect()
+}
+
+#[test]
+fn windows_below_the_contexts_change_no_bit_from_batch_to_batch() {
+    let requests = long_requests();
+    let all = windowed(256, 31);
+    let unlimited = answers(&evaluator(&all), &requests);
+    // Below, at and above a block's positions.
+    for window in [3, 16, 37] {
+        let checkpoint = windowed(window, 31);
+        check_any_batch(&checkpoint, &requests);
+        let found = answers(&evaluator(&checkpoint), &requests);
+        for ((request, one), other) in requests.iter().zip(&found).zip(&unlimited) {
+            let sees_all = request.context.len() <= window;
+            assert_eq!(one.value.to_bits() == other.value.to_bits(), sees_all, "{request:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Small nets for the tests.
 
 use espalier_model::checkpoint::Checkpoint;
-use espalier_model::config::NetConfig;
+use espalier_model::config::{Family, NetConfig};
 use espalier_model::parameters::{Parameter, Parameters};
 use espalier_model::tokenizer::Tokenizer;
 
@@ -50,5 +50,18 @@ pub fn opinionated(net: &NetConfig, seed: u64) -> Checkpoint {
     });
     let tensors = tensors.collect();
     checkpoint.parameters = Parameters::from_tensors(&checkpoint.config, tensors).unwrap();
+    checkpoint
+}
+
+/// As [`opinionated`], a small net of Mistral's family whose tokens see `window` positions of up to 256.
+///
+/// # Panics
+/// When the crate does not know the family.
+#[must_use]
+pub fn windowed(window: usize, seed: u64) -> Checkpoint {
+    let family = Family::of_model_type("mistral").unwrap();
+    let net = NetConfig { family, max_length: 256, ..tiny() };
+    let mut checkpoint = opinionated(&net, seed);
+    checkpoint.config.other.insert("sliding_window".to_owned(), window.into());
     checkpoint
 }

@@ -1,6 +1,7 @@
 //! The families of models that this crate computes. Each is one file here, and one line in [`ALL`].
 
 mod llama;
+mod mistral;
 mod qwen2;
 mod qwen3;
 
@@ -13,7 +14,7 @@ use super::architecture::{Activation, Architecture};
 use super::{ModelConfig, NetConfig};
 use crate::error::{Error, Result};
 
-const ALL: &[&Description] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
+const ALL: &[&Description] = &[&llama::FAMILY, &mistral::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
 
 /// What a family's file says of it.
 struct Description {
