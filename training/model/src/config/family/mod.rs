@@ -1,5 +1,6 @@
 //! The families of models that this crate computes. Each is one file here, and one line in [`ALL`].
 
+mod gemma2;
 mod llama;
 mod mistral;
 mod qwen2;
@@ -14,7 +15,8 @@ use super::architecture::{Activation, Architecture};
 use super::{ModelConfig, NetConfig};
 use crate::error::{Error, Result};
 
-const ALL: &[&Description] = &[&llama::FAMILY, &mistral::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
+const ALL: &[&Description] =
+    &[&gemma2::FAMILY, &llama::FAMILY, &mistral::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
 
 /// What a family's file says of it.
 struct Description {
