@@ -2,20 +2,24 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use espalier_training::{
-    Checkpoint, Compute, Device, Dtype, Example, StepTime, TrainConfig, time_steps,
+    Checkpoint, Compute, Device, Dtype, Example, Job, LabelledPath, Objective, PathStep, StepPlace,
+    StepTime, TrainConfig, Unlearnt, time_steps,
 };
 use serde::Serialize;
 
 use super::{oversubscribed, spread};
+use crate::recipe::Recipe;
 use crate::{provenance, seed};
 
 /// Steps before the ones that count: memory is fetched and buffers are made.
 const WARM_UP: usize = 2;
 /// Steps of a solution, at whose ends values are learned.
 const STEPS: usize = 4;
+/// Solutions of a problem.
+const GROUP: usize = 8;
 
 /// How much.
 #[derive(Debug, Clone, Args)]
@@ -90,7 +94,7 @@ pub struct Row {
 /// When a step fails, and those of `take`.
 pub fn training(
     net: &Checkpoint,
-    config: &TrainConfig,
+    recipe: &Recipe,
     compute: Compute,
     options: &TrainingOptions,
     mut take: impl FnMut(Row) -> Result<()>,
@@ -98,14 +102,25 @@ pub fn training(
     let longest = (options.example_tokens as usize).min(net.config.max_position_embeddings);
     for case in [TrainingCase::Equal, TrainingCase::Mixed] {
         let steps = usize::from(options.steps) + WARM_UP;
-        let config = TrainConfig { max_steps: Some(steps), ..config.clone() };
+        let config = TrainConfig { max_steps: Some(steps), ..recipe.training.clone() };
         // An epoch of as many steps at least: its length is nobody's business here.
         let count = steps * config.batch_tokens.div_ceil(longest);
+        let objective = recipe.objective.build();
         let vocabulary = net.tokenizer.vocab_size();
-        let examples: Vec<Example> = (0..count as u64)
-            .map(|index| example(vocabulary, case.length(longest, index), index))
-            .collect();
-        let times = time_steps(net, &examples, &config, 1, compute)?;
+        let mut examples = Vec::new();
+        while examples.len() < count {
+            let length = |index: u64| case.length(longest, index);
+            examples.extend(group(objective.as_ref(), vocabulary, &length, examples.len())?);
+        }
+        let job = Job {
+            base: net,
+            examples: &examples,
+            objective: objective.as_ref(),
+            config: &config,
+            seed: 1,
+            compute,
+        };
+        let times = time_steps(&job)?;
         let measured = times.get(WARM_UP..).context("no step was timed")?;
         take(row(case, &config, compute, longest, measured))?;
     }
@@ -159,15 +174,47 @@ impl TrainingCase {
     }
 }
 
-/// A prompt of a quarter of the tokens, and steps of like lengths.
-fn example(vocabulary: usize, length: usize, index: u64) -> Example {
-    let prompt = length / 4;
-    let token =
-        |at: usize| (seed::derive(index, &["token", &at.to_string()]) as usize) % vocabulary;
-    let end = |step: usize| prompt + (length - prompt) * step / STEPS - 1;
-    Example {
-        tokens: (0..length).map(|at| token(at) as u32).collect(),
-        policy_mask: (0..length).map(|at| at >= prompt).collect(),
-        value_targets: (1..=STEPS).map(|step| (end(step), 0.5)).collect(),
-    }
+/// The examples from number `first` on that an objective makes of a problem's solutions, each a prompt of a quarter of its tokens
+/// and steps of like lengths. All are right, or every other one where the objective learns nothing from right ones alone.
+fn group(
+    objective: &dyn Objective,
+    vocabulary: usize,
+    length: &dyn Fn(u64) -> usize,
+    first: usize,
+) -> Result<Vec<Example>> {
+    let steps = vec![PathStep { q: Some(0.5), ..PathStep::default() }; STEPS];
+    let path = |correct: bool| LabelledPath {
+        steps: steps.clone(),
+        reward: if correct { 1.0 } else { -1.0 },
+        correct,
+        ..LabelledPath::default()
+    };
+    let paths = |right: &dyn Fn(usize) -> bool| -> Vec<LabelledPath<'_>> {
+        (0..GROUP).map(|number| path(right(number))).collect()
+    };
+    let (all, half) = (paths(&|_| true), paths(&|number| number % 2 == 0));
+    let (paths, targets) = match (objective.targets(&all), objective.targets(&half)) {
+        (Ok(targets), _) => (all, targets),
+        (_, Ok(targets)) => (half, targets),
+        (_, Err(Unlearnt(reason))) => bail!("the objective learns nothing: {reason}"),
+    };
+    let examples =
+        (first as u64..).zip(paths.iter().zip(&targets)).map(|(index, (path, targets))| {
+            let length = length(index);
+            let prompt = length / 4;
+            let token = |at: usize| {
+                (seed::derive(index, &["token", &at.to_string()]) as usize) % vocabulary
+            };
+            let end = |step: usize| prompt + (length - prompt) * step / STEPS;
+            let place = |step| StepPlace {
+                start: end(step),
+                action_end: end(step + 1),
+                end: end(step + 1),
+            };
+            let places: Vec<StepPlace> = (0..STEPS).map(place).collect();
+            let tokens = (0..length).map(|at| token(at) as u32).collect();
+            let example = Example::from_tokens(tokens, &places, path, targets);
+            Example { group: Some((first / GROUP) as u32), ..example }
+        });
+    Ok(examples.filter(Example::has_targets).collect())
 }

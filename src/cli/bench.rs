@@ -111,7 +111,7 @@ fn training(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<
     let mut rows = Vec::new();
     for threads in arguments.threads(recipe) {
         let compute = Compute { threads, ..recipe.compute.training() };
-        bench::training::training(net, &recipe.training, compute, &arguments.training, |row| {
+        bench::training::training(net, recipe, compute, &arguments.training, |row| {
             if arguments.json {
                 print_json(&row)?;
             }

@@ -2,15 +2,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use espalier_search::LabelledSolution;
 
 use super::arguments::{RecipeArguments, check_training, print_json, print_line};
-use espalier::{jsonl, pipeline};
+use espalier::pipeline::{self, TrainSummary};
 
 /// Train policy and value net on step-labelled solutions.
 ///
-/// The policy learns the steps of right solutions, the value head the labels of all (AlphaMath's objective). A run that was killed
-/// goes on from its last saved state.
+/// The recipe's objective says what is learnt from them. AlphaMath's: the policy learns the steps of right solutions, the value head
+/// the labels of all. A run that was killed goes on from its last saved state.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -32,26 +31,18 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     check_training(&recipe)?;
-    let mut solutions: Vec<LabelledSolution> = Vec::new();
-    for path in &arguments.labels {
-        solutions.extend(jsonl::read(path)?);
-    }
-    let summary = pipeline::train(
-        &arguments.checkpoint,
-        &solutions,
-        &recipe.training,
-        recipe.seed,
-        recipe.compute.training(),
-        &arguments.out,
-    )?;
+    let Arguments { checkpoint, labels, out, .. } = arguments;
+    let summary = pipeline::train(checkpoint, labels, &recipe, recipe.seed, out)?;
     if arguments.json {
         return print_json(&summary);
     }
+    let TrainSummary { policy_solutions, value_solutions, report, .. } = summary;
+    let parts = report.last.parts.iter().map(|(name, part)| format!(", {name} {part:.4}"));
     print_line(&format!(
-        "trained on {} solutions, {} of them right, in {} steps: loss {:.4}",
-        summary.value_solutions,
-        summary.policy_solutions,
-        summary.report.steps,
-        summary.report.last.loss
+        "{}: the policy learnt from {policy_solutions} solutions, the value head from {value_solutions}, in {} steps: loss {:.4}{}",
+        recipe.objective.kind(),
+        report.steps,
+        report.last.loss,
+        parts.collect::<String>()
     ))
 }

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{Environment, Problem, Terminal};
-use espalier_training::{Checkpoint, Example, ExampleStep, PolicyTargets, Tokenizer, TrainConfig};
+use espalier_training::{
+    AlphaMath, Checkpoint, ExampleSet, Job, LabelledPath, PathStep, Tokenizer, TrainConfig,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
-use super::train::{Summary, fit, policy_targets};
+use super::train::{Summary, fit};
 use crate::environment::{AnyEnvironment, Split, WorkedSolution};
 use crate::recipe::{BootstrapKind, BootstrapRecipe, Recipe};
 use crate::{problems, seed};
@@ -88,22 +90,22 @@ fn solutions(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Resul
         count => count,
     };
     let problems = training_problems(environment, recipe, count)?;
-    let targets = policy_targets(&recipe.training);
-    let mut examples = Vec::new();
+    let objective = likelihood(&recipe.bootstrap);
+    let mut examples = ExampleSet::new(&net.tokenizer, &objective);
     for problem in &problems {
         let solution = environment
             .worked_solution(problem)
             .with_context(|| format!("problem {}", problem.id))?;
         let Some(WorkedSolution { prompt, steps }) = solution else { continue };
-        examples.push(policy_example(&net.tokenizer, &prompt, &steps, targets)?);
+        add_solution(&mut examples, &prompt, &steps)?;
     }
-    if examples.is_empty() {
+    if examples.problems() == 0 {
         bail!(
             "none of {} training problems has a worked solution (metadata.solution) that leads to its answer in this format",
             problems.len()
         );
     }
-    tracing::info!("worked solutions of {} of {} problems", examples.len(), problems.len());
+    tracing::info!("worked solutions of {} of {} problems", examples.problems(), problems.len());
     train_policy(&net, &examples, recipe, "solutions", out)
 }
 
@@ -116,16 +118,22 @@ fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Re
     let stream = seed::derive(recipe.seed, &["net"]);
     let fresh = Checkpoint::initialise(&recipe.net, tokenizer, stream)?;
     let stream = seed::derive(recipe.seed, &["random lines"]);
-    let (tokenizer, lines) = (&fresh.tokenizer, recipe.bootstrap.lines);
-    let examples =
-        random_examples(environment, tokenizer, &problems, lines, &recipe.training, stream)?;
+    let objective = likelihood(&recipe.bootstrap);
+    let mut examples = ExampleSet::new(&fresh.tokenizer, &objective);
+    add_random_lines(&mut examples, environment, &problems, recipe.bootstrap.lines, stream)?;
     train_policy(&fresh, &examples, recipe, "pretrain", out)
 }
 
-/// Trains the policy alone; the value head stays as it is.
+/// What round 0 minimises, whatever the rounds do: without labels AlphaMath's objective is the likelihood of the solutions, and
+/// leaves the value head as it is.
+fn likelihood(recipe: &BootstrapRecipe) -> AlphaMath {
+    AlphaMath { observation_loss: recipe.observation_loss, ..AlphaMath::default() }
+}
+
+/// Trains the policy alone.
 fn train_policy(
     net: &Checkpoint,
-    examples: &[Example],
+    examples: &ExampleSet<'_>,
     recipe: &Recipe,
     stream: &str,
     out: &Path,
@@ -133,50 +141,56 @@ fn train_policy(
     let BootstrapRecipe { epochs, learning_rate, .. } = recipe.bootstrap;
     let learning_rate = learning_rate.unwrap_or(recipe.training.learning_rate);
     let config = TrainConfig { epochs, max_steps: None, learning_rate, ..recipe.training.clone() };
-    let stream = seed::derive(recipe.seed, &[stream]);
-    let compute = recipe.compute.training();
-    let (report, curve) = fit("pretrain", net, examples, &config, stream, compute, out)?;
+    let job = Job {
+        base: net,
+        examples: examples.examples(),
+        objective: examples.objective(),
+        config: &config,
+        seed: seed::derive(recipe.seed, &[stream]),
+        compute: recipe.compute.training(),
+    };
+    let (report, curve) = fit("pretrain", &job, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
-        policy_solutions: examples.len(),
+        policy_solutions: examples.examples().len(),
         value_solutions: 0,
+        unlearnt: None,
         report,
         curve,
     })
 }
 
-/// Steps `(action, observation)` to be learnt by the policy alone.
-fn policy_example(
-    tokenizer: &Tokenizer,
+/// Adds a right solution without labels: steps `(action, observation)`.
+fn add_solution(
+    examples: &mut ExampleSet<'_>,
     prompt: &str,
     steps: &[(String, String)],
-    targets: PolicyTargets,
-) -> Result<Example> {
-    let steps: Vec<ExampleStep<'_>> = steps
-        .iter()
-        .map(|(action, observation)| ExampleStep { action, observation, q: None })
-        .collect();
-    Ok(Example::from_solution(tokenizer, prompt, &steps, targets)?)
+) -> Result<()> {
+    let steps = steps.iter().map(|(action, observation)| PathStep {
+        action,
+        observation,
+        ..PathStep::default()
+    });
+    let path = LabelledPath { prompt, steps: steps.collect(), reward: 1.0, correct: true };
+    Ok(examples.add(&[path])?)
 }
 
-/// Random legal lines of the problems, in turn, without those that solve their problem: `count` examples with policy
-/// targets alone.
+/// Adds random legal lines of the problems, in turn, without those that solve their problem: `count` examples.
 ///
 /// # Errors
 /// When a problem cannot be posed or the tokenizer cannot encode it.
-fn random_examples(
+fn add_random_lines(
+    examples: &mut ExampleSet<'_>,
     environment: &AnyEnvironment,
-    tokenizer: &Tokenizer,
     problems: &[Problem],
     count: usize,
-    config: &TrainConfig,
     seed: u64,
-) -> Result<Vec<Example>> {
+) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut examples = Vec::with_capacity(count);
     let mut solved = 0;
     for problem in problems.iter().cycle() {
-        if examples.len() == count {
+        let made = examples.examples().len();
+        if made == count {
             break;
         }
         let line = random_line(environment, problem, &mut rng)?;
@@ -186,17 +200,16 @@ fn random_examples(
         if line.solved {
             solved += 1;
             // Problems that every line solves would keep this going for ever.
-            if solved > 100 * (examples.len() + 10) {
+            if solved > 100 * (made + 10) {
                 bail!(
                     "random lines solve nearly every problem: these problems are too easy to learn from"
                 );
             }
             continue;
         }
-        let targets = policy_targets(config);
-        examples.push(policy_example(tokenizer, &line.prompt, &line.steps, targets)?);
+        add_solution(examples, &line.prompt, &line.steps)?;
     }
-    Ok(examples)
+    Ok(())
 }
 
 struct Line {

@@ -21,7 +21,7 @@ pub use train::{Summary as TrainSummary, train};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{LabelledSolution, Problem, TreeRecord};
+use espalier_search::{Problem, TreeRecord};
 use serde_json::{Value, json};
 
 use crate::data::SourceRecipe;
@@ -272,18 +272,10 @@ impl Rounds<'_> {
             0 => 1,
             window => (round + 1).saturating_sub(window).max(1),
         };
-        let mut solutions: Vec<LabelledSolution> = Vec::new();
-        for earlier in first..=round {
-            solutions.extend(jsonl::read(&self.run.round(earlier).join("labels.jsonl"))?);
-        }
-        let summary = train(
-            &self.checkpoint(base),
-            &solutions,
-            &self.recipe.training,
-            self.stream("train", round),
-            self.recipe.compute.training(),
-            &self.checkpoint(round),
-        )?;
+        let labels: Vec<PathBuf> =
+            (first..=round).map(|earlier| self.run.round(earlier).join("labels.jsonl")).collect();
+        let (base, out) = (self.checkpoint(base), self.checkpoint(round));
+        let summary = train(&base, &labels, self.recipe, self.stream("train", round), &out)?;
         Ok(serde_json::to_value(summary)?)
     }
 

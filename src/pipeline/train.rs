@@ -1,16 +1,18 @@
 //! The training stage of a round: policy and value net on labels.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use espalier_search::LabelledSolution;
 use espalier_training::{
-    Checkpoint, Compute, Example, ExampleStep, PolicyTargets, StepMetrics, TrainConfig, TrainReport,
+    Checkpoint, Example, ExampleSet, Job, LabelledPath, PathStep, Sampled, StepMetrics, TrainReport,
 };
 use serde::Serialize;
 
+use crate::jsonl;
 use crate::progress::Progress;
+use crate::recipe::Recipe;
 
 /// Steps between two points of the learning curve in the metrics.
 const CURVE_EVERY: usize = 50;
@@ -20,80 +22,108 @@ const CURVE_EVERY: usize = 50;
 pub struct Summary {
     /// Names this form and its version.
     pub schema: &'static str,
-    /// Solutions whose steps the policy learnt.
+    /// Solutions from which the policy learnt.
     pub policy_solutions: usize,
     /// Solutions whose values the value head learnt.
     pub value_solutions: usize,
+    /// How many problems taught nothing, and why; absent when all taught something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlearnt: Option<String>,
     /// The trainer's own report.
     pub report: TrainReport,
     /// The learning curve, thinned.
     pub curve: Vec<StepMetrics>,
 }
 
-/// Trains `base` on labels and writes the checkpoint to `out`. A run that was killed goes on from its last saved state.
+/// Trains the net `base` by the recipe's objective on files of labels and writes the checkpoint to `out`. A run that was killed
+/// goes on from its last saved state. The solutions of a problem that follow one another in a file are one group.
 ///
-/// Without one right solution the policy has nothing to learn: the value head alone is trained, and a warning says so.
+/// Where the policy has nothing to learn but the value head has, that alone is trained, and a warning says so.
 ///
 /// # Errors
-/// When there are no labels, they do not fit the net, or files cannot be read or written.
+/// When there are no labels, the objective learns nothing from them, they do not fit the net, or files cannot be read or
+/// written.
 pub fn train(
     base: &Path,
-    solutions: &[LabelledSolution],
-    config: &TrainConfig,
+    labels: &[PathBuf],
+    recipe: &Recipe,
     seed: u64,
-    compute: Compute,
     out: &Path,
 ) -> Result<Summary> {
     let base = Checkpoint::load(base)?;
-    let mut examples = Vec::with_capacity(solutions.len());
-    let mut right = 0;
-    for solution in solutions {
-        let steps: Vec<ExampleStep<'_>> = solution
-            .steps
-            .iter()
-            .map(|step| ExampleStep {
-                action: &step.action,
-                observation: &step.observation,
-                q: Some(step.q as f32),
-            })
-            .collect();
-        let targets = if solution.correct { policy_targets(config) } else { PolicyTargets::None };
-        right += usize::from(solution.correct);
-        examples.push(
-            Example::from_solution(&base.tokenizer, &solution.prompt, &steps, targets)
-                .with_context(|| format!("a solution of problem {}", solution.problem_id))?,
-        );
+    let objective = recipe.objective.build();
+    let mut set = ExampleSet::new(&base.tokenizer, objective.as_ref());
+    for file in labels {
+        let solutions: Vec<LabelledSolution> = jsonl::read(file)?;
+        for problem in solutions.chunk_by(|a, b| a.problem_id == b.problem_id) {
+            let paths: Vec<LabelledPath<'_>> = problem.iter().map(path).collect();
+            set.add(&paths)
+                .with_context(|| format!("a solution of problem {}", problem[0].problem_id))?;
+        }
     }
-    if examples.is_empty() {
+    if set.problems() == 0 {
         bail!("there are no labelled solutions to train on");
     }
-    if right == 0 {
-        tracing::warn!(
+    let (kind, unlearnt) = (recipe.objective.kind(), set.unlearnt());
+    let examples = set.examples();
+    let learnt = |of: &dyn Fn(&Example) -> bool| examples.iter().filter(|&one| of(one)).count();
+    let policy_solutions = learnt(&|example| !example.policy.is_empty());
+    let value_solutions = learnt(&|example| !example.value_targets.is_empty());
+    let problems = set.problems();
+    match (&unlearnt, policy_solutions, value_solutions) {
+        (Some(reasons), 0, 0) => {
+            bail!("objective {kind} learns nothing from {problems} problems: {reasons}");
+        }
+        (_, 0, _) => tracing::warn!(
             "no right solution among {}: the value head alone is trained",
             examples.len()
-        );
+        ),
+        (Some(reasons), ..) => {
+            tracing::warn!("objective {kind}, of {problems} problems: {reasons}");
+        }
+        (None, ..) => {}
     }
-    let (report, curve) = fit("train", &base, &examples, config, seed, compute, out)?;
+    let job = Job {
+        base: &base,
+        examples,
+        objective: objective.as_ref(),
+        config: &recipe.training,
+        seed,
+        compute: recipe.compute.training(),
+    };
+    let (report, curve) = fit("train", &job, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
-        policy_solutions: right,
-        value_solutions: examples.len(),
+        policy_solutions,
+        value_solutions,
+        unlearnt,
         report,
         curve,
     })
 }
 
-pub(super) fn policy_targets(config: &TrainConfig) -> PolicyTargets {
-    if config.observation_loss { PolicyTargets::Steps } else { PolicyTargets::Actions }
+/// A labelled solution as objectives read it.
+fn path(solution: &LabelledSolution) -> LabelledPath<'_> {
+    let steps = solution.steps.iter().map(|step| PathStep {
+        action: &step.action,
+        observation: &step.observation,
+        q: Some(step.q as f32),
+        sampled: step
+            .sampled
+            .as_deref()
+            .map(|sampled| Sampled { tokens: &sampled.ids, log_probs: &sampled.log_probs }),
+    });
+    LabelledPath {
+        prompt: &solution.prompt,
+        steps: steps.collect(),
+        reward: solution.reward,
+        correct: solution.correct,
+    }
 }
 
 pub(super) fn fit(
     label: &str,
-    base: &Checkpoint,
-    examples: &[Example],
-    config: &TrainConfig,
-    seed: u64,
-    compute: Compute,
+    job: &Job<'_>,
     out: &Path,
 ) -> Result<(TrainReport, Vec<StepMetrics>)> {
     let mut progress = None;
@@ -107,12 +137,12 @@ pub(super) fn fit(
         }
         ControlFlow::Continue(())
     };
-    let report = espalier_training::train(base, examples, config, seed, compute, out, &mut watch)?;
+    let report = espalier_training::train(job, out, &mut watch)?;
     if report.dropped_too_long > 0 {
         tracing::warn!(
             "{} of {} solutions are longer than the net reads and were left out",
             report.dropped_too_long,
-            examples.len()
+            job.examples.len()
         );
     }
     Ok((report, curve))

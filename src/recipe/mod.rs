@@ -1,4 +1,4 @@
-//! Recipes: a method as a choice of environment, problems, policy, search, labels, training and evaluation.
+//! Recipes: a method as a choice of environment, problems, policy, search, labels, objective, training and evaluation.
 //!
 //! A recipe is a TOML file in `configs/`. It is strict (an unknown key is an error), may build on another
 //! (`extends = "base.toml"`), and single keys can be overridden from the command line (`--set search.c_puct=2`).
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use espalier_search::decoding::Greedy;
 use espalier_search::{Decoding, SearchConfig};
-use espalier_training::{NetConfig, TrainConfig};
+use espalier_training::{NetConfig, ObjectiveConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
@@ -49,7 +49,9 @@ pub struct Recipe {
     pub search: SearchConfig,
     /// How trees become step labels.
     pub labels: LabelsRecipe,
-    /// How the net learns from the labels.
+    /// What the net learns from the labels.
+    pub objective: ObjectiveConfig,
+    /// How it learns: optimiser, precision and memory.
     pub training: TrainConfig,
     /// How each round's net is measured.
     pub evaluation: EvaluationRecipe,
@@ -71,6 +73,7 @@ impl Default for Recipe {
             rounds: RoundsRecipe::default(),
             search: SearchConfig::default(),
             labels: LabelsRecipe::default(),
+            objective: ObjectiveConfig::default(),
             training: TrainConfig::default(),
             evaluation: EvaluationRecipe::default(),
             compute: ComputeRecipe::default(),
@@ -120,6 +123,8 @@ pub struct BootstrapRecipe {
     pub problems: usize,
     /// `solutions`: peak learning rate; absent, that of `[training]`.
     pub learning_rate: Option<f64>,
+    /// `random_lines` and `solutions`: whether the policy also learns to write observations.
+    pub observation_loss: bool,
 }
 
 impl Default for BootstrapRecipe {
@@ -131,6 +136,7 @@ impl Default for BootstrapRecipe {
             path: None,
             problems: 0,
             learning_rate: None,
+            observation_loss: true,
         }
     }
 }

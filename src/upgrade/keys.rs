@@ -20,6 +20,9 @@ const RENAMED: &[Renamed] = &[
     Renamed { old: "labels.max_correct", new: "labels.paths.max_correct", value: Some },
     Renamed { old: "labels.max_incorrect", new: "labels.paths.max_incorrect", value: Some },
     Renamed { old: "rounds.data", new: "rounds.window", value: window },
+    Renamed { old: "training.beta", new: "objective.beta", value: Some },
+    Renamed { old: "training.value_dropout", new: "objective.value_dropout", value: Some },
+    Renamed { old: "training.observation_loss", new: "objective.observation_loss", value: Some },
 ];
 
 /// `accumulated` labels are those of all rounds, which is 0; the `latest` those of 1.
@@ -59,6 +62,10 @@ pub fn rename_old_keys(recipe: &mut Table) -> Result<Vec<String>> {
         set_value(recipe, new, value)?;
         renamed.push(format!("{old} is now {new}"));
     }
+    // Earlier versions had one objective, which now has a name.
+    if let Some(objective) = recipe.get_mut("objective").and_then(Value::as_table_mut) {
+        objective.entry("kind").or_insert("alphamath".into());
+    }
     Ok(renamed)
 }
 
@@ -83,7 +90,7 @@ mod tests {
     #[test]
     fn old_keys_are_refused_by_their_new_name_and_moved() {
         let mut recipe: Table =
-            "[rounds]\ndata = \"latest\"\n[labels]\nkind = \"q_value\"\nmax_correct = 2"
+            "[rounds]\ndata = \"latest\"\n[labels]\nkind = \"q_value\"\nmax_correct = 2\n[training]\nbeta = 0.2"
                 .parse()
                 .unwrap();
         let error = refuse_old_keys(&recipe).unwrap_err().to_string();
@@ -91,9 +98,10 @@ mod tests {
             error.contains("`labels.max_correct` is now `labels.paths.max_correct`"),
             "{error}"
         );
-        assert_eq!(rename_old_keys(&mut recipe).unwrap().len(), 2);
+        assert_eq!(rename_old_keys(&mut recipe).unwrap().len(), 3);
         let expected: Table =
-            "[rounds]\nwindow = 1\n[labels]\nkind = \"q_value\"\n[labels.paths]\nmax_correct = 2"
+            "[rounds]\nwindow = 1\n[labels]\nkind = \"q_value\"\n[labels.paths]\nmax_correct = 2\n\
+             [training]\n[objective]\nkind = \"alphamath\"\nbeta = 0.2"
                 .parse()
                 .unwrap();
         assert_eq!(recipe, expected);

@@ -12,13 +12,42 @@ const PURPOSE: u64 = u64::from_le_bytes(*b"batches\0");
 /// Largest share of padding in what a step computes.
 const MOST_PADDING: f64 = 0.05;
 
-/// Plans an epoch, the batch of each step in order, as indices into the lengths: a function of its arguments. Every example
-/// is in exactly one batch, shorter ones before longer ones. A batch's examples, padded to the longest, have at most
-/// `budget` tokens, except that an example longer than the budget is a batch alone.
+/// Examples that stay together: one, or those of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit {
+    /// How many.
+    pub examples: usize,
+    /// Tokens of the longest.
+    pub longest: usize,
+    /// Tokens of all.
+    pub tokens: usize,
+}
+
+impl Unit {
+    /// A single example.
+    #[must_use]
+    pub fn one(length: usize) -> Self {
+        Self { examples: 1, longest: length, tokens: length }
+    }
+
+    /// Examples of these lengths.
+    #[must_use]
+    pub fn of(lengths: &[usize]) -> Self {
+        Self {
+            examples: lengths.len(),
+            longest: lengths.iter().copied().max().unwrap_or(0),
+            tokens: lengths.iter().sum(),
+        }
+    }
+}
+
+/// Plans an epoch, the batch of each step in order, as indices of units: a function of its arguments. Every unit is in exactly
+/// one batch, those of shorter examples before those of longer ones. A batch's examples, padded to the longest, have at most
+/// `budget` tokens, except that a unit of more is a batch alone.
 #[must_use]
-pub fn plan(lengths: &[usize], budget: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+pub fn plan(units: &[Unit], budget: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
     let mut rng = stream(seed, [PURPOSE, epoch as u64]);
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    let mut order: Vec<usize> = (0..units.len()).collect();
     shuffle(&mut order, &mut rng);
 
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -27,20 +56,24 @@ pub fn plan(lengths: &[usize], budget: usize, seed: u64, epoch: usize) -> Vec<Ve
     while !rest.is_empty() {
         let (mut tokens, mut size) = (0usize, 0);
         while size < rest.len() && tokens < bucket_tokens {
-            tokens += lengths[rest[size]];
+            tokens += units[rest[size]].tokens;
             size += 1;
         }
         let (bucket, later) = rest.split_at_mut(size.max(1));
         rest = later;
         // Stable, so that equal lengths keep their shuffled order.
-        bucket.sort_by_key(|&index| lengths[index]);
+        bucket.sort_by_key(|&index| units[index].longest);
         let mut batch: Vec<usize> = Vec::new();
+        let mut examples = 0;
         for &index in &*bucket {
-            // Ascending order: the newest example is the longest.
-            if !batch.is_empty() && (batch.len() + 1) * lengths[index] > budget {
+            let unit = units[index];
+            // Ascending order: the newest unit has the longest example.
+            if !batch.is_empty() && (examples + unit.examples) * unit.longest > budget {
                 batches.push(std::mem::take(&mut batch));
+                examples = 0;
             }
             batch.push(index);
+            examples += unit.examples;
         }
         batches.push(batch);
     }
@@ -58,68 +91,82 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Cuts a batch whose examples have these lengths, in ascending order, into shares of like numbers of tokens, and each share
-    /// into as few passes as keep to the limit and have no more than 5 % of padding. An example longer than the limit is a
-    /// pass alone.
+    /// Cuts a batch of units, whose longest examples have ascending lengths, into shares of like numbers of tokens, and each share
+    /// into as few passes as keep to the limit and have no more than 5 % of padding, as far as units allow. A unit over the limit
+    /// is a pass alone.
     #[must_use]
-    pub fn passes(&self, lengths: &[usize]) -> Vec<Vec<Range<usize>>> {
+    pub fn passes(&self, units: &[Unit]) -> Vec<Vec<Range<usize>>> {
         let limit = self.micro_batch_tokens.unwrap_or(usize::MAX);
-        let shares = self.shares(lengths).into_iter();
-        shares.map(|share| passes(lengths, share, limit)).collect()
+        let shares = self.shares(units).into_iter();
+        shares.map(|share| passes(units, share, limit)).collect()
     }
 
     /// At most `shares` ranges, none of them empty.
-    fn shares(&self, lengths: &[usize]) -> Vec<Range<usize>> {
-        let total: usize = lengths.iter().sum();
+    fn shares(&self, units: &[Unit]) -> Vec<Range<usize>> {
+        let total: usize = units.iter().map(|unit| unit.tokens).sum();
         let mut shares = Vec::with_capacity(self.shares);
         let (mut start, mut tokens) = (0, 0);
-        for (index, &length) in lengths.iter().enumerate() {
+        for (index, unit) in units.iter().enumerate() {
             // The share's end is where the cumulative number of tokens is nearest to its mark.
             let mark = total * (shares.len() + 1) / self.shares.max(1);
-            if index > start && shares.len() + 1 < self.shares && 2 * tokens + length > 2 * mark {
+            if index > start
+                && shares.len() + 1 < self.shares
+                && 2 * tokens + unit.tokens > 2 * mark
+            {
                 shares.push(start..index);
                 start = index;
             }
-            tokens += length;
+            tokens += unit.tokens;
         }
-        if start < lengths.len() {
-            shares.push(start..lengths.len());
+        if start < units.len() {
+            shares.push(start..units.len());
         }
         shares
     }
 }
 
-/// Tokens that a pass over examples of ascending lengths computes, padding included.
+/// Tokens that a pass over units of ascending lengths computes, padding included.
 #[must_use]
-pub fn padded(lengths: &[usize]) -> usize {
-    lengths.len() * lengths.last().copied().unwrap_or(0)
+pub fn padded(units: &[Unit]) -> usize {
+    let examples: usize = units.iter().map(|unit| unit.examples).sum();
+    examples * units.last().map_or(0, |unit| unit.longest)
 }
 
-fn passes(lengths: &[usize], share: Range<usize>, limit: usize) -> Vec<Range<usize>> {
+fn passes(units: &[Unit], share: Range<usize>, limit: usize) -> Vec<Range<usize>> {
+    // Examples of the units before each.
+    let mut before = vec![0];
+    before.extend(units.iter().scan(0, |sum, unit| {
+        *sum += unit.examples;
+        Some(*sum)
+    }));
     let mut passes: Vec<Range<usize>> = Vec::new();
     let mut start = share.start;
     for index in share.clone() {
-        if index > start && (index + 1 - start).saturating_mul(lengths[index]) > limit {
+        let examples = before[index + 1] - before[start];
+        if index > start && examples.saturating_mul(units[index].longest) > limit {
             passes.push(start..index);
             start = index;
         }
     }
     passes.push(start..share.end);
-    let tokens: usize = lengths[share].iter().sum();
+    let tokens: usize = units[share].iter().map(|unit| unit.tokens).sum();
     loop {
-        let computed: usize = passes.iter().map(|pass| padded(&lengths[pass.clone()])).sum();
+        let computed: usize = passes.iter().map(|pass| padded(&units[pass.clone()])).sum();
         if (computed - tokens) as f64 <= MOST_PADDING * computed as f64 {
             return passes;
         }
         // Where a cut saves most: the examples before it are padded to the last of them and no longer to the pass's.
         let saved = |pass: &Range<usize>, at: usize| {
-            (at - pass.start) * (lengths[pass.end - 1] - lengths[at - 1])
+            let less = units[pass.end - 1].longest - units[at - 1].longest;
+            (before[at] - before[pass.start]) * less
         };
         let best = passes.iter().enumerate().flat_map(|(index, pass)| {
             (pass.start + 1..pass.end).map(move |at| (saved(pass, at), index, at))
         });
-        // Padding is left, so that some pass has examples of two lengths.
-        let Some((_, index, at)) = best.max_by_key(|&(saved, _, _)| saved) else {
+        // Padding is left, so that some pass has examples of two lengths; inside a unit it stays.
+        let Some((_, index, at)) =
+            best.max_by_key(|&(saved, _, _)| saved).filter(|&(saved, _, _)| saved > 0)
+        else {
             return passes;
         };
         let end = passes[index].end;
@@ -132,6 +179,10 @@ fn passes(lengths: &[usize], share: Range<usize>, limit: usize) -> Vec<Range<usi
 mod tests {
     use super::*;
 
+    fn units(lengths: &[usize]) -> Vec<Unit> {
+        lengths.iter().map(|&length| Unit::one(length)).collect()
+    }
+
     fn lengths() -> Vec<usize> {
         (0..500).map(|index| 5 + index * 37 % 60).collect()
     }
@@ -139,21 +190,21 @@ mod tests {
     #[test]
     fn every_example_is_in_one_batch_within_the_budget() {
         let lengths = lengths();
-        let batches = plan(&lengths, 256, 1, 0);
+        let batches = plan(&units(&lengths), 256, 1, 0);
         let mut seen: Vec<usize> = batches.concat();
         seen.sort_unstable();
         assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
         for batch in &batches {
             let sorted: Vec<usize> = batch.iter().map(|&index| lengths[index]).collect();
             assert!(sorted.is_sorted(), "{sorted:?}");
-            assert!(padded(&sorted) <= 256, "{batch:?}");
+            assert!(padded(&units(&sorted)) <= 256, "{batch:?}");
         }
     }
 
     #[test]
     fn like_lengths_share_a_batch() {
         let lengths = lengths();
-        let computed: usize = plan(&lengths, 256, 1, 0)
+        let computed: usize = plan(&units(&lengths), 256, 1, 0)
             .iter()
             .map(|batch| batch.len() * batch.iter().map(|&index| lengths[index]).max().unwrap())
             .sum();
@@ -164,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_example_over_the_budget_is_a_batch_alone() {
-        let batches = plan(&[10, 300, 10, 299], 64, 1, 0);
+        let batches = plan(&units(&[10, 300, 10, 299]), 64, 1, 0);
         assert!(batches.contains(&vec![1]) && batches.contains(&vec![3]));
         assert_eq!(batches.len(), 3);
     }
@@ -172,9 +223,9 @@ mod tests {
     #[test]
     fn the_order_is_a_function_of_seed_and_epoch() {
         let lengths = lengths();
-        assert_eq!(plan(&lengths, 256, 1, 0), plan(&lengths, 256, 1, 0));
-        assert_ne!(plan(&lengths, 256, 1, 0), plan(&lengths, 256, 1, 1));
-        assert_ne!(plan(&lengths, 256, 1, 0), plan(&lengths, 256, 2, 0));
+        assert_eq!(plan(&units(&lengths), 256, 1, 0), plan(&units(&lengths), 256, 1, 0));
+        assert_ne!(plan(&units(&lengths), 256, 1, 0), plan(&units(&lengths), 256, 1, 1));
+        assert_ne!(plan(&units(&lengths), 256, 1, 0), plan(&units(&lengths), 256, 2, 0));
         assert_eq!(plan(&[], 256, 1, 0), Vec::<Vec<usize>>::new());
     }
 
@@ -192,16 +243,16 @@ mod tests {
             for micro_batch_tokens in [None, Some(2048)] {
                 let cut = Cut { shares: 2, micro_batch_tokens };
                 let (mut computed, mut passes) = (0, 0);
-                let batches = plan(&lengths, 8192, 5, 0);
+                let batches = plan(&units(&lengths), 8192, 5, 0);
                 for batch in &batches {
                     let lengths: Vec<usize> = batch.iter().map(|&index| lengths[index]).collect();
-                    let shares = cut.passes(&lengths);
+                    let shares = cut.passes(&units(&lengths));
                     assert!((1..=2).contains(&shares.len()));
                     let mut next = 0;
                     for pass in shares.concat() {
                         assert!(pass.start == next && pass.end > next, "{pass:?} after {next}");
                         next = pass.end;
-                        let tokens = padded(&lengths[pass.clone()]);
+                        let tokens = padded(&units(&lengths[pass.clone()]));
                         assert!(pass.len() == 1 || tokens <= micro_batch_tokens.unwrap_or(8192));
                         computed += tokens;
                         passes += 1;
@@ -220,12 +271,58 @@ mod tests {
     fn shares_have_like_numbers_of_tokens() {
         let cut = Cut { shares: 3, micro_batch_tokens: None };
         let lengths: Vec<usize> = (1..=90).collect();
-        let tokens: Vec<usize> =
-            cut.shares(&lengths).into_iter().map(|share| lengths[share].iter().sum()).collect();
+        let tokens: Vec<usize> = cut
+            .shares(&units(&lengths))
+            .into_iter()
+            .map(|share| lengths[share].iter().sum())
+            .collect();
         assert_eq!(tokens.len(), 3);
         assert!(tokens.iter().all(|&tokens| tokens.abs_diff(4095 / 3) < 90), "{tokens:?}");
-        assert_eq!(cut.passes(&[7]), [vec![Range { start: 0, end: 1 }]]);
-        assert_eq!(cut.passes(&[7, 7, 7, 7]).len(), 3);
+        assert_eq!(cut.passes(&units(&[7])), [vec![Range { start: 0, end: 1 }]]);
+        assert_eq!(cut.passes(&units(&[7; 4])).len(), 3);
         assert!(cut.passes(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_group_is_parted_by_no_step_and_no_pass() {
+        // Groups of one to six examples of 5 to 64 tokens.
+        let all = lengths();
+        let mut groups: Vec<Unit> = Vec::new();
+        let mut rest = all.as_slice();
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at((1 + groups.len() % 6).min(rest.len()));
+            groups.push(Unit::of(group));
+            rest = later;
+        }
+        let batches = plan(&groups, 512, 1, 0);
+        let mut seen = batches.concat();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..groups.len()).collect::<Vec<_>>());
+        let cut = Cut { shares: 2, micro_batch_tokens: Some(200) };
+        let mut parted = 0;
+        for batch in &batches {
+            let units: Vec<Unit> = batch.iter().map(|&index| groups[index]).collect();
+            assert!(units.is_sorted_by_key(|unit| unit.longest));
+            assert!(units.len() == 1 || padded(&units) <= 512, "{units:?}");
+            let passes = cut.passes(&units).concat();
+            let mut next = 0;
+            for pass in &passes {
+                assert!(pass.start == next && pass.end > next, "{passes:?}");
+                next = pass.end;
+                assert!(pass.len() == 1 || padded(&units[pass.clone()]) <= 200, "{units:?}");
+            }
+            assert_eq!(next, units.len());
+            parted += usize::from(passes.len() > 1);
+        }
+        assert!(parted > 5, "{parted}");
+    }
+
+    #[test]
+    fn padding_inside_a_group_stays() {
+        let group = Unit::of(&[5, 50]);
+        let cut = Cut { shares: 1, micro_batch_tokens: None };
+        assert_eq!(cut.passes(&[group]), [vec![Range { start: 0, end: 1 }]]);
+        assert_eq!(cut.passes(&[group, group]), [vec![Range { start: 0, end: 2 }]]);
+        assert_eq!(padded(&[group, group]), 200);
     }
 }

@@ -1,6 +1,6 @@
 //! Training of the policy-value net over libtorch: the net, objectives, the optimiser and the trainer.
 //!
-//! [`train`] turns a checkpoint and [`Example`]s into the next checkpoint. The files of a net are
+//! [`train`] turns a checkpoint and [`Example`]s into the next checkpoint, by an [`Objective`]. The files of a net are
 //! [`espalier_model`]'s; answers to the search's requests are [`espalier_inference`]'s. Their names are given here too.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout)]
@@ -8,11 +8,13 @@
 mod batches;
 mod error;
 mod example;
+mod example_set;
 mod matmul;
 mod net;
 mod objective;
 mod optimizer;
 mod schedule;
+mod settings;
 mod trainer;
 
 pub use error::{Error, Result};
@@ -24,9 +26,16 @@ pub use espalier_model::{
     Adapter, ChatTemplate, Checkpoint, Device, Dtype, Family, LoraConfig, Message, ModelConfig,
     NetConfig, Tokenizer,
 };
-pub use example::{Example, ExampleStep, PolicyTargets};
+pub use example::{Example, StepPlace};
+pub use example_set::ExampleSet;
 pub use matmul::matmul_rate;
 pub use net::PolicyValueNet;
-pub use objective::{AlphaMath, Counts, Loss, Member, Objective, TensorBatch};
+pub use objective::{
+    AlphaMath, Average, Counts, Grouping, LabelledPath, LogProbs, Loss, Member, Objective,
+    ObjectiveConfig, PathStep, PathTargets, PolicySpan, PolicyTargets, Sampled, StepTargets,
+    TensorBatch, Unlearnt, log_probs,
+};
 pub use schedule::Schedule;
-pub use trainer::{Compute, StepMetrics, StepTime, TrainConfig, TrainReport, time_steps, train};
+pub use trainer::{
+    Compute, Job, StepMetrics, StepTime, TrainConfig, TrainReport, time_steps, train,
+};

@@ -32,6 +32,9 @@ use format::{Format, joined};
 use prompt::Prompts;
 use step::Step;
 
+/// Why a format with code needs observations in a likelihood.
+const UNENDED_CODE: &str = "a policy that is not trained on observations does not learn to end its code, and the environment's format has code";
+
 /// The environment of word problems. Clones share one executor.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -261,9 +264,12 @@ impl EnvironmentKind for Program {
     fn validate(settings: &ProgramRecipe, recipe: &Recipe) -> Result<()> {
         settings.validate().context("[environment]")?;
         ensure!(
-            !settings.has_code() || recipe.training.observation_loss,
-            "[training] observation_loss = false: a policy that is not trained on observations does not learn to end its code, \
-             and the environment's format has code"
+            !settings.has_code() || recipe.bootstrap.observation_loss,
+            "[bootstrap] observation_loss = false: {UNENDED_CODE}"
+        );
+        ensure!(
+            !settings.has_code() || !recipe.objective.build().leaves_observations_out(),
+            "[objective] observation_loss = false: {UNENDED_CODE}"
         );
         Ok(())
     }

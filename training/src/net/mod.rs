@@ -22,7 +22,7 @@ use arithmetic::Arithmetic;
 pub(crate) use arithmetic::check_precision;
 pub(crate) use gradients::{Gradients, add};
 
-/// A decoder-only transformer (Llama's blocks) with a language-model head and a value head (ALPHAMATH §4).
+/// A decoder-only transformer (Llama's blocks) with a language-model head and a value head (AlphaMath, arXiv 2405.03553).
 #[derive(Debug)]
 pub struct PolicyValueNet {
     config: ModelConfig,

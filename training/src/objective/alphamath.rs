@@ -1,21 +1,39 @@
-//! AlphaMath's loss (arXiv 2405.03553, Eq. 9; ALPHAMATH §4): likelihood of correct solutions, values of all.
+//! AlphaMath's loss (arXiv 2405.03553, Eq. 9): likelihood of correct solutions, values of all.
 
 use espalier_model::random::{stream, uniform};
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
-use super::{Counts, Loss, Objective, TensorBatch};
-use crate::{PolicyValueNet, Result};
+use super::{
+    Counts, LabelledPath, Loss, Objective, PathTargets, PolicyTargets, StepTargets, TensorBatch,
+    Unlearnt, rows,
+};
+use crate::error::Result;
+use crate::net::PolicyValueNet;
+use crate::settings::Setting;
 
 /// libtorch's default; no target has it.
 const IGNORED: i64 = -100;
+/// Distinguishes this use of the seed from others.
+const DROPOUT: u64 = u64::from_le_bytes(*b"dropout\0");
 
-/// `mean NLL over target tokens + beta * mean over step ends of (V - V~)^2`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// `mean NLL over target tokens + beta * mean over step ends of (V - V~)^2`. The policy learns the steps of right solutions, the
+/// value head the labels of all. Defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct AlphaMath {
     /// Weight of the value loss.
     pub beta: f64,
-    /// Probability with which an element of the value head's input is dropped.
+    /// Dropout on the value head's input, in [0, 1).
     pub value_dropout: f64,
+    /// Whether the policy also learns to write observations, as the paper's does.
+    pub observation_loss: bool,
+}
+
+impl Default for AlphaMath {
+    fn default() -> Self {
+        Self { beta: 0.1, value_dropout: 0.1, observation_loss: true }
+    }
 }
 
 impl AlphaMath {
@@ -54,7 +72,9 @@ impl AlphaMath {
             (None, Some(value)) => value,
             (None, None) => Tensor::f_zeros([], (Kind::Float, values.device()))?,
         };
-        Ok(Loss { total, policy, value })
+        let parts = [("policy_loss", policy), ("value_loss", value)];
+        let parts = parts.into_iter().filter_map(|(name, part)| Some((name, part?))).collect();
+        Ok(Loss { total, parts })
     }
 
     /// Inverted dropout: survivors are scaled up so that inference needs no change. Row `i` of `input` is dropped by the
@@ -69,8 +89,8 @@ impl AlphaMath {
         let mut mask = Vec::with_capacity(streams.len() * width);
         // Drawn by the processor, of which it takes some ten microseconds a step: the same whatever the device is, and
         // however a step is cut.
-        for &[seed, purpose, step] in streams {
-            let mut rng = stream(seed, [purpose, step]);
+        for &[seed, step_end, step] in streams {
+            let mut rng = stream(seed, [DROPOUT.wrapping_add(step_end), step]);
             mask.extend((0..width).map(|_| if uniform(&mut rng) < drop { 0.0 } else { keep }));
         }
         let mask = Tensor::f_from_slice(&mask)?.f_view_as(input)?;
@@ -79,6 +99,28 @@ impl AlphaMath {
 }
 
 impl Objective for AlphaMath {
+    fn validate(&self) -> Result<()> {
+        Setting("beta", self.beta).not_negative()?;
+        Setting("value_dropout", self.value_dropout).below_one()
+    }
+
+    fn targets(&self, paths: &[LabelledPath<'_>]) -> Result<Vec<PathTargets>, Unlearnt> {
+        let targets = paths.iter().map(|path| {
+            let policy = match path.correct {
+                true => PolicyTargets::with_observations(self.observation_loss),
+                false => PolicyTargets::None,
+            };
+            let steps = path.steps.iter();
+            let steps = steps.map(|step| StepTargets { policy, weight: 1.0, value: step.q });
+            PathTargets { steps: steps.collect(), ..PathTargets::default() }
+        });
+        Ok(targets.collect())
+    }
+
+    fn leaves_observations_out(&self) -> bool {
+        !self.observation_loss
+    }
+
     fn loss(
         &self,
         net: &PolicyValueNet,
@@ -86,40 +128,59 @@ impl Objective for AlphaMath {
         batch: &TensorBatch,
         whole: Counts,
     ) -> Result<Loss> {
-        // The rows alone that have targets: a language model's head is as much work as a fifth of its blocks. An embedding is
-        // a selection of rows whose backward pass is quick.
-        let rows = |rows: &Tensor| Tensor::f_embedding(hidden, rows, -1, false, false);
-        let step_ends = self.dropout(&rows(&batch.value_rows)?, &batch.streams)?;
+        let step_ends = self.dropout(&rows(hidden, &batch.value_rows)?, &batch.streams)?;
         let values = net.values(&step_ends)?;
-        self.combine(|| net.logits(&rows(&batch.policy_rows)?), &values, batch, whole)
+        self.combine(|| net.logits(&rows(hidden, &batch.policy_rows)?), &values, batch, whole)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::example::Example;
+    use crate::objective::testing::path;
+    use crate::objective::{Member, PolicySpan};
 
+    /// A path with these targets, whose logits and values the tests choose.
     fn batch(policy: &[i64], values: &[f32]) -> TensorBatch {
-        TensorBatch {
-            tokens: Tensor::from_slice(&[0i64]),
-            policy_rows: Tensor::from_slice(&vec![0i64; policy.len()]),
-            policy_targets: Tensor::from_slice(policy),
-            value_rows: Tensor::from_slice(&vec![0i64; values.len()]),
-            value_targets: Tensor::from_slice(values),
-            streams: vec![[0; 3]; values.len()],
-        }
+        let mut tokens = vec![0u32];
+        tokens.extend(policy.iter().map(|&token| token as u32));
+        let span = PolicySpan { tokens: 1..1 + policy.len() as u32, weight: 1.0 };
+        let example = Example {
+            tokens,
+            policy: if policy.is_empty() { vec![] } else { vec![span] },
+            value_targets: values.iter().map(|&value| (0, value)).collect(),
+            ..Example::default()
+        };
+        TensorBatch::new(&[Member::alone(&example)], tch::Device::Cpu).unwrap()
     }
 
-    const LOSS: AlphaMath = AlphaMath { beta: 0.1, value_dropout: 0.0 };
+    fn plain() -> AlphaMath {
+        AlphaMath { value_dropout: 0.0, ..AlphaMath::default() }
+    }
 
     /// The loss of a batch that is no share of another.
     fn combine(logits: impl FnOnce() -> Tensor, values: &Tensor, batch: &TensorBatch) -> Loss {
-        let whole = Counts { policy: batch.policy_count(), value: batch.value_count() };
-        LOSS.combine(|| Ok(logits()), values, batch, whole).unwrap()
+        let (policy, value) = (batch.policy_count(), batch.value_count());
+        let whole = Counts { policy, value, ..Counts::default() };
+        plain().combine(|| Ok(logits()), values, batch, whole).unwrap()
     }
 
-    fn number(loss: &Option<Tensor>) -> f64 {
-        loss.as_ref().unwrap().double_value(&[])
+    fn part(loss: &Loss, name: &str) -> Option<f64> {
+        let mut parts = loss.parts.iter();
+        parts.find(|part| part.0 == name).map(|part| part.1.double_value(&[]))
+    }
+
+    #[test]
+    fn the_policy_learns_right_solutions_and_the_value_head_all() {
+        let targets = |objective: &AlphaMath| -> Vec<(PolicyTargets, Option<f32>)> {
+            let targets = objective.targets(&[path(true), path(false)]).unwrap();
+            targets.iter().map(|path| (path.steps[0].policy, path.steps[0].value)).collect()
+        };
+        let wrong = (PolicyTargets::None, Some(-1.0));
+        assert_eq!(targets(&plain()), [(PolicyTargets::Steps, Some(1.0)), wrong]);
+        let actions = AlphaMath { observation_loss: false, ..plain() };
+        assert_eq!(targets(&actions), [(PolicyTargets::Actions, Some(1.0)), wrong]);
     }
 
     #[test]
@@ -131,8 +192,8 @@ mod tests {
         let values = Tensor::from_slice(&[0.5f32, 0.0]);
         let loss = combine(|| Tensor::from_slice(&logits).view([2, 2]), &values, &batch);
         let policy = ((4f64 / 3.0).ln() + 2f64.ln()) / 2.0;
-        assert!((number(&loss.policy) - policy).abs() < 1e-6, "{loss:?}");
-        assert!((number(&loss.value) - 0.625).abs() < 1e-6, "{loss:?}");
+        assert!((part(&loss, "policy_loss").unwrap() - policy).abs() < 1e-6, "{loss:?}");
+        assert!((part(&loss, "value_loss").unwrap() - 0.625).abs() < 1e-6, "{loss:?}");
         assert!((loss.total.double_value(&[]) - (policy + 0.0625)).abs() < 1e-6, "{loss:?}");
     }
 
@@ -141,7 +202,7 @@ mod tests {
         let batch = batch(&[], &[1.0]);
         let values = Tensor::from_slice(&[0.0f32]);
         let loss = combine(|| panic!("no logits are needed"), &values, &batch);
-        assert!(loss.policy.is_none());
+        assert!(part(&loss, "policy_loss").is_none());
         assert!((loss.total.double_value(&[]) - 0.1).abs() < 1e-7);
     }
 
@@ -150,13 +211,13 @@ mod tests {
         let batch = batch(&[1], &[]);
         let none = Tensor::from_slice::<f32>(&[]);
         let loss = combine(|| Tensor::from_slice(&[0f32, 0.0]).view([1, 2]), &none, &batch);
-        assert!(loss.value.is_none());
+        assert!(part(&loss, "value_loss").is_none());
         assert!((loss.total.double_value(&[]) - 2f64.ln()).abs() < 1e-6);
     }
 
     #[test]
     fn dropout_keeps_the_mean_and_repeats_with_its_generator() {
-        let dropping = AlphaMath { beta: 0.1, value_dropout: 0.25 };
+        let dropping = AlphaMath { value_dropout: 0.25, ..AlphaMath::default() };
         let ones = Tensor::ones([100, 100], (Kind::Float, tch::Device::Cpu));
         let streams: Vec<[u64; 3]> = (0..100).map(|row| [7, row, 2]).collect();
         let dropped = dropping.dropout(&ones, &streams).unwrap();

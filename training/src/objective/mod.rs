@@ -1,136 +1,88 @@
-//! What training minimises. A new objective is a new file here.
+//! What training minimises. An objective is one file here: its settings, what it learns from a problem's solutions, and its
+//! loss. It is registered by its `mod` line and its line in [`ObjectiveConfig`].
+
+mod batch;
+mod path;
+#[cfg(test)]
+mod testing;
 
 mod alphamath;
 
-use tch::{Device, Tensor};
+use std::fmt;
 
-use crate::{Example, PolicyValueNet, Result};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
-pub use alphamath::AlphaMath;
+use crate::error::Result;
+use crate::net::PolicyValueNet;
 
-/// Distinguishes this use of the seed from others.
-const DROPOUT: u64 = u64::from_le_bytes(*b"dropout\0");
+pub use batch::{Counts, Member, TensorBatch};
+pub use path::{
+    Average, LabelledPath, PathStep, PathTargets, PolicySpan, PolicyTargets, Sampled, StepTargets,
+    Unlearnt,
+};
 
-/// An example of a step, and the random numbers that the step gives it.
-#[derive(Debug, Clone, Copy)]
-pub struct Member<'a> {
-    /// The example.
-    pub example: &'a Example,
-    /// Seed of the run, and the step.
-    pub seed: [u64; 2],
-    /// Step ends of the step's examples before this one: each step end has a stream of its own.
-    pub first_step_end: u64,
-}
+/// Makes [`ObjectiveConfig`] of a line a kind.
+macro_rules! objectives {
+    ($($kind:literal: $module:ident::$settings:ident),+ $(,)?) => {
+        $(pub use $module::$settings;)+
 
-/// Examples of one forward and backward pass as tensors. B examples, T tokens with padding on the right.
-#[derive(Debug)]
-pub struct TensorBatch {
-    /// Token ids, i64 `[B, T]`.
-    pub tokens: Tensor,
-    /// Rows of the flattened `[B * T]` after which the policy learns the next token, i64 `[P]`.
-    pub policy_rows: Tensor,
-    /// Those tokens, i64 `[P]`.
-    pub policy_targets: Tensor,
-    /// Rows of step ends in the flattened `[B * T]`, i64 `[N]`.
-    pub value_rows: Tensor,
-    /// Their targets, f32 `[N]`.
-    pub value_targets: Tensor,
-    /// Seed, purpose and step of the random numbers of each step end, N of them.
-    pub streams: Vec<[u64; 3]>,
-}
+        /// The recipe's `[objective]` section: a kind and its settings.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum ObjectiveConfig {
+            $(
+                #[doc = concat!("`kind = \"", $kind, "\"`: [`", stringify!($settings), "`].")]
+                #[serde(rename = $kind)]
+                $settings($settings),
+            )+
+        }
 
-impl TensorBatch {
-    /// Pads examples to the longest.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    pub fn new(members: &[Member<'_>], device: Device) -> Result<Self> {
-        let lengths = members.iter().map(|member| member.example.tokens.len());
-        let longest = lengths.max().unwrap_or(0);
-        let mut tokens: Vec<i64> = Vec::with_capacity(members.len() * longest);
-        let (mut policy_rows, mut policy_targets) = (Vec::new(), Vec::new());
-        let (mut value_rows, mut value_targets) = (Vec::new(), Vec::new());
-        let mut streams = Vec::new();
-        for (index, Member { example, seed: [seed, step], first_step_end }) in
-            members.iter().enumerate()
-        {
-            let start = index * longest;
-            tokens.extend(example.tokens.iter().map(|&token| i64::from(token)));
-            // Position t predicts token t + 1.
-            let tokens_and_mask = example.tokens.iter().zip(&example.policy_mask);
-            for (position, (&token, &learned)) in tokens_and_mask.enumerate().skip(1) {
-                if learned {
-                    policy_rows.push((start + position - 1) as i64);
-                    policy_targets.push(i64::from(token));
+        impl ObjectiveConfig {
+            /// The name in recipes.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$settings(_) => $kind,)+
                 }
             }
-            tokens.resize(start + longest, 0);
-            for (number, &(position, value)) in (*first_step_end..).zip(&example.value_targets) {
-                value_rows.push((start + position) as i64);
-                value_targets.push(value);
-                streams.push([*seed, DROPOUT.wrapping_add(number), *step]);
+
+            /// The objective with these settings.
+            #[must_use]
+            pub fn build(&self) -> Box<dyn Objective> {
+                match self {
+                    $(Self::$settings(settings) => Box::new(settings.clone()),)+
+                }
             }
         }
-        let ids = |ids: &[i64]| Tensor::f_from_slice(ids)?.f_to_device(device);
-        Ok(Self {
-            tokens: ids(&tokens)?.f_view([-1, longest.max(1) as i64])?,
-            policy_rows: ids(&policy_rows)?,
-            policy_targets: ids(&policy_targets)?,
-            value_rows: ids(&value_rows)?,
-            value_targets: Tensor::f_from_slice(&value_targets)?.f_to_device(device)?,
-            streams,
-        })
-    }
+    };
+}
 
-    /// How many tokens the policy learns, P.
-    #[must_use]
-    pub fn policy_count(&self) -> usize {
-        self.policy_targets.numel()
-    }
+objectives! {
+    "alphamath": alphamath::AlphaMath,
+}
 
-    /// How many step ends the value head learns, N.
-    #[must_use]
-    pub fn value_count(&self) -> usize {
-        self.streams.len()
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self::AlphaMath(AlphaMath::default())
     }
 }
 
-/// How many targets a whole batch has, of which a [`TensorBatch`] may be a share: the denominators of the means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    /// Tokens that the policy learns.
-    pub policy: usize,
-    /// Step ends whose value is learned.
-    pub value: usize,
-}
+/// A loss over batches of solutions. Its `Debug` form names the kind and every setting: a saved state is resumed only by a run
+/// whose objective has the same one.
+pub trait Objective: fmt::Debug + Send + Sync {
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::error::Error::Setting) with the first that is outside its range.
+    fn validate(&self) -> Result<()>;
 
-impl Counts {
-    /// The targets of these examples.
-    pub fn of<'a>(examples: impl Iterator<Item = &'a Example>) -> Self {
-        let mut counts = Self { policy: 0, value: 0 };
-        for example in examples {
-            // The first token has no token before it that could predict it.
-            counts.policy += example.policy_mask.iter().skip(1).filter(|&&on| on).count();
-            counts.value += example.value_targets.len();
-        }
-        counts
-    }
-}
+    /// What is learned from the paths of one problem, an entry a path.
+    ///
+    /// # Errors
+    /// When these paths teach nothing, with the reason.
+    fn targets(&self, paths: &[LabelledPath<'_>]) -> Result<Vec<PathTargets>, Unlearnt>;
 
-/// A loss and the parts that it was made of, for the metrics; scalars, which are read when the step is over. The losses
-/// of a batch's shares add up to the batch's.
-#[derive(Debug)]
-pub struct Loss {
-    /// What is differentiated.
-    pub total: Tensor,
-    /// Share in the mean negative log-likelihood a target token, in nats; `None` without policy targets.
-    pub policy: Option<Tensor>,
-    /// Share in the mean squared error of the values; `None` without value targets.
-    pub value: Option<Tensor>,
-}
-
-/// A loss over a batch.
-pub trait Objective {
     /// The loss of a batch with final hidden states `[B * T, D]`, or of a share of one that has `whole` targets. All
     /// randomness comes from the batch's streams, so that a step can be repeated bit for bit and cut anywhere.
     ///
@@ -143,4 +95,68 @@ pub trait Objective {
         batch: &TensorBatch,
         whole: Counts,
     ) -> Result<Loss>;
+
+    /// Whether a setting leaves observations out of a likelihood that would have them: the policy then does not learn to write
+    /// what the environment appends.
+    fn leaves_observations_out(&self) -> bool {
+        false
+    }
+
+    /// What steps and passes may not part.
+    fn grouping(&self) -> Grouping {
+        Grouping::Paths
+    }
+
+    /// The log-probabilities that the loss reads beside the trained net's own.
+    fn log_probs(&self) -> LogProbs {
+        LogProbs::default()
+    }
+}
+
+/// What an optimiser step, and a forward and backward pass, may not part. A group with more tokens than a step's or a pass's
+/// limit is a step or a pass alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grouping {
+    /// Paths are independent of one another.
+    Paths,
+    /// The paths of a problem share a step. Its passes may part them: the loss is a sum over paths.
+    Step,
+    /// The paths of a problem share a pass too: the loss joins them, as that of pairs does.
+    Pass,
+}
+
+/// Log-probabilities of the learnt tokens under other nets than the trained one, fixed before training begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogProbs {
+    /// Under the policy that wrote the paths: the sampler's own where the labels carry them, else computed by the net that training
+    /// starts from, which is exact when that net wrote them.
+    pub old: bool,
+    /// Under the net that training starts from.
+    pub reference: bool,
+}
+
+/// A loss and the named parts that it was made of, for the metrics; scalars, which are read when the step is over. The losses of
+/// a batch's shares add up to the batch's, and so do its parts.
+#[derive(Debug)]
+pub struct Loss {
+    /// What is differentiated.
+    pub total: Tensor,
+    /// Name in the metrics and number; a part that the share has nothing of is left out.
+    pub parts: Vec<(&'static str, Tensor)>,
+}
+
+/// Log-probabilities in nats of a batch's targets, fp32 `[P]`, from final hidden states `[B * T, D]`.
+///
+/// # Errors
+/// When libtorch refuses, as when memory runs out.
+pub fn log_probs(net: &PolicyValueNet, hidden: &Tensor, batch: &TensorBatch) -> Result<Tensor> {
+    let logits = net.logits(&rows(hidden, &batch.policy_rows)?)?;
+    let chosen = logits.f_log_softmax(-1, tch::Kind::Float)?;
+    Ok(chosen.f_gather(1, &batch.policy_targets.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?)
+}
+
+/// Rows of final hidden states. The rows alone that have targets are read: a language model's head is as much work as a fifth
+/// of its blocks. An embedding is a selection of rows whose backward pass is quick.
+pub(crate) fn rows(hidden: &Tensor, rows: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::f_embedding(hidden, rows, -1, false, false)?)
 }

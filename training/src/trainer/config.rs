@@ -1,9 +1,13 @@
 //! The recipe's `[training]` section.
 
+use espalier_model::config::LoraConfig;
+use espalier_model::device::Device;
+use espalier_model::dtype::Dtype;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::net::check_precision;
-use crate::{Device, Dtype, Error, LoraConfig, Result};
+use crate::settings::Setting;
 
 /// Where a run is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +18,8 @@ pub struct Compute {
     pub threads: usize,
 }
 
-/// Settings of one training run. Defaults are AlphaMath's (ALPHAMATH §4), which are for a 7B model: a small net from
-/// scratch wants a learning rate near 1e-3.
+/// Settings of one training run: optimiser, precision and memory. Defaults are AlphaMath's (arXiv 2405.03553), which are for a
+/// 7B model: a small net from scratch wants a learning rate near 1e-3.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
@@ -50,12 +54,6 @@ pub struct TrainConfig {
     pub adam_epsilon: f64,
     /// Gradients are scaled down to this global norm.
     pub clip_norm: f64,
-    /// Weight of the value loss.
-    pub beta: f64,
-    /// Dropout on the value head's input, in [0, 1).
-    pub value_dropout: f64,
-    /// Whether the policy also learns to write observations, as the paper's does.
-    pub observation_loss: bool,
     /// Parts of a batch whose gradients are computed side by side on the CPU. The last digits of the result depend on it.
     pub shards: usize,
     /// Steps between two saved states from which a killed run resumes.
@@ -81,9 +79,6 @@ impl Default for TrainConfig {
             adam_betas: [0.9, 0.999],
             adam_epsilon: 1e-8,
             clip_norm: 1.0,
-            beta: 0.1,
-            value_dropout: 0.1,
-            observation_loss: true,
             shards: 2,
             save_every: 200,
             lora: None,
@@ -95,7 +90,7 @@ impl TrainConfig {
     /// Checks that a device computes in [`Self::precision`], and no slower than in fp32.
     ///
     /// # Errors
-    /// [`Error::Setting`] when it does not.
+    /// [`Error::Setting`](crate::error::Error::Setting) when it does not.
     pub fn check_device(&self, device: Device) -> Result<()> {
         check_precision(self.precision, device)
     }
@@ -103,13 +98,8 @@ impl TrainConfig {
     /// Checks every range.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the first field that is outside its range.
+    /// [`Error::Setting`](crate::error::Error::Setting) with the first field that is outside its range.
     pub fn validate(&self) -> Result<()> {
-        let check =
-            |good: bool, field: &'static str, range: &str, value: &dyn std::fmt::Display| {
-                let message = || format!("must be {range}, is {value}");
-                if good { Ok(()) } else { Err(Error::Setting { field, message: message() }) }
-            };
         for (field, value) in [
             ("epochs", self.epochs),
             ("max_steps", self.max_steps.unwrap_or(1)),
@@ -118,30 +108,17 @@ impl TrainConfig {
             ("shards", self.shards),
             ("save_every", self.save_every),
         ] {
-            check(value > 0, field, "at least 1", &value)?;
+            Setting(field, value).at_least_one()?;
         }
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        for (field, value) in [
-            ("learning_rate", self.learning_rate),
-            ("adam_epsilon", self.adam_epsilon),
-            ("clip_norm", self.clip_norm),
-        ] {
-            check(positive(value), field, "a positive number", &value)?;
+        Setting("learning_rate", self.learning_rate).positive()?;
+        Setting("adam_epsilon", self.adam_epsilon).positive()?;
+        Setting("clip_norm", self.clip_norm).positive()?;
+        Setting("warmup_fraction", self.warmup_fraction).below_one()?;
+        for decay in self.adam_betas {
+            Setting("adam_betas", decay).below_one()?;
         }
-        for (field, value) in [
-            ("warmup_fraction", self.warmup_fraction),
-            ("value_dropout", self.value_dropout),
-            ("adam_betas", self.adam_betas[0]),
-            ("adam_betas", self.adam_betas[1]),
-        ] {
-            check((0.0..1.0).contains(&value), field, "in [0, 1)", &value)?;
-        }
-        let ratio = self.min_learning_rate_ratio;
-        check((0.0..=1.0).contains(&ratio), "min_learning_rate_ratio", "in [0, 1]", &ratio)?;
-        for (field, value) in [("weight_decay", self.weight_decay), ("beta", self.beta)] {
-            let good = value.is_finite() && value >= 0.0;
-            check(good, field, "a number that is not negative", &value)?;
-        }
+        Setting("min_learning_rate_ratio", self.min_learning_rate_ratio).share()?;
+        Setting("weight_decay", self.weight_decay).not_negative()?;
         Ok(self.lora.as_ref().map_or(Ok(()), LoraConfig::validate)?)
     }
 }

@@ -4,8 +4,9 @@ use crossbeam::channel::{Receiver, bounded};
 use std::thread::Scope;
 use tch::Device;
 
+use super::frozen::Frozen;
 use super::plan::Plan;
-use crate::Result;
+use crate::error::Result;
 use crate::objective::{Counts, Member, TensorBatch};
 
 /// Batches that are ready before they are needed.
@@ -24,6 +25,7 @@ pub(super) struct Batch {
 pub(super) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     plan: &'scope Plan<'_>,
+    frozen: &'scope Frozen,
     seed: u64,
     device: Device,
     first: usize,
@@ -31,7 +33,7 @@ pub(super) fn start<'scope>(
     let (sender, receiver) = bounded(AHEAD);
     scope.spawn(move || {
         for step in first..plan.steps.len() {
-            if sender.send(load(plan, seed, device, step)).is_err() {
+            if sender.send(load(plan, frozen, seed, device, step)).is_err() {
                 return;
             }
         }
@@ -40,12 +42,24 @@ pub(super) fn start<'scope>(
 }
 
 /// Loads the batch of a step.
-pub(super) fn load(plan: &Plan<'_>, seed: u64, device: Device, step: usize) -> Result<Batch> {
+pub(super) fn load(
+    plan: &Plan<'_>,
+    frozen: &Frozen,
+    seed: u64,
+    device: Device,
+    step: usize,
+) -> Result<Batch> {
     let mut step_ends = 0;
     let mut members = Vec::new();
     for &index in &plan.steps[step].members {
         let example = plan.examples[index];
-        members.push(Member { example, seed: [seed, step as u64], first_step_end: step_ends });
+        members.push(Member {
+            example,
+            old_log_probs: frozen.old(index, example),
+            reference_log_probs: frozen.reference(index),
+            seed: [seed, step as u64],
+            first_step_end: step_ends,
+        });
         step_ends += example.value_targets.len() as u64;
     }
     let pass = |range: std::ops::Range<usize>| TensorBatch::new(&members[range], device);

@@ -5,6 +5,7 @@
 //! `OUT.partial` every [`TrainConfig::save_every`] steps; the finished checkpoint is renamed into place at `OUT`.
 
 mod config;
+mod frozen;
 mod loader;
 mod plan;
 mod report;
@@ -17,14 +18,20 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use espalier_model::checkpoint::Checkpoint;
+use espalier_model::device::Device;
 use espalier_model::folder;
+use espalier_model::lora::Adapter;
 
-use crate::objective::AlphaMath;
+use crate::error::{Error, Result};
+use crate::example::Example;
+use crate::net::PolicyValueNet;
+use crate::objective::Objective;
 use crate::optimizer::{AdamW, AdamWConfig, sum_and_norm};
 use crate::schedule::Schedule;
-use crate::{Adapter, Checkpoint, Device, Error, Example, PolicyValueNet, Result};
 
 pub use config::{Compute, TrainConfig};
+use frozen::Frozen;
 use loader::Batch;
 use plan::Plan;
 pub use report::{StepMetrics, TrainReport};
@@ -32,10 +39,27 @@ use shards::{BatchLoss, Outcome, Shards};
 use state::{SavedNet, SavedRun, TrainerState, fingerprint};
 pub use timing::{StepTime, time_steps};
 
-/// Trains a copy of `base` on the examples and writes the checkpoint, with the optimiser's state, to `out_dir`. With
+/// A training run: what comes out depends on all of it but [`Compute::threads`].
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The net to start from, also the frozen one of objectives that read its log-probabilities.
+    pub base: &'a Checkpoint,
+    /// What is learned.
+    pub examples: &'a [Example],
+    /// What is minimised.
+    pub objective: &'a dyn Objective,
+    /// Optimiser, precision and memory.
+    pub config: &'a TrainConfig,
+    /// Of the order of the examples and of dropout.
+    pub seed: u64,
+    /// Where it is computed.
+    pub compute: Compute,
+}
+
+/// Trains a copy of the job's net on its examples and writes the checkpoint, with the optimiser's state, to `out_dir`. With
 /// [`TrainConfig::lora`] the checkpoint has the adapter merged in, and the adapter alone is in its folder `adapter`.
 ///
-/// When `out_dir.partial` holds a state of the same run (same base, examples, settings and seed) training goes on from
+/// When `out_dir.partial` holds a state of the same run (same base, examples, objective, settings and seed) training goes on from
 /// there; when `out_dir` holds the finished run its report comes back at once. On the CPU the result depends on the settings
 /// and the seed alone: [`Compute::threads`] only says whether shards run side by side. `progress` sees every step and stops
 /// the run by breaking.
@@ -44,16 +68,13 @@ pub use timing::{StepTime, time_steps};
 /// When a setting or an example is out of range, nothing can be trained on, the loss is not finite, a file cannot be
 /// written, libtorch refuses, or `progress` broke ([`Error::Stopped`]).
 pub fn train(
-    base: &Checkpoint,
-    examples: &[Example],
-    config: &TrainConfig,
-    seed: u64,
-    compute: Compute,
+    job: &Job<'_>,
     out_dir: &Path,
     progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
 ) -> Result<TrainReport> {
-    check(base, examples, config, &compute)?;
-    let fingerprint = fingerprint(base, examples, config, seed)?;
+    let Job { base, config, seed, .. } = *job;
+    job.check()?;
+    let fingerprint = fingerprint(job)?;
     let partial = partial_dir(out_dir);
     if let Some(SavedRun { state: TrainerState { report: Some(report), .. }, .. }) =
         SavedRun::find(out_dir, &fingerprint)
@@ -61,12 +82,13 @@ pub fn train(
         folder::remove(&partial)?;
         return Ok(report);
     }
-    let plan = Plan::new(base, examples, config, seed, &compute)?;
+    let plan = Plan::new(job)?;
+    let frozen = Frozen::new(job, &plan)?;
     let saved = SavedRun::find(&partial, &fingerprint);
-    let mut run = Run::start(base, config, seed, &compute, &plan, saved)?;
+    let mut run = Run::start(job, &plan, saved)?;
     let device = run.shards.net().device();
     std::thread::scope(|scope| {
-        let batches = loader::start(scope, &plan, seed, device, run.step);
+        let batches = loader::start(scope, &plan, &frozen, seed, device, run.step);
         while let Ok(batch) = batches.recv() {
             let metrics = run.step(&plan, batch?)?;
             let first = run.first.get_or_insert_with(|| metrics.clone()).clone();
@@ -96,19 +118,28 @@ pub fn train(
     })
 }
 
-/// Checks what a run relies on.
-fn check(
-    base: &Checkpoint,
-    examples: &[Example],
-    config: &TrainConfig,
-    compute: &Compute,
-) -> Result<()> {
-    config.validate()?;
-    config.check_device(compute.device)?;
-    for (index, example) in examples.iter().enumerate() {
-        example.validate(index, base.config.vocab_size)?;
+impl Job<'_> {
+    /// Checks what a run relies on.
+    fn check(&self) -> Result<()> {
+        self.config.validate()?;
+        self.config.check_device(self.compute.device)?;
+        self.objective.validate()?;
+        let signals = self.examples.first().map_or(0, |example| example.signals.len());
+        for (index, example) in self.examples.iter().enumerate() {
+            example.validate(index, self.base.config.vocab_size)?;
+            let found = example.signals.len();
+            if found != signals {
+                let message = format!("{found} signals, and the first example has {signals}");
+                return Err(Error::Example { index, message });
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// A net of the base's weights, where and as the run computes.
+    fn net(&self, net: PolicyValueNet) -> Result<PolicyValueNet> {
+        net.on(self.compute.device)?.with_precision(self.config.precision)
+    }
 }
 
 /// Where the state of an unfinished run is.
@@ -119,10 +150,10 @@ fn partial_dir(out_dir: &Path) -> PathBuf {
 }
 
 /// What changes from step to step.
-struct Run {
+struct Run<'a> {
     shards: Shards,
     optimizer: AdamW,
-    objective: AlphaMath,
+    objective: &'a dyn Objective,
     schedule: Schedule,
     clip_norm: f64,
     /// Threads of the optimiser.
@@ -134,27 +165,21 @@ struct Run {
     time: StepTime,
 }
 
-impl Run {
-    fn start(
-        base: &Checkpoint,
-        config: &TrainConfig,
-        seed: u64,
-        compute: &Compute,
-        plan: &Plan<'_>,
-        saved: Option<SavedRun>,
-    ) -> Result<Self> {
+impl<'a> Run<'a> {
+    fn start(job: &Job<'a>, plan: &Plan<'_>, saved: Option<SavedRun>) -> Result<Self> {
+        let Job { base, config, compute, .. } = *job;
         let net = match saved.as_ref().map(|saved| &saved.net) {
             Some(SavedNet::Whole(checkpoint)) => PolicyValueNet::new(checkpoint),
             Some(SavedNet::Adapter(adapter)) => PolicyValueNet::with_adapter(base, adapter)?,
             None => match &config.lora {
                 Some(lora) => {
-                    let adapter = Adapter::initialise(&base.parameters, lora, seed)?;
+                    let adapter = Adapter::initialise(&base.parameters, lora, job.seed)?;
                     PolicyValueNet::with_adapter(base, &adapter)?
                 }
                 None => PolicyValueNet::new(base),
             },
         };
-        let net = net.on(compute.device)?.with_precision(config.precision)?;
+        let net = job.net(net)?;
         let net = net.with_activation_checkpointing(config.activation_checkpointing);
         let adam = AdamWConfig {
             betas: config.adam_betas,
@@ -176,11 +201,10 @@ impl Run {
             warmup: (config.warmup_fraction * total as f64).round() as usize,
             total,
         };
-        let objective = AlphaMath { beta: config.beta, value_dropout: config.value_dropout };
         Ok(Self {
             shards: Shards::new(net, plan.shares(), compute.threads),
             optimizer,
-            objective,
+            objective: job.objective,
             schedule,
             clip_norm: config.clip_norm,
             threads: if compute.device == Device::Cpu { compute.threads } else { 1 },
@@ -193,8 +217,8 @@ impl Run {
     /// Does one step and counts it.
     fn step(&mut self, plan: &Plan<'_>, batch: Batch) -> Result<StepMetrics> {
         let start = Instant::now();
-        let Outcome { loss: BatchLoss { total: loss, policy, value }, gradients, forward, passes } =
-            self.shards.gradients(&self.objective, batch)?;
+        let Outcome { loss: BatchLoss { total: loss, parts }, gradients, forward, passes } =
+            self.shards.gradients(self.objective, batch)?;
         if !loss.is_finite() {
             return Err(Error::Diverged { step: self.step + 1, loss });
         }
@@ -222,8 +246,7 @@ impl Run {
             total_steps: plan.steps.len(),
             epoch: plan.steps[self.step - 1].epoch,
             loss,
-            policy_loss: policy,
-            value_loss: value,
+            parts,
             learning_rate,
             gradient_norm,
             tokens,

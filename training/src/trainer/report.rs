@@ -1,5 +1,7 @@
 //! What training tells while it runs and when it has ended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One optimiser step.
@@ -13,10 +15,9 @@ pub struct StepMetrics {
     pub epoch: usize,
     /// What was minimised.
     pub loss: f64,
-    /// Mean negative log-likelihood a target token in nats; `None` without correct solutions in the batch.
-    pub policy_loss: Option<f64>,
-    /// Mean squared error of the values; `None` without labelled steps in the batch.
-    pub value_loss: Option<f64>,
+    /// The objective's named parts of it, and what else the objective tells; one that the batch has nothing of is left out.
+    #[serde(flatten)]
+    pub parts: BTreeMap<String, f64>,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Global norm of the gradients before clipping.

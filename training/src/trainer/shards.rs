@@ -4,14 +4,13 @@
 //! forward and backward passes over its share of the batch, and the shares meet once a step. The number of shares is a
 //! setting and not the number of cores, so that the same run gives the same bits on any machine.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use tch::Tensor;
-
 use super::loader::Batch;
-use crate::net::{Gradients, add};
+use crate::error::Result;
+use crate::net::{Gradients, PolicyValueNet, add};
 use crate::objective::{Counts, Loss, Objective, TensorBatch};
-use crate::{PolicyValueNet, Result};
 
 /// A net, and what it shares with other threads: the same leaves.
 #[derive(Debug)]
@@ -22,11 +21,10 @@ pub(super) struct Shards {
 }
 
 /// The loss of a whole batch in numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct BatchLoss {
     pub total: f64,
-    pub policy: Option<f64>,
-    pub value: Option<f64>,
+    pub parts: BTreeMap<String, f64>,
 }
 
 /// What came of a batch.
@@ -59,11 +57,7 @@ impl Shards {
     ///
     /// # Errors
     /// When libtorch refuses, as when memory runs out.
-    pub fn gradients(
-        &mut self,
-        objective: &(dyn Objective + Sync),
-        batch: Batch,
-    ) -> Result<Outcome> {
+    pub fn gradients(&mut self, objective: &dyn Objective, batch: Batch) -> Result<Outcome> {
         let Batch { shares, whole } = batch;
         let mut outcomes: Vec<Result<Outcome>> =
             shares.iter().map(|_| Ok(Outcome::default())).collect();
@@ -93,7 +87,7 @@ impl Shards {
 /// The passes of a share, one after the other.
 fn share(
     net: &PolicyValueNet,
-    objective: &(dyn Objective + Sync),
+    objective: &dyn Objective,
     passes: Vec<TensorBatch>,
     whole: Counts,
 ) -> Result<Outcome> {
@@ -104,11 +98,10 @@ fn share(
     for batch in passes {
         let begin = Instant::now();
         let (loss, gradients) = net.gradients(&batch.tokens, |hidden| {
-            let Loss { total, policy, value } = objective.loss(net, hidden, &batch, whole)?;
+            let Loss { total, parts } = objective.loss(net, hidden, &batch, whole)?;
             forward += begin.elapsed().as_secs_f64();
-            let parts = [Some(&total), policy.as_ref(), value.as_ref()];
-            let parts = parts.map(|part| part.map(Tensor::detach));
-            Ok((total, parts))
+            let parts = parts.into_iter().map(|(name, part)| (name, part.detach())).collect();
+            Ok((total.shallow_clone(), Loss { total: total.detach(), parts }))
         })?;
         for (sum, gradient) in sum.iter_mut().zip(gradients) {
             add(sum, gradient)?;
@@ -117,17 +110,17 @@ fn share(
     }
     let mut loss = BatchLoss::default();
     // Read when all has been asked for: until then a GPU need not be waited for.
-    for [total, policy, value] in losses {
-        let number = |part: Option<Tensor>| part.map(|part| f64::try_from(&part)).transpose();
-        let total = number(total)?.unwrap_or_default();
-        loss.add(&BatchLoss { total, policy: number(policy)?, value: number(value)? });
+    for Loss { total, parts } in losses {
+        let parts =
+            parts.into_iter().map(|(name, part)| Ok((name.to_owned(), f64::try_from(&part)?)));
+        loss.add(BatchLoss { total: f64::try_from(&total)?, parts: parts.collect::<Result<_>>()? });
     }
     Ok(Outcome { loss, gradients: vec![sum], forward, passes: start.elapsed().as_secs_f64() })
 }
 
 impl Outcome {
     fn add(&mut self, other: Self) {
-        self.loss.add(&other.loss);
+        self.loss.add(other.loss);
         self.gradients.extend(other.gradients);
         self.forward += other.forward;
         self.passes += other.passes;
@@ -135,25 +128,30 @@ impl Outcome {
 }
 
 impl BatchLoss {
-    fn add(&mut self, other: &Self) {
-        let add = |a: Option<f64>, b: Option<f64>| match (a, b) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
+    fn add(&mut self, other: Self) {
         self.total += other.total;
-        self.policy = add(self.policy, other.policy);
-        self.value = add(self.value, other.value);
+        for (name, part) in other.parts {
+            self.parts.entry(name).and_modify(|sum| *sum += part).or_insert(part);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objective::AlphaMath;
+    use espalier_model::checkpoint::Checkpoint;
+    use espalier_model::config::{LoraConfig, NetConfig};
+    use espalier_model::device::Device;
+    use espalier_model::dtype::Dtype;
+    use espalier_model::lora::Adapter;
+    use espalier_model::tokenizer::Tokenizer;
+
+    use crate::example::Example;
+    use crate::objective::{AlphaMath, PolicySpan};
     use crate::optimizer::sum_and_norm;
+    use crate::trainer::frozen::Frozen;
     use crate::trainer::plan::Plan;
-    use crate::trainer::{Compute, TrainConfig, loader};
-    use crate::{Adapter, Checkpoint, Device, Dtype, Example, LoraConfig, NetConfig, Tokenizer};
+    use crate::trainer::{Compute, Job, TrainConfig, loader};
 
     const CPU: Compute = Compute { device: Device::Cpu, threads: 2 };
 
@@ -178,8 +176,12 @@ mod tests {
                     if index % 4 == 0 { vec![] } else { vec![(4, 0.5), (length - 1, -1.0)] };
                 Example {
                     tokens: (0..length).map(|at| ((index * 31 + at * 17) % 90) as u32).collect(),
-                    policy_mask: (0..length).map(|at| index % 3 > 0 && at > 2).collect(),
+                    policy: match index % 3 {
+                        0 => vec![],
+                        _ => vec![PolicySpan { tokens: 3..length as u32, weight: 1.0 }],
+                    },
                     value_targets: values,
+                    ..Example::default()
                 }
             })
             .collect()
@@ -188,11 +190,20 @@ mod tests {
     /// One step of all examples, cut as `config` says: its loss, gradients and number of passes.
     fn step(config: &TrainConfig, net: PolicyValueNet) -> (BatchLoss, Gradients, usize) {
         let (base, examples) = (checkpoint(), examples());
-        let plan = Plan::new(&base, &examples, config, 7, &CPU).unwrap();
+        let objective = AlphaMath { value_dropout: 0.3, ..AlphaMath::default() };
+        let job = Job {
+            base: &base,
+            examples: &examples,
+            objective: &objective,
+            config,
+            seed: 7,
+            compute: CPU,
+        };
+        let plan = Plan::new(&job).unwrap();
         assert_eq!(plan.steps.len(), 1);
-        let batch = loader::load(&plan, 7, tch::Device::Cpu, 0).unwrap();
+        let frozen = Frozen::new(&job, &plan).unwrap();
+        let batch = loader::load(&plan, &frozen, 7, tch::Device::Cpu, 0).unwrap();
         let passes = batch.shares.iter().map(Vec::len).sum();
-        let objective = AlphaMath { beta: 0.1, value_dropout: 0.3 };
         let outcome =
             Shards::new(net, config.shards, CPU.threads).gradients(&objective, batch).unwrap();
         let mut gradients = outcome.gradients.into_iter();
@@ -210,12 +221,10 @@ mod tests {
         found: &(BatchLoss, Gradients, usize),
         expected: &(BatchLoss, Gradients, usize),
     ) {
-        for (one, other) in [
-            (Some(found.0.total), Some(expected.0.total)),
-            (found.0.policy, expected.0.policy),
-            (found.0.value, expected.0.value),
-        ] {
-            assert!((one.unwrap() - other.unwrap()).abs() < 1e-5, "{:?} {:?}", found.0, expected.0);
+        assert!((found.0.total - expected.0.total).abs() < 1e-5, "{:?} {:?}", found.0, expected.0);
+        assert!(found.0.parts.keys().eq(["policy_loss", "value_loss"]), "{:?}", found.0);
+        for (name, part) in &expected.0.parts {
+            assert!((found.0.parts[name] - part).abs() < 1e-5, "{:?} {:?}", found.0, expected.0);
         }
         assert_eq!(found.1.len(), expected.1.len());
         for (index, (one, other)) in found.1.iter().zip(&expected.1).enumerate() {

@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use espalier_model::checkpoint::Checkpoint;
+use espalier_model::dtype::Dtype;
 use espalier_model::error::Error as ModelError;
 use espalier_model::folder::{ADAPTER_CONFIG, Content, Folder, resolve};
+use espalier_model::lora::Adapter;
 use espalier_model::parameters::Parameter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{StepMetrics, TrainConfig, TrainReport};
+use super::{Job, StepMetrics, TrainConfig, TrainReport};
+use crate::error::Result;
+use crate::net::PolicyValueNet;
 use crate::optimizer::AdamW;
-use crate::{Adapter, Checkpoint, Dtype, Example, PolicyValueNet, Result};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
 /// Folder of the adapter inside a finished checkpoint.
 const ADAPTER: &str = "adapter/";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// `trainer_state.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,31 +130,16 @@ impl SavedRun {
 }
 
 /// SHA-256 of everything that the result depends on.
-pub(super) fn fingerprint(
-    base: &Checkpoint,
-    examples: &[Example],
-    config: &TrainConfig,
-    seed: u64,
-) -> Result<String> {
+pub(super) fn fingerprint(job: &Job<'_>) -> Result<String> {
     let mut hash = Sha256::new();
     // How often a state is saved does not change the result.
-    let config = TrainConfig { save_every: 1, ..config.clone() };
+    let config = TrainConfig { save_every: 1, ..job.config.clone() };
     let config =
         serde_json::to_vec(&config).map_err(|error| ModelError::format(Path::new(STATE), error))?;
     hash.update(config);
-    hash.update(base.fingerprint()?);
-    hash.update(seed.to_le_bytes());
-    for example in examples {
-        hash.update((example.tokens.len() as u64).to_le_bytes());
-        for (token, &learned) in example.tokens.iter().zip(&example.policy_mask) {
-            hash.update(token.to_le_bytes());
-            hash.update([u8::from(learned)]);
-        }
-        hash.update((example.value_targets.len() as u64).to_le_bytes());
-        for &(position, value) in &example.value_targets {
-            hash.update((position as u64).to_le_bytes());
-            hash.update(value.to_le_bytes());
-        }
-    }
+    hash.update(format!("{:?}", job.objective));
+    hash.update(job.base.fingerprint()?);
+    hash.update(job.seed.to_le_bytes());
+    job.examples.iter().for_each(|example| example.hash_into(&mut hash));
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,8 +1,9 @@
 //! Steps of training timed, without files.
 
+use super::frozen::Frozen;
 use super::plan::Plan;
-use super::{Compute, Run, TrainConfig, check, loader};
-use crate::{Checkpoint, Example, Result};
+use super::{Job, Run, loader};
+use crate::error::Result;
 
 /// How long an optimiser step took, and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -23,19 +24,14 @@ pub struct StepTime {
 ///
 /// # Errors
 /// As [`train`](super::train).
-pub fn time_steps(
-    base: &Checkpoint,
-    examples: &[Example],
-    config: &TrainConfig,
-    seed: u64,
-    compute: Compute,
-) -> Result<Vec<StepTime>> {
-    check(base, examples, config, &compute)?;
-    let plan = Plan::new(base, examples, config, seed, &compute)?;
-    let mut run = Run::start(base, config, seed, &compute, &plan, None)?;
+pub fn time_steps(job: &Job<'_>) -> Result<Vec<StepTime>> {
+    job.check()?;
+    let plan = Plan::new(job)?;
+    let frozen = Frozen::new(job, &plan)?;
+    let mut run = Run::start(job, &plan, None)?;
     let device = run.shards.net().device();
     std::thread::scope(|scope| {
-        let batches = loader::start(scope, &plan, seed, device, 0);
+        let batches = loader::start(scope, &plan, &frozen, job.seed, device, 0);
         batches
             .iter()
             .map(|batch| {

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use espalier_fixtures::fixtures::{folder, largest_difference, reference};
 use espalier_fixtures::nets::{fresh, tiny};
 use espalier_training::{
-    Adapter, Checkpoint, LoraConfig, PolicyValueNet, StepMetrics, TrainConfig, train,
+    Adapter, Checkpoint, LoraConfig, PolicyValueNet, StepMetrics, TrainConfig,
 };
 use tch::Tensor;
 
 use crate::parity::{check, logits};
-use crate::training::{CPU, content, examples, go_on};
+use crate::training::{content, examples, go_on, train};
 
 fn adapter_folder() -> std::path::PathBuf {
     folder("adapters/lora")
@@ -62,7 +62,7 @@ fn training_an_adapter_leaves_the_other_weights_and_resumes_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
     let whole = dir.path().join("whole");
-    let report = train(&base, &examples(), &config(), 7, CPU, &whole, &mut go_on).unwrap();
+    let report = train(&base, &examples(), &config(), 7, &whole, &mut go_on).unwrap();
     assert!(report.last.loss < report.first.loss, "{report:?}");
     let trained = Checkpoint::load(&whole).unwrap();
     for (name, parameter) in trained.parameters.iter() {
@@ -83,13 +83,13 @@ fn training_an_adapter_leaves_the_other_weights_and_resumes_bit_for_bit() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        train(&base, &examples(), &config(), 7, CPU, &out, &mut stop).unwrap_err();
+        train(&base, &examples(), &config(), 7, &out, &mut stop).unwrap_err();
         let partial = dir.path().join(format!("stopped-{stop_after}.partial"));
         if stop_after >= 3 {
             Adapter::load(&partial).unwrap();
             assert!(!partial.join("model.safetensors").exists(), "the base is not saved again");
         }
-        let resumed = train(&base, &examples(), &config(), 7, CPU, &out, &mut go_on).unwrap();
+        let resumed = train(&base, &examples(), &config(), 7, &out, &mut go_on).unwrap();
         assert_eq!(resumed, report);
         assert_eq!(content(&out), expected, "stopped after step {stop_after}");
         assert!(!partial.exists());

@@ -7,18 +7,48 @@ use espalier_fixtures::nets::{fresh, tiny};
 use espalier_search::testing::skipped;
 use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{
-    Checkpoint, Compute, Device, Dtype, Error, Example, ExampleStep, InferenceConfig,
-    LocalEvaluator, NetConfig, PolicyTargets, StepMetrics, Tokenizer, TrainConfig, train,
+    AlphaMath, Checkpoint, Compute, Device, Dtype, Error, Example, ExampleSet, InferenceConfig,
+    Job, LabelledPath, LocalEvaluator, NetConfig, Objective, PathStep, PolicySpan, Result,
+    StepMetrics, Tokenizer, TrainConfig, TrainReport,
 };
 
 /// Two cores.
 pub const CPU: Compute = Compute { device: Device::Cpu, threads: 2 };
 
+/// Trains by an objective with seed, on the CPU.
+pub fn train_by(
+    objective: &dyn Objective,
+    base: &Checkpoint,
+    examples: &[Example],
+    config: &TrainConfig,
+    seed: u64,
+    out: &Path,
+    progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
+) -> Result<TrainReport> {
+    let job = Job { base, examples, objective, config, seed, compute: CPU };
+    espalier_training::train(&job, out, progress)
+}
+
+/// As [`train_by`], by AlphaMath's objective.
+pub fn train(
+    base: &Checkpoint,
+    examples: &[Example],
+    config: &TrainConfig,
+    seed: u64,
+    out: &Path,
+    progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
+) -> Result<TrainReport> {
+    train_by(&AlphaMath::default(), base, examples, config, seed, out, progress)
+}
+
 fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Example {
-    let steps: Vec<_> =
-        steps.iter().map(|&(action, q)| ExampleStep { action, observation: "\n", q }).collect();
-    let policy = if correct { PolicyTargets::Steps } else { PolicyTargets::None };
-    Example::from_solution(&Tokenizer::characters().unwrap(), prompt, &steps, policy).unwrap()
+    let steps = steps.iter();
+    let steps = steps.map(|&(action, q)| PathStep { action, observation: "\n", q, sampled: None });
+    let path = LabelledPath { prompt, steps: steps.collect(), correct, ..LabelledPath::default() };
+    let (tokenizer, objective) = (Tokenizer::characters().unwrap(), AlphaMath::default());
+    let mut set = ExampleSet::new(&tokenizer, &objective);
+    set.add(&[path]).unwrap();
+    set.examples()[0].clone()
 }
 
 pub fn examples() -> Vec<Example> {
@@ -68,7 +98,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&NetConfig { tie_embeddings: false, ..tiny() }, 1);
     let whole = dir.path().join("whole");
-    let report = train(&base, &examples(), &config(), 7, CPU, &whole, &mut go_on).unwrap();
+    let report = train(&base, &examples(), &config(), 7, &whole, &mut go_on).unwrap();
     assert!(report.steps > 8, "{report:?}");
     let expected = content(&whole);
     assert!(expected.contains_key("optimizer.safetensors"));
@@ -78,7 +108,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        match train(&base, &examples(), &config(), 7, CPU, &out, &mut stop) {
+        match train(&base, &examples(), &config(), 7, &out, &mut stop) {
             Err(Error::Stopped { step }) => assert_eq!(step, stop_after),
             other => panic!("{other:?}"),
         }
@@ -88,7 +118,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
             first_step.get_or_insert(metrics.step);
             ControlFlow::Continue(())
         };
-        let resumed = train(&base, &examples(), &config(), 7, CPU, &out, &mut note).unwrap();
+        let resumed = train(&base, &examples(), &config(), 7, &out, &mut note).unwrap();
         assert_eq!(first_step, Some(stop_after / 3 * 3 + 1), "resumes from the last saved state");
         assert_eq!(resumed, report);
         assert_eq!(content(&out), expected, "stopped after step {stop_after}");
@@ -101,15 +131,15 @@ fn a_finished_run_is_not_done_again_and_another_one_is_not_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
     let out = dir.path().join("out");
-    let report = train(&base, &examples(), &config(), 7, CPU, &out, &mut go_on).unwrap();
+    let report = train(&base, &examples(), &config(), 7, &out, &mut go_on).unwrap();
     let mut never = |_: &StepMetrics| panic!("there is nothing left to do");
-    assert_eq!(train(&base, &examples(), &config(), 7, CPU, &out, &mut never).unwrap(), report);
+    assert_eq!(train(&base, &examples(), &config(), 7, &out, &mut never).unwrap(), report);
     let mut steps = 0;
     let mut count = |_: &StepMetrics| {
         steps += 1;
         ControlFlow::Continue(())
     };
-    train(&base, &examples(), &config(), 8, CPU, &out, &mut count).unwrap();
+    train(&base, &examples(), &config(), 8, &out, &mut count).unwrap();
     assert_eq!(steps, report.steps, "another seed is another run");
 }
 
@@ -118,18 +148,18 @@ fn a_damaged_state_begins_again() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&tiny(), 1);
     let whole = dir.path().join("whole");
-    train(&base, &examples(), &config(), 7, CPU, &whole, &mut go_on).unwrap();
+    train(&base, &examples(), &config(), 7, &whole, &mut go_on).unwrap();
     let out = dir.path().join("out");
     let mut stop = |metrics: &StepMetrics| match metrics.step == 5 {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    train(&base, &examples(), &config(), 7, CPU, &out, &mut stop).unwrap_err();
+    train(&base, &examples(), &config(), 7, &out, &mut stop).unwrap_err();
     let file = dir.path().join("out.partial/optimizer.safetensors");
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, bytes).unwrap();
-    train(&base, &examples(), &config(), 7, CPU, &out, &mut go_on).unwrap();
+    train(&base, &examples(), &config(), 7, &out, &mut go_on).unwrap();
     assert_eq!(content(&out), content(&whole));
 }
 
@@ -141,15 +171,14 @@ fn overfits_a_few_examples_and_says_so_at_inference() {
         max_steps: Some(300),
         learning_rate: 1e-2,
         batch_tokens: 256,
-        beta: 1.0,
-        value_dropout: 0.0,
         ..TrainConfig::default()
     };
+    let objective = AlphaMath { beta: 1.0, value_dropout: 0.0, ..AlphaMath::default() };
     let out = dir.path().join("out");
     let mut examples = examples();
     // Two first steps of one prompt cannot both be certain.
     examples.remove(5);
-    let report = train(&base, &examples, &config, 1, CPU, &out, &mut go_on).unwrap();
+    let report = train_by(&objective, &base, &examples, &config, 1, &out, &mut go_on).unwrap();
     assert_eq!(report.steps, 300);
     assert!(report.last.loss < report.first.loss / 10.0, "{report:?}");
 
@@ -178,10 +207,10 @@ fn incorrect_solutions_do_not_teach_the_policy() {
     let wrong = vec![example("4 5 -> 20\n", &[("4+5=9", Some(-1.0))], false)];
     let config = TrainConfig { max_steps: Some(1), ..config() };
     let out = dir.path().join("out");
-    let report = train(&fresh(&tiny(), 1), &wrong, &config, 1, CPU, &out, &mut go_on).unwrap();
-    assert_eq!(report.first.policy_loss, None);
+    let report = train(&fresh(&tiny(), 1), &wrong, &config, 1, &out, &mut go_on).unwrap();
+    assert!(!report.first.parts.contains_key("policy_loss"));
     // A fresh head says 0, so the error is 1 and its weight 0.1.
-    assert_eq!(report.first.value_loss, Some(1.0));
+    assert_eq!(report.first.parts["value_loss"], 1.0);
     assert!((report.first.loss - 0.1).abs() < 1e-7);
 }
 
@@ -194,14 +223,14 @@ fn nothing_is_left_out_in_silence() {
     let out = dir.path().join("out");
     let base = fresh(&tiny(), 1);
     let config = TrainConfig { max_steps: Some(2), ..config() };
-    let report = train(&base, &examples, &config, 1, CPU, &out, &mut go_on).unwrap();
+    let report = train(&base, &examples, &config, 1, &out, &mut go_on).unwrap();
     assert_eq!(
         (report.examples, report.dropped_too_long, report.dropped_without_targets),
         (6, 1, 1)
     );
     assert!((0.0..1.0).contains(&report.padding));
 
-    let none = train(&base, &examples[6..], &config, 1, CPU, &dir.path().join("none"), &mut go_on);
+    let none = train(&base, &examples[6..], &config, 1, &dir.path().join("none"), &mut go_on);
     let message = none.unwrap_err().to_string();
     assert!(message.contains("1 too long") && message.contains("1 without targets"), "{message}");
 }
@@ -212,7 +241,7 @@ fn bad_input_is_refused_before_anything_is_written() {
     let out = dir.path().join("out");
     let base = fresh(&tiny(), 1);
     let attempt = |examples: &[Example], config: &TrainConfig| {
-        train(&base, examples, config, 1, CPU, &out, &mut go_on).unwrap_err().to_string()
+        train(&base, examples, config, 1, &out, &mut go_on).unwrap_err().to_string()
     };
     for (field, bad) in [
         ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..config() }),
@@ -220,18 +249,30 @@ fn bad_input_is_refused_before_anything_is_written() {
         ("micro_batch_tokens", TrainConfig { micro_batch_tokens: Some(0), ..config() }),
         ("precision", TrainConfig { precision: Dtype::Float16, ..config() }),
         ("warmup_fraction", TrainConfig { warmup_fraction: 1.0, ..config() }),
-        ("value_dropout", TrainConfig { value_dropout: 1.0, ..config() }),
-        ("beta", TrainConfig { beta: -0.1, ..config() }),
         ("save_every", TrainConfig { save_every: 0, ..config() }),
         ("max_steps", TrainConfig { max_steps: Some(0), ..config() }),
     ] {
         let message = attempt(&examples(), &bad);
         assert!(message.contains(field), "{message}");
     }
+    for (field, bad) in [
+        ("value_dropout", AlphaMath { value_dropout: 1.0, ..AlphaMath::default() }),
+        ("beta", AlphaMath { beta: -0.1, ..AlphaMath::default() }),
+    ] {
+        let result = train_by(&bad, &base, &examples(), &config(), 1, &out, &mut go_on);
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(field), "{message}");
+    }
     let good = examples().remove(0);
+    let span = |tokens| PolicySpan { tokens, weight: 1.0 };
     for bad in [
         Example { tokens: vec![9999; good.tokens.len()], ..good.clone() },
-        Example { policy_mask: vec![true], ..good.clone() },
+        Example { policy: vec![span(0..1)], ..good.clone() },
+        Example { policy: vec![span(1..99)], ..good.clone() },
+        Example { policy: vec![span(3..5), span(4..6)], ..good.clone() },
+        Example { policy: vec![PolicySpan { tokens: 1..2, weight: f32::NAN }], ..good.clone() },
+        Example { old_log_probs: vec![-1.0], ..good.clone() },
+        Example { signals: vec![0.5], ..good.clone() },
         Example { value_targets: vec![(good.tokens.len(), 0.0)], ..good.clone() },
         Example { value_targets: vec![(0, f32::NAN)], ..good.clone() },
         Example { value_targets: vec![(0, 1.5)], ..good.clone() },
@@ -247,7 +288,7 @@ fn a_loss_that_explodes_stops_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let config = TrainConfig { learning_rate: 1e30, epochs: 50, ..config() };
     let out = dir.path().join("out");
-    let result = train(&fresh(&tiny(), 1), &examples(), &config, 1, CPU, &out, &mut go_on);
+    let result = train(&fresh(&tiny(), 1), &examples(), &config, 1, &out, &mut go_on);
     assert!(matches!(result, Err(Error::Diverged { .. })), "{result:?}");
     assert!(!out.exists());
 }
@@ -257,9 +298,9 @@ fn the_trained_checkpoint_is_a_checkpoint_like_any_other() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
     let config = TrainConfig { max_steps: Some(2), ..config() };
-    train(&fresh(&tiny(), 1), &examples(), &config, 1, CPU, &first, &mut go_on).unwrap();
+    train(&fresh(&tiny(), 1), &examples(), &config, 1, &first, &mut go_on).unwrap();
     let trained = Checkpoint::load(&first).unwrap();
-    train(&trained, &examples(), &config, 1, CPU, &second, &mut go_on).unwrap();
+    train(&trained, &examples(), &config, 1, &second, &mut go_on).unwrap();
     assert_ne!(Checkpoint::load(&second).unwrap().parameters, trained.parameters);
 }
 
@@ -274,14 +315,14 @@ fn a_sixteen_bit_net_is_trained_and_resumed_in_thirty_two() {
     let whole = dir.path().join("whole");
     // So small that most steps would be lost between two neighbouring 16-bit numbers.
     let config = TrainConfig { learning_rate: 1e-4, ..config() };
-    train(&base, &examples(), &config, 7, CPU, &whole, &mut go_on).unwrap();
+    train(&base, &examples(), &config, 7, &whole, &mut go_on).unwrap();
     let out = dir.path().join("out");
     let mut stop = |metrics: &StepMetrics| match metrics.step == 7 {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    train(&base, &examples(), &config, 7, CPU, &out, &mut stop).unwrap_err();
-    train(&base, &examples(), &config, 7, CPU, &out, &mut go_on).unwrap();
+    train(&base, &examples(), &config, 7, &out, &mut stop).unwrap_err();
+    train(&base, &examples(), &config, 7, &out, &mut go_on).unwrap();
     assert_eq!(content(&out), content(&whole));
     let size = |dir: &Path| fs::metadata(dir.join("model.safetensors")).unwrap().len();
     assert_eq!(size(&out), size(&base_dir), "the trained net is saved in 16 bits");
@@ -293,7 +334,7 @@ fn small_passes_and_checkpointing_train_the_same_net() {
     let base = fresh(&tiny(), 1);
     let run = |name: &str, config: TrainConfig| {
         let out = dir.path().join(name);
-        let report = train(&base, &examples(), &config, 7, CPU, &out, &mut go_on).unwrap();
+        let report = train(&base, &examples(), &config, 7, &out, &mut go_on).unwrap();
         (report, Checkpoint::load(&out).unwrap().parameters)
     };
     // An epsilon that gradients do not vanish beside: AdamW makes steps of one size of the smallest differences.
@@ -328,7 +369,11 @@ fn a_gpu_trains_the_same_net_as_the_cpu() {
             go_on(metrics)
         };
         let out = dir.path().join(name);
-        train(&base, &examples(), &config, 7, compute, &out, &mut note).unwrap();
+        let (objective, examples) = (AlphaMath::default(), examples());
+        let (base, config) = (&base, &config);
+        let job =
+            Job { base, examples: &examples, objective: &objective, config, seed: 7, compute };
+        espalier_training::train(&job, &out, &mut note).unwrap();
         losses
     };
     let gpu = Compute { device: Device::Cuda(0), threads: 1 };

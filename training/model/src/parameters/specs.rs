@@ -76,7 +76,7 @@ pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
     if !config.tied() {
         add("lm_head.weight".to_owned(), &[config.vocab_size, width], normal);
     }
-    // A fresh value head says 0, no opinion, of every state (ALPHAMATH: round 1 has no trained value).
+    // A fresh value head says 0, no opinion, of every state (AlphaMath's first round has no trained value, arXiv 2405.03553).
     add(VALUE_WEIGHT.to_owned(), &[1, width], zero);
     add(VALUE_BIAS.to_owned(), &[1], zero);
     specs
