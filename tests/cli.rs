@@ -16,6 +16,7 @@ fn every_command_explains_itself() {
     for command in [
         "run", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate", "solve",
         "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade", "upgrade",
+        "quality",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");

@@ -12,6 +12,9 @@ use crate::program::{TINY, espalier, fail, run, text, tiny_run};
 
 const MONTE_CARLO: [&str; 4] = ["--set", "labels.kind=monte_carlo", "--set", "labels.rollouts=4"];
 
+/// Two steps, so that there is a state to play on from.
+const THREE: &str = "problems.numbers=[3, 3]";
+
 fn rows(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -30,7 +33,7 @@ impl Searched {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let (problems, net, trees) = (path("problems.jsonl"), path("net"), path("trees.jsonl"));
-        let tiny = ["--config", TINY];
+        let tiny = ["--config", TINY, "--set", THREE];
         run(&[&["generate", "--count", "40", "--out", text(&problems)], &tiny[..]].concat());
         let small = ["--set", "bootstrap.lines=300"];
         run(&[&["pretrain", "--out", text(&net)], &tiny[..], &small].concat());
@@ -108,8 +111,13 @@ fn a_run_labels_by_any_rule() {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["outcome", "monte_carlo"] {
         let kind_set = format!("labels.kind={kind}");
-        let small =
-            ["rounds.count=1", "rounds.problems=40", "bootstrap.lines=300", "training.epochs=1"];
+        let small = [
+            THREE,
+            "rounds.count=1",
+            "rounds.problems=40",
+            "bootstrap.lines=300",
+            "training.epochs=1",
+        ];
         let folder = folder.path().join(kind);
         let run_dir = tiny_run(&folder, &[&small[..], &[&kind_set]].concat());
         let harvest: Value =

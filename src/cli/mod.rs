@@ -15,6 +15,7 @@ mod import;
 mod inspect;
 mod memory;
 mod pretrain;
+mod quality;
 mod report;
 mod run;
 mod score;
@@ -59,6 +60,7 @@ enum Command {
     Pretrain(pretrain::Arguments),
     Search(search::Arguments),
     Harvest(harvest::Arguments),
+    Quality(quality::Arguments),
     Train(train::Arguments),
     Evaluate(Box<evaluate::Arguments>),
     Solve(solve::Arguments),
@@ -126,6 +128,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Pretrain(arguments) => pretrain::main(&arguments),
         Command::Search(arguments) => search::main(&arguments),
         Command::Harvest(arguments) => harvest::main(&arguments),
+        Command::Quality(arguments) => quality::main(&arguments),
         Command::Train(arguments) => train::main(&arguments),
         Command::Evaluate(arguments) => evaluate::main(&arguments),
         Command::Solve(arguments) => solve::main(&arguments),
