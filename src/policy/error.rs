@@ -1,10 +1,6 @@
-//! What can go wrong between a search and a served policy.
+//! Why a policy cannot be loaded.
 
 use std::path::PathBuf;
-
-use espalier_search::EvaluatorError;
-
-use super::context_limit::context_too_long;
 
 /// Why a policy cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -23,71 +19,4 @@ pub enum PolicyError {
     /// The settings cannot be named by a hash.
     #[error("cannot write the policy's settings: {0}")]
     Settings(String),
-}
-
-/// Why a server's answer did not come. Every message names the address; what the server wrote is quoted without the API key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HttpError {
-    /// Nobody waits for the answer any more.
-    #[error("POST {url}: cancelled")]
-    Cancelled {
-        /// The address.
-        url: String,
-    },
-    /// An answer that is no success.
-    #[error("POST {url}: status {status}{}: {excerpt}", after(*tries))]
-    Status {
-        /// The address.
-        url: String,
-        /// The status code.
-        status: u16,
-        /// The beginning of the answer.
-        excerpt: String,
-        /// All of it.
-        body: String,
-        /// How often it was sent.
-        tries: u32,
-    },
-    /// No answer.
-    #[error("POST {url}{}: {cause}", after(*tries))]
-    Transport {
-        /// The address.
-        url: String,
-        /// What the connection said.
-        cause: String,
-        /// How often it was sent.
-        tries: u32,
-    },
-    /// An answer that says success and is not what it should be.
-    #[error("POST {url}{}: {cause}: {excerpt}", after(*tries))]
-    Unreadable {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        cause: String,
-        /// The beginning of the answer.
-        excerpt: String,
-        /// How often it was sent.
-        tries: u32,
-    },
-}
-
-/// What a search is told: a context that the model cannot read ends a path, a cancellation is what it asked for, anything else
-/// fails the search.
-impl From<HttpError> for EvaluatorError {
-    fn from(error: HttpError) -> Self {
-        if let HttpError::Status { status: 400 | 413 | 422, body, .. } = &error
-            && let Some((tokens, limit)) = context_too_long(body)
-        {
-            return Self::ContextTooLong { tokens, limit };
-        }
-        match error {
-            HttpError::Cancelled { .. } => Self::Cancelled,
-            error => Self::Failed(error.to_string()),
-        }
-    }
-}
-
-fn after(tries: u32) -> String {
-    if tries > 1 { format!(" after {tries} tries") } else { String::new() }
 }

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::error::PolicyError;
 use super::kind::{Backend, Policy, PolicyKind, identity};
-use super::value::load_net;
 use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
 
@@ -108,4 +107,15 @@ impl PolicyKind for LocalRecipe {
     fn local(&self) -> Option<&LocalRecipe> {
         Some(self)
     }
+}
+
+/// A checkpoint's net.
+pub(super) fn load_net(
+    path: &Path,
+    config: InferenceConfig,
+) -> Result<LocalEvaluator, PolicyError> {
+    LocalEvaluator::load(path, config).map_err(|source| match source {
+        espalier_model::error::Error::Setting { .. } => PolicyError::Usage(source.to_string()),
+        source => PolicyError::Checkpoint { path: path.to_owned(), source },
+    })
 }

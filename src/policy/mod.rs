@@ -5,24 +5,18 @@
 //! A served policy is for models that another program runs better than this one (vLLM or SGLang on GPUs, llama.cpp). Its values come from
 //! a reward model behind vLLM's pooling endpoint, from a local value net, or from nowhere.
 
-mod backoff;
-mod completions;
 mod config;
-mod context_limit;
 mod distribution;
 mod error;
-mod gate;
-mod http;
 mod kind;
 mod local;
-mod pooling;
+#[cfg(feature = "served")]
 mod served;
 mod table;
 mod uniform;
-mod value;
-mod wire;
+#[cfg(not(feature = "served"))]
+mod unserved;
 
-pub use completions::CompletionsEvaluator;
 pub use config::{
     CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
     ValueCheckpointRecipe, ValueMapping, ValueRecipe,
@@ -30,12 +24,12 @@ pub use config::{
 pub use error::PolicyError;
 pub use kind::{Policy, PolicyKind, PolicyRecipe};
 pub use local::LocalRecipe;
-pub use pooling::RewardModel;
+#[cfg(feature = "served")]
+pub use served::{CompletionsEvaluator, RewardModel, ValueSource};
 pub use table::TableRecipe;
 pub use uniform::UniformRecipe;
-pub use value::ValueSource;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "served"))]
 mod tests {
     use std::path::Path;
 

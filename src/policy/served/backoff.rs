@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use espalier_search::derive_seed;
 
-use super::HttpConfig;
+use crate::policy::config::HttpConfig;
 
 /// The wait before repetition `repetition` (0 the first): doubling, bounded, and drawn from its upper half, so that requests that
 /// failed together do not come back together. The draw is a function of the seed.

@@ -1,18 +1,30 @@
-//! A served policy from its settings.
+//! A policy behind an OpenAI-compatible server, and the reward models that value its states.
+
+mod backoff;
+mod completions;
+mod context_limit;
+mod error;
+mod gate;
+mod http;
+mod pooling;
+mod value;
+mod wire;
+
+pub use completions::CompletionsEvaluator;
+pub use pooling::RewardModel;
+pub use value::ValueSource;
 
 use std::path::Path;
 
 use espalier_search::ConfigError;
 use serde_json::json;
 
-use super::completions::CompletionsEvaluator;
-use super::config::{CompletionsRecipe, PoolingRecipe, ValueCheckpointRecipe, ValueRecipe};
-use super::error::PolicyError;
-use super::kind::{Backend, Policy, PolicyKind, identity};
-use super::local::LocalRecipe;
-use super::value::{ValueSource, load_net};
 use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
+use crate::policy::config::{CompletionsRecipe, PoolingRecipe, ValueCheckpointRecipe, ValueRecipe};
+use crate::policy::error::PolicyError;
+use crate::policy::kind::{Backend, Policy, PolicyKind, identity};
+use crate::policy::local::{LocalRecipe, load_net};
 
 impl Backend for CompletionsEvaluator {}
 

@@ -8,14 +8,14 @@ use espalier_search::{
     Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request, derive_seed, for_each_index,
 };
 
-use super::CompletionsRecipe;
-use super::error::PolicyError;
 use super::http::Client;
 use super::value::ValueSource;
 use super::wire::{CompletionRequest, read_completion};
+use crate::policy::config::CompletionsRecipe;
+use crate::policy::error::PolicyError;
 
 /// A served policy. Calls block until every request is answered or the call is cancelled; the requests of one call are sent side
-/// by side, and at most [`super::HttpConfig::max_in_flight`] of all calls are on their way at once.
+/// by side, and at most [`crate::policy::HttpConfig::max_in_flight`] of all calls are on their way at once.
 ///
 /// A request's samples depend on its context, settings and seed alone, as far as the server keeps its word: llama.cpp and vLLM
 /// repeat a seed's samples as long as their batches give the same rounding.

@@ -1,13 +1,11 @@
 //! Who values the states of a served policy.
 
-use std::path::Path;
-
 use espalier_search::{Cancel, Evaluator, EvaluatorError, Request};
-use espalier_training::{InferenceConfig, LocalEvaluator};
+use espalier_training::LocalEvaluator;
 
-use super::PoolingRecipe;
-use super::error::PolicyError;
 use super::pooling::RewardModel;
+use crate::policy::config::PoolingRecipe;
+use crate::policy::error::PolicyError;
 
 /// Where values come from.
 pub enum ValueSource {
@@ -44,15 +42,4 @@ impl ValueSource {
             },
         }
     }
-}
-
-/// A checkpoint's net.
-pub(super) fn load_net(
-    path: &Path,
-    config: InferenceConfig,
-) -> Result<LocalEvaluator, PolicyError> {
-    LocalEvaluator::load(path, config).map_err(|source| match source {
-        espalier_model::error::Error::Setting { .. } => PolicyError::Usage(source.to_string()),
-        source => PolicyError::Checkpoint { path: path.to_owned(), source },
-    })
 }

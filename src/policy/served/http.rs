@@ -10,10 +10,11 @@ use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::header::RETRY_AFTER;
 
-use super::HttpConfig;
 use super::backoff;
-use super::error::{HttpError, PolicyError};
+use super::error::HttpError;
 use super::gate::Gate;
+use crate::policy::config::HttpConfig;
+use crate::policy::error::PolicyError;
 
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 256 << 20;

@@ -9,9 +9,9 @@ use espalier_search::{Cancel, EvaluatorError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::PolicyError;
 use super::http::{Client, Unreadable};
-use super::{PoolingRecipe, PoolingTask, ValueMapping};
+use crate::policy::config::{PoolingRecipe, PoolingTask, ValueMapping};
+use crate::policy::error::PolicyError;
 
 /// A served reward model.
 pub struct RewardModel {
