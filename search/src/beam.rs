@@ -151,7 +151,9 @@ pub(crate) fn beam_search<E: Environment>(
         let asked: Vec<Ask> = beam.iter().enumerate().map(ask).collect();
         let families = take_steps(growth, &asked, config.temperature, config.remove_duplicate)?;
         found.expanded += asked.len() as u64;
-        let mut children = best_first(growth, families.concat())?;
+        let children = families.concat();
+        growth.score(&children)?;
+        let mut children = best_first(growth, children);
         children.truncate(config.beams - found.answers.len());
         beam.clear();
         for child in children {
@@ -194,18 +196,16 @@ pub(crate) fn take_steps<E: Environment>(
     Ok(families)
 }
 
-/// Values nodes in one batch and puts those of highest value first, of equals the first; without those that the model
-/// cannot read.
+/// Valued nodes, those of highest value first, of equals the first; without those that the model could not read.
 pub(crate) fn best_first<E: Environment>(
-    growth: &mut Growth<'_, E>,
+    growth: &Growth<'_, E>,
     mut nodes: Vec<Number>,
-) -> Result<Vec<Number>, SearchError> {
-    growth.score(&nodes)?;
+) -> Vec<Number> {
     nodes.retain(|node| growth.node(*node).value.is_some());
     // Stable: equal values keep the order of sampling. No value is a NaN.
     nodes.sort_by(|a, b| {
         let value = |node: &Number| growth.node(*node).value;
         value(b).partial_cmp(&value(a)).unwrap_or(std::cmp::Ordering::Equal)
     });
-    Ok(nodes)
+    nodes
 }
