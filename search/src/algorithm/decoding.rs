@@ -161,6 +161,7 @@ decodings! {
     majority::Majority,
     best_of_n::BestOfN,
     step_beam::StepBeam,
+    dvts::Dvts,
     mcts::Mcts,
 }
 

@@ -7,6 +7,7 @@
 mod best_of_n;
 mod config;
 pub mod decoding;
+mod dvts;
 mod from_state;
 mod greedy;
 mod majority;

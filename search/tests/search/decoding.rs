@@ -1,10 +1,10 @@
 //! Each decoding on a game small enough to follow.
 
-use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
+use espalier_search::testing::{AnswerEach, HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
     AnswerRule, Cancel, DecodeConfig, Decoding, Environment, Evaluation, Evaluator, EvaluatorError,
-    MctsConfig, Outcome, Problem, ProblemError, Request, Sampling, SearchError, StepError,
-    Transition, choose, decode, decoding, sample_solutions,
+    MctsConfig, Outcome, Problem, ProblemError, Proposal, Request, Sampling, SearchError,
+    StepError, Transition, choose, decode, decoding, sample_solutions,
 };
 
 use crate::script::{Script, context, problem};
@@ -45,12 +45,12 @@ fn a_path_without_an_answer_gives_none() {
     assert_eq!((outcome.answer.as_deref(), actions(&outcome).as_str()), (None, "!"));
     assert!(outcome.candidates.is_empty());
     let unreadable = Script::new(&[("", 0.0, &[("a", 0.5)])]);
-    for decoding in ["greedy", "maj@3", "bon@2", "sbs:1x2"] {
+    for decoding in ["greedy", "maj@3", "bon@2", "sbs:1x2", "dvts:2x2"] {
         let outcome = run(&unreadable, decoding, &DecodeConfig::default());
         assert_eq!((outcome.answer, outcome.candidates.len()), (None, 0), "{decoding}");
     }
     let nothing = Script::new(&[]);
-    for decoding in ["greedy", "maj@3", "bon@2", "sbs:2x2", "mcts:9"] {
+    for decoding in ["greedy", "maj@3", "bon@2", "sbs:2x2", "dvts:2x2", "mcts:9"] {
         let outcome = run(&nothing, decoding, &DecodeConfig::default());
         assert_eq!((outcome.answer, outcome.tokens), (None, 0), "{decoding}");
     }
@@ -204,6 +204,50 @@ fn a_finished_beam_gives_up_its_place() {
 }
 
 #[test]
+fn each_subtree_keeps_its_own_best_step() {
+    // Two subtrees of two samples. The root answers both requests with "b" (0.5) and "a" (0.9): both take "a", where a
+    // beam would take both. Level 2 samples "c" (0.2) and "=" (0.7) from each: both answer "a".
+    let script = Script::new(&[
+        ("", 0.0, &[("b", 0.5), ("a", 0.5)]),
+        ("b", 0.5, &[("=", 0.5)]),
+        ("a", 0.9, &[("c", 0.5), ("=", 0.5)]),
+        ("ac", 0.2, &[]),
+        ("a=", 0.7, &[]),
+    ]);
+    let outcome = run(&script, "dvts:2x2", &DecodeConfig::default());
+    assert_eq!(scores(&outcome), [("a", 0.7), ("a", 0.7)]);
+    assert_eq!((outcome.answer.as_deref(), actions(&outcome).as_str()), (Some("a"), "a="));
+    // Two levels of two subtrees with two samples of two tokens, and a value for each of the eight children.
+    assert_eq!((outcome.tokens, outcome.evaluations, outcome.simulations), (16, 4 + 8, 0));
+    let calls = script.calls.lock().unwrap();
+    assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [2, 4, 2, 4]);
+    assert_ne!(calls[0][0].seed, calls[0][1].seed, "subtrees must not sample alike");
+    // The duplicate costs its tokens and no value.
+    let twice = Script::new(&[("", 0.0, &[("=", 0.5), (" =", 0.5)]), ("=", 0.3, &[])]);
+    let outcome = run(&twice, "dvts:1x2", &DecodeConfig::default());
+    assert_eq!((outcome.answer.as_deref(), outcome.tokens, outcome.evaluations), (Some(""), 4, 2));
+}
+
+#[test]
+fn a_subtree_without_a_valid_step_ends_and_the_others_go_on() {
+    // The first request is the first subtree's: its one step breaks the rules, and the others answer at once.
+    let game = LetterGame::default();
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let net = AnswerEach(|request: &Request| {
+        let dies = request.samples > 0 && first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        let action = if dies { "!" } else { "=" };
+        let proposal =
+            Proposal { action: action.to_owned(), log_prob: -1.0, tokens: 2, sampled: None };
+        Ok(Evaluation { proposals: vec![proposal; request.samples], value: 0.5 })
+    });
+    let config = DecodeConfig::default();
+    let decoding = "dvts:3x2".parse().unwrap();
+    let outcome = decode(decoding, &game, &net, &problem("?"), &config, 1, &Cancel::new()).unwrap();
+    assert_eq!(scores(&outcome), [("", 0.5), ("", 0.5)]);
+    assert_eq!((outcome.tokens, outcome.evaluations), (12, 5));
+}
+
+#[test]
 fn a_tree_is_read_by_the_rule() {
     // By hand, c_puct 1.25, three samples each:
     // 1. the root opens a, b and c;
@@ -243,7 +287,7 @@ fn a_tree_is_read_by_the_rule() {
 fn a_seed_gives_the_same_outcome() {
     let net = HashedEvaluator::new(9, ["a", "b", "c", "=", "!"]);
     let game = LetterGame { length: Some(5) };
-    for text in ["greedy", "maj@5", "bon@5", "sbs:3x5", "mcts:40"] {
+    for text in ["greedy", "maj@5", "bon@5", "sbs:3x5", "dvts:3x5", "mcts:40"] {
         let decoding: Decoding = text.parse().unwrap();
         let run = |seed, answer| {
             decode(
@@ -290,7 +334,7 @@ fn a_cancelled_decoding_is_no_outcome() {
     }
 
     let (game, config) = (LetterGame { length: Some(5) }, DecodeConfig::default());
-    for text in ["greedy", "maj@5", "bon@5", "sbs:3x5", "mcts:40"] {
+    for text in ["greedy", "maj@5", "bon@5", "sbs:3x5", "dvts:3x5", "mcts:40"] {
         let cancel = Cancel::new();
         let decoding = text.parse().unwrap();
         let outcome = decode(decoding, &game, &Once(&cancel), &problem("?"), &config, 1, &cancel);
