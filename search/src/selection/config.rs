@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelectionConfig {
-    /// The rule that orders children: `puct`, `uct` or `gumbel`.
+    /// The rule that orders children, by its name in the table of `selection/rules.rs`.
     pub rule: RuleName,
     /// `puct`: lets the exploration weight grow with visits (see [`super::c_puct_at`]); AlphaZero has
     /// 19652. Absent, the weight is constant.
