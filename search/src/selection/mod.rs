@@ -14,6 +14,7 @@ mod first_play;
 pub mod gumbel;
 mod noise;
 mod puct;
+mod regularised_policy;
 mod rules;
 mod scored;
 mod uct;

@@ -14,6 +14,7 @@ const RULES: &[Entry] = &[
     Entry { name: "puct", build: super::puct::build },
     Entry { name: "uct", build: super::uct::build },
     Entry { name: "gumbel", build: super::gumbel::build },
+    Entry { name: "regularised_policy", build: super::regularised_policy::build },
 ];
 
 struct Entry {

@@ -36,6 +36,7 @@ fn every_rule_searches_and_is_reproducible() {
     let settings = [
         r#"{"selection": {"rule": "uct"}}"#,
         r#"{"selection": {"rule": "gumbel"}}"#,
+        r#"{"selection": {"rule": "regularised_policy"}}"#,
         r#"{"selection": {"c_puct_base": 5}}"#,
         r#"{"selection": {"first_play_urgency": -1}}"#,
         r#"{"selection": {"first_play_reduction": 0.3}}"#,
@@ -201,7 +202,7 @@ proptest! {
         seed: u64,
         (workers, leaf_batch) in (1..=8_usize, 1..=6_usize),
         wu_uct: bool,
-        rule in prop::sample::select(vec!["puct", "uct", "gumbel"]),
+        rule in prop::sample::select(vec!["puct", "uct", "gumbel", "regularised_policy"]),
     ) {
         let json = format!(r#"{{"selection": {{"rule": "{rule}", "widening": {{}}}}}}"#);
         let in_flight = if wu_uct { InFlightRule::WuUct } else { InFlightRule::VirtualLoss };
