@@ -16,6 +16,7 @@ mod program;
 mod reasoning_gym;
 mod resume;
 mod rewards;
+mod search_kinds;
 mod transpositions;
 mod upgrade;
 mod verifier;
