@@ -38,7 +38,7 @@ fn a_round_takes_the_measures_of_its_recipe_and_prints_their_rows() {
     );
     let measures = format!(
         "evaluation.measures=[{{kind = 'decodings'}}, {{kind = 'value_auc'}}, \
-         {{kind = 'process', threshold = 0.0, files = {{hand = '{}'}}}}, {{kind = 'votes', files = {{two = '{}'}}}}]",
+         {{kind = 'pass_at_k', k = [1, 5], samples = 5}}, {{kind = 'process', threshold = 0.0, files = {{hand = '{}'}}}}, {{kind = 'votes', files = {{two = '{}'}}}}]",
         text(&steps),
         text(&samples)
     );
@@ -80,6 +80,10 @@ fn a_round_takes_the_measures_of_its_recipe_and_prints_their_rows() {
         "own: greedy",
         "own: maj@5",
         "own: bon@5",
+        "pass@1",
+        "pass@5",
+        "own: pass@1",
+        "own: pass@5",
         "two: sample of 2",
         "two: majority of 2",
         "two: best of n of 2",
@@ -117,6 +121,18 @@ fn a_round_takes_the_measures_of_its_recipe_and_prints_their_rows() {
             assert!(chosen["value"].is_f64() && chosen["steps"][0]["action"].is_string());
         }
     }
+
+    // pass@5 of five samples: whether one of them is right; pass@1: the mean.
+    let shares = sets.iter().map(|set| {
+        let samples = set["samples"].as_array().unwrap();
+        samples.iter().filter(|sample| sample["correct"] == true).count() as f64 / 5.0
+    });
+    let shares: Vec<f64> = shares.collect();
+    let pass = |index: usize| summary["pass_at_k"][index]["pass"].as_f64().unwrap();
+    assert!((pass(0) - shares.iter().sum::<f64>() / 12.0).abs() < 1e-9);
+    let solved = shares.iter().filter(|share| **share > 0.0).count() as f64;
+    assert!((pass(1) - solved / 12.0).abs() < 1e-9);
+    assert_eq!(summary["pass_at_k_others"]["own"].as_array().unwrap().len(), 2);
 
     // The record is a file of votes, in which best-of-N chooses as the decoding did.
     let file = round.join("evaluation.jsonl");
@@ -160,6 +176,8 @@ fn measures_are_chosen_on_the_command_line() {
     let accuracy = "espalier.accuracy/1";
     assert_eq!(schemas(&["--decoding", "greedy,maj@2"]), [accuracy, accuracy]);
     assert_eq!(schemas(&["--measure", "value_auc"]), ["espalier.value_auc/1"]);
+    let pass = schemas(&["--measure", "pass_at_k: k = [1, 2], samples = 4"]);
+    assert_eq!(pass, ["espalier.pass_at_k/1"; 2]);
     let all = schemas(&[]);
     assert_eq!((all.len(), all[4].as_str()), (5, "espalier.value_auc/1"));
     let refuse = |arguments: &[&str]| fail(&[&evaluate[..], arguments].concat(), 2);

@@ -71,6 +71,8 @@ register! {
     Decodings("decodings", super::decodings::Decodings),
     /// AUC of the value net against the exact truth.
     ValueAuc("value_auc", super::value_auc::ValueAuc),
+    /// The chance that at least one of k samples is right.
+    PassAtK("pass_at_k", super::pass_at_k::PassAtK),
     /// F1 of the first wrong steps that the value net finds in written solutions.
     Process("process", super::process::Process),
     /// Accuracy of the answers chosen from written samples that the value net scores.
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn kinds_and_keys_differ() {
-        let kinds = ["decodings", "value_auc", "process", "votes"]
+        let kinds = ["decodings", "value_auc", "pass_at_k", "process", "votes"]
             .map(|kind| kind.parse::<MeasureRecipe>());
         let measures: Vec<MeasureRecipe> = kinds.into_iter().map(Result::unwrap).collect();
         for (index, measure) in measures.iter().enumerate() {

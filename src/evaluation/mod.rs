@@ -6,6 +6,7 @@ mod evaluate;
 mod grid;
 mod measure;
 mod measures;
+pub mod pass_at_k;
 pub mod process;
 mod recipe;
 mod record;
