@@ -7,6 +7,7 @@ mod path;
 mod testing;
 
 mod alphamath;
+mod sft;
 
 use std::fmt;
 
@@ -60,6 +61,7 @@ macro_rules! objectives {
 
 objectives! {
     "alphamath": alphamath::AlphaMath,
+    "sft": sft::Sft,
 }
 
 impl Default for ObjectiveConfig {
