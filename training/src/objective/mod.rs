@@ -7,6 +7,7 @@ mod path;
 mod testing;
 
 mod alphamath;
+mod nft;
 mod sft;
 
 use std::fmt;
@@ -61,6 +62,7 @@ macro_rules! objectives {
 
 objectives! {
     "alphamath": alphamath::AlphaMath,
+    "nft": nft::Nft,
     "sft": sft::Sft,
 }
 
