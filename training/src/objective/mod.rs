@@ -7,6 +7,7 @@ mod path;
 mod testing;
 
 mod alphamath;
+mod grpo;
 mod nft;
 mod sft;
 
@@ -62,6 +63,7 @@ macro_rules! objectives {
 
 objectives! {
     "alphamath": alphamath::AlphaMath,
+    "grpo": grpo::Grpo,
     "nft": nft::Nft,
     "sft": sft::Sft,
 }
