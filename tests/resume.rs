@@ -90,6 +90,7 @@ fn a_killed_run_goes_on_and_gives_the_same_labels() {
         "rounds/2/checkpoint/model.safetensors",
         "rounds/2/checkpoint/value_head.safetensors",
         "table.csv",
+        "accuracy.svg",
     ] {
         let [expected, found] = [&whole, &killed].map(|run| fs::read(run.join(file)).unwrap());
         assert!(expected == found, "{file} differs");
@@ -116,4 +117,12 @@ fn a_finished_run_is_not_done_again() {
     let written = fs::metadata(&trees).unwrap().modified().unwrap();
     assert_eq!(run(&arguments), first);
     assert_eq!(fs::metadata(&trees).unwrap().modified().unwrap(), written);
+    let plot = run(&["report", text(&run_dir), "--format", "svg"]);
+    assert_eq!(
+        plot.trim_end(),
+        fs::read_to_string(run_dir.join("accuracy.svg")).unwrap().trim_end()
+    );
+    for curve in ["greedy", "maj@3", "sbs:2x3", "mcts:10"] {
+        assert!(plot.contains(curve), "{curve} is not in the plot");
+    }
 }

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::arguments::print_line;
 use espalier::evaluation::ROWS;
-use espalier::report::rounds_table;
+use espalier::report::{rounds_plot, rounds_table};
 
 /// Set runs of one recipe (several seeds) side by side: accuracy by round and decoding, with 95 % intervals over problems
 /// and runs, and label quality by round.
@@ -14,7 +14,7 @@ pub struct Arguments {
     /// Run directories.
     #[arg(required = true, value_name = "RUN_DIR")]
     runs: Vec<PathBuf>,
-    /// The form of the table.
+    /// The form of the table, or `svg`: accuracy by round as a plot.
     #[arg(long, default_value = "text")]
     format: Format,
 }
@@ -24,14 +24,17 @@ enum Format {
     Text,
     Markdown,
     Csv,
+    /// Accuracy by round and decoding as a plot.
+    Svg,
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
-    let table = rounds_table(&arguments.runs, ROWS)?;
+    let table = || rounds_table(&arguments.runs, ROWS);
     let text = match arguments.format {
-        Format::Text => table.text(),
-        Format::Markdown => table.markdown(),
-        Format::Csv => table.csv(),
+        Format::Text => table()?.text(),
+        Format::Markdown => table()?.markdown(),
+        Format::Csv => table()?.csv(),
+        Format::Svg => rounds_plot(&arguments.runs, ROWS)?.svg()?,
     };
     print_line(text.trim_end())
 }

@@ -146,10 +146,10 @@ fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
     let problems = first.problems();
     let mut rows = Vec::new();
     for name in first.decodings() {
-        let (mut cells, mut tokens) = (Vec::new(), 0.0);
+        let (mut curve, mut tokens) = (Vec::new(), 0.0);
         for runs in &rounds {
             let correct = runs.iter().map(|answers| answers.correct(&name, &problems));
-            cells.push(percent(proportion(&correct.collect::<Result<Vec<_>>>()?)));
+            curve.push(proportion(&correct.collect::<Result<Vec<_>>>()?));
             let spent = runs.iter().map(|answers| answers.tokens(&name));
             let spent: Vec<f64> = spent.collect::<Result<_>>()?;
             tokens = spent.iter().sum::<f64>() / spent.len() as f64;
@@ -157,8 +157,9 @@ fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
         rows.push(RoundsRow {
             section: Section::Answers,
             label: label_of(source, &name),
-            cells,
+            cells: curve.iter().copied().map(percent).collect(),
             tokens: Some(format!("{tokens:.1}")),
+            curve,
         });
     }
     Ok(rows)

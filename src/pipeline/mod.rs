@@ -32,7 +32,7 @@ use crate::jsonl::Indexed;
 use crate::labels::export_stepwise;
 use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, StartFrom};
-use crate::report::{Table, record_name, rounds_table};
+use crate::report::{Table, record_name, rounds_plot, rounds_table};
 use crate::run_dir::RunDir;
 use crate::{jsonl, problems, seed};
 
@@ -51,10 +51,14 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         tracing::info!("round {round} of {}", recipe.rounds.count);
         rounds.round(round, &mut summaries)?;
     }
-    let table = rounds_table(&[run.path().to_owned()], evaluation::ROWS)?;
-    for (name, text) in
-        [("table.txt", table.text()), ("table.md", table.markdown()), ("table.csv", table.csv())]
-    {
+    let paths = [run.path().to_owned()];
+    let table = rounds_table(&paths, evaluation::ROWS)?;
+    for (name, text) in [
+        ("table.txt", table.text()),
+        ("table.md", table.markdown()),
+        ("table.csv", table.csv()),
+        ("accuracy.svg", rounds_plot(&paths, evaluation::ROWS)?.svg()?),
+    ] {
         jsonl::write_file(&run.path().join(name), text.as_bytes())?;
     }
     Ok(table)

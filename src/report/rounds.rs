@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::{Auc, Proportion, Table, mean_of_runs};
+use super::{Auc, Plot, Proportion, Series, Table, mean_of_runs};
 
 /// A cell without a number.
 pub const ABSENT: &str = "–";
@@ -83,7 +83,13 @@ impl Runs {
             return Ok(None);
         }
         let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| ABSENT.to_owned()));
-        Ok(Some(RoundsRow { section, label: label.into(), cells: cells.collect(), tokens: None }))
+        Ok(Some(RoundsRow {
+            section,
+            label: label.into(),
+            cells: cells.collect(),
+            tokens: None,
+            curve: Vec::new(),
+        }))
     }
 }
 
@@ -146,7 +152,7 @@ pub enum Section {
 }
 
 /// A row of figures by round.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RoundsRow {
     /// Where it stands; rows of one section stay in their order.
     pub section: Section,
@@ -156,6 +162,8 @@ pub struct RoundsRow {
     pub cells: Vec<String>,
     /// Sampled tokens a problem in the last round.
     pub tokens: Option<String>,
+    /// The shares behind the cells, one a round, where the row is a curve of the plot.
+    pub curve: Vec<Proportion>,
 }
 
 /// Sets the figures of finished rounds side by side; `kinds` bring the rows.
@@ -171,15 +179,45 @@ pub fn rounds_table(
     header.extend((0..runs.rounds()).map(|round| format!("round {round}, % right")));
     header.push("tokens a problem".into());
     let mut rows = label_rows(&runs)?;
-    for kind in kinds {
-        rows.extend(kind(&runs)?);
-    }
+    rows.extend(rows_of(&runs, kinds)?);
     rows.sort_by_key(|row| row.section);
     let mut table = Table::new(header);
     for RoundsRow { label, cells, tokens, .. } in rows {
         table.push([&[label], &cells[..], &[tokens.unwrap_or_default()]].concat());
     }
     Ok(table)
+}
+
+/// Draws accuracy by round, one curve a decoding, from the same rows as [`rounds_table`].
+///
+/// # Errors
+/// As [`rounds_table`].
+pub fn rounds_plot(
+    paths: &[PathBuf],
+    kinds: &[fn(&Runs) -> Result<Vec<RoundsRow>>],
+) -> Result<Plot> {
+    let runs = Runs::open(paths)?;
+    let curves = rows_of(&runs, kinds)?.into_iter().filter(|row| !row.curve.is_empty());
+    let series = curves.map(|row| {
+        let points = row.curve.iter().enumerate();
+        let points = points.map(|(round, share)| (round as f64, share.mean, share.low, share.high));
+        Series { label: row.label, points: points.collect() }
+    });
+    Ok(Plot {
+        title: "Accuracy by round".to_owned(),
+        x_label: "round".to_owned(),
+        y_label: "share of problems answered right, 95 % interval".to_owned(),
+        ticks: (0..runs.rounds()).map(|round| round.to_string()).collect(),
+        series: series.collect(),
+    })
+}
+
+fn rows_of(runs: &Runs, kinds: &[fn(&Runs) -> Result<Vec<RoundsRow>>]) -> Result<Vec<RoundsRow>> {
+    let mut rows = Vec::new();
+    for kind in kinds {
+        rows.extend(kind(runs)?);
+    }
+    Ok(rows)
 }
 
 fn evaluated_rounds(path: &Path) -> Result<Vec<RoundFiles>> {
