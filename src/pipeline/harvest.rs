@@ -12,6 +12,7 @@ use crate::environment::AnyEnvironment;
 use crate::jsonl::{self, EntryLog, Indexed, Rows, Writer};
 use crate::labels::{Cost, LabelsRecipe, NoRollouts, PolicyRollouts};
 use crate::progress::Progress;
+use crate::seed;
 
 /// What to harvest.
 #[derive(Clone)]
@@ -126,7 +127,7 @@ fn label(
     let path = problems.path().display();
     let problem = problems.of(id)?.pop().with_context(|| format!("{path} does not hold it"))?;
     let mut rollouts = PolicyRollouts::new(environment, evaluator, &problem, cancel);
-    let mut solutions = plan.labels.harvest(trees, &mut rollouts, plan.seed)?;
+    let mut solutions = plan.labels.harvest(trees, &mut rollouts, seed_of(plan.seed, trees))?;
     set_prompts(environment, trees, &mut solutions)?;
     Ok((solutions, rollouts.cost()))
 }
@@ -141,9 +142,14 @@ pub(super) fn label_trees(
     seed: u64,
     trees: &[TreeRecord],
 ) -> Result<Vec<LabelledSolution>> {
-    let mut solutions = labels.harvest(trees, &mut NoRollouts, seed)?;
+    let mut solutions = labels.harvest(trees, &mut NoRollouts, seed_of(seed, trees))?;
     set_prompts(environment, trees, &mut solutions)?;
     Ok(solutions)
+}
+
+/// The seed of a problem's choice and roll-outs: with one for all, each would choose by the same numbers.
+fn seed_of(seed: u64, trees: &[TreeRecord]) -> u64 {
+    seed::derive(seed, &["harvest", &trees[0].problem])
 }
 
 /// Solutions continue the prompt on which nets are trained ([`AnyEnvironment::training_prompt`]), which may be less than the policy
@@ -205,5 +211,37 @@ impl Counts {
 
     fn summary(self) -> Summary {
         Summary { schema: "espalier.harvest/1".into(), counts: self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use espalier_search::testing::{HashedEvaluator, LetterGame};
+    use espalier_search::{MctsConfig, search_tree};
+
+    use super::*;
+    use crate::environment::EnvironmentRecipe;
+
+    #[test]
+    fn problems_choose_apart_from_one_another() {
+        let net = HashedEvaluator::new(3, ["a", "b", "=", "!"]);
+        let config = MctsConfig { simulations: 40, ..MctsConfig::default() };
+        let problem = LetterGame::problem("p", "ab");
+        let game = LetterGame::default();
+        let tree = search_tree(&game, &net, &problem, &config, 0, true, &Cancel::new()).unwrap();
+        let environment = EnvironmentRecipe::default().without_steps().unwrap();
+        let mut labels = LabelsRecipe::default();
+        (labels.paths.max_correct, labels.paths.max_incorrect) = (0, 1);
+        let chosen = |id: usize| {
+            let trees = [TreeRecord { problem: id.to_string(), ..tree.clone() }];
+            let solutions = label_trees(&environment, &labels, 7, &trees).unwrap();
+            let actions = solutions[0].steps.iter().map(|step| step.action.clone());
+            actions.collect::<Vec<_>>()
+        };
+        let choices: HashSet<Vec<String>> = (0..20).map(chosen).collect();
+        assert!(choices.len() > 5, "{choices:?}");
+        assert_eq!(chosen(3), chosen(3));
     }
 }
