@@ -5,8 +5,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokenizers::AddedToken;
+use tokenizers::decoders::DecoderWrapper;
+use tokenizers::decoders::fuse::Fuse;
+use tokenizers::decoders::sequence::Sequence;
 use tokenizers::models::bpe::BPE;
-use tokenizers::{AddedToken, decoders::fuse::Fuse};
 
 use crate::error::{Error, Result};
 
@@ -123,6 +126,7 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(refused)?;
         inner.with_padding(None);
         keep_blanks_in_spans(&mut inner)?;
+        keep_first_blank(&mut inner)?;
         Ok(Self::wrap(inner, Some(bytes.into())))
     }
 
@@ -183,7 +187,8 @@ impl Tokenizer {
         Ok(encoding.get_ids().iter().copied().zip(spans).collect())
     }
 
-    /// The text of tokens, without special tokens.
+    /// The text of tokens, without special tokens, as it goes on from what is before it: a blank that the first of them
+    /// begins with stays.
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {
         match &self.characters {
@@ -259,6 +264,21 @@ fn keep_blanks_in_spans(inner: &mut tokenizers::Tokenizer) -> Result<()> {
         let kept: tokenizers::PostProcessorWrapper =
             serde_json::from_str(&kept).map_err(encoding)?;
         inner.with_post_processor(Some(kept));
+    }
+    Ok(())
+}
+
+/// SentencePiece's kind puts a blank before a text and takes the first one off again. What a policy writes goes on from a
+/// text, where that blank is one that it wrote.
+fn keep_first_blank(inner: &mut tokenizers::Tokenizer) -> Result<()> {
+    let Some(DecoderWrapper::Sequence(sequence)) = inner.get_decoder() else {
+        return Ok(());
+    };
+    let takes = |decoder: &DecoderWrapper| matches!(decoder, DecoderWrapper::Strip(strip) if strip.content == ' ' && strip.stop == 0);
+    let decoders = sequence.get_decoders();
+    if decoders.iter().any(takes) {
+        let kept = decoders.iter().filter(|decoder| !takes(decoder)).cloned().collect();
+        inner.with_decoder(Some(DecoderWrapper::Sequence(Sequence::new(kept))));
     }
     Ok(())
 }

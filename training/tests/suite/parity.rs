@@ -24,7 +24,13 @@ pub fn logits(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
 /// Checks tokens and logits; gives the largest difference.
 pub fn check(name: &str, checkpoint: &Checkpoint, reference: &Reference) -> f32 {
     assert_eq!(checkpoint.tokenizer.encode(&reference.text).unwrap(), reference.ids, "{name}");
-    assert_eq!(checkpoint.tokenizer.decode(&reference.ids), reference.text, "{name}");
+    let decoded = checkpoint.tokenizer.decode(&reference.ids);
+    // Some kinds put a blank before a text.
+    assert_eq!(
+        decoded.strip_suffix(&reference.text).map(str::trim),
+        Some(""),
+        "{name}: {decoded:?}"
+    );
     let difference = largest_difference(&logits(checkpoint, &reference.ids), &reference.logits);
     println!("{name}: logits differ from transformers' by at most {difference:.1e}");
     assert!(difference < 1e-4, "{name}: {difference}");

@@ -3,6 +3,7 @@
 mod blocks;
 mod config;
 mod file;
+mod sentencepiece;
 mod tokenizer;
 
 use std::collections::BTreeMap;

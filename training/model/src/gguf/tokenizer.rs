@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::file::{self, GgufFile};
+use super::sentencepiece::{self, Parts};
 use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
@@ -98,17 +99,12 @@ fn special<'a>(
     }
 }
 
-/// The tokenizer, byte-level BPE.
+/// The tokenizer: byte-level BPE, or SentencePiece's kind.
 ///
 /// # Errors
 /// When the file's tokenizer is of another kind, or its lists do not fit each other.
 pub(super) fn tokenizer(file: &GgufFile) -> Result<Tokenizer> {
     let model = file.text("tokenizer.ggml.model")?;
-    if model != "gpt2" {
-        return file
-            .fail(format!("tokenizer.ggml.model: {model:?} is not supported, only gpt2 (BPE) is"));
-    }
-    let Preparation { normalizer, pre_tokenizer, ignore_merges, add_bos } = preparation(file)?;
     let tokens = tokens(file)?;
     let mut vocabulary = Map::new();
     let mut added = Vec::new();
@@ -124,6 +120,49 @@ pub(super) fn tokenizer(file: &GgufFile) -> Result<Tokenizer> {
             }));
         }
     }
+    let (parts, pre_tokenizer, add_bos) = match model {
+        "gpt2" => {
+            let Preparation { normalizer, pre_tokenizer, ignore_merges, add_bos } =
+                preparation(file)?;
+            let merges = merges(file, &vocabulary)?;
+            let parts = Parts {
+                normalizer,
+                decoder: json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
+                model: json!({
+                    "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                    "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+                    "ignore_merges": ignore_merges, "vocab": vocabulary, "merges": merges,
+                }),
+            };
+            (parts, pre_tokenizer, add_bos)
+        }
+        "llama" => {
+            let unknown = special(file, &tokens, "tokenizer.ggml.unknown_token_id")?;
+            let unknown = unknown.map(|(token, _)| token);
+            (sentencepiece::parts(file, &tokens, &vocabulary, unknown)?, Value::Null, true)
+        }
+        _ => {
+            return file.fail(format!(
+                "tokenizer.ggml.model: {model:?} is not supported, only gpt2 (BPE) and llama (SentencePiece) are"
+            ));
+        }
+    };
+    let Parts { normalizer, decoder, model } = parts;
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
+        "post_processor": post_processor(file, &tokens, add_bos)?,
+        "decoder": decoder, "model": model,
+    });
+    let bytes = match serde_json::to_vec(&json) {
+        Ok(bytes) => bytes,
+        Err(error) => return file.fail(error),
+    };
+    Tokenizer::from_bytes(&bytes).or_else(|error| file.fail(error))
+}
+
+/// The merges of byte-level BPE, in their order.
+fn merges(file: &GgufFile, vocabulary: &Map<String, Value>) -> Result<Vec<Value>> {
     let mut merges = Vec::new();
     for (index, merge) in file.list("tokenizer.ggml.merges")?.iter().enumerate() {
         let pair = match merge {
@@ -141,22 +180,7 @@ pub(super) fn tokenizer(file: &GgufFile) -> Result<Tokenizer> {
         }
         merges.push(json!([left, right]));
     }
-    let json = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
-        "post_processor": post_processor(file, &tokens, add_bos)?,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-        "model": {
-            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-            "ignore_merges": ignore_merges, "vocab": vocabulary, "merges": merges,
-        },
-    });
-    let bytes = match serde_json::to_vec(&json) {
-        Ok(bytes) => bytes,
-        Err(error) => return file.fail(error),
-    };
-    Tokenizer::from_bytes(&bytes).or_else(|error| file.fail(error))
+    Ok(merges)
 }
 
 /// Puts the tokens that begin and end a text around it, where the file says so.

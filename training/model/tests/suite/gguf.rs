@@ -15,10 +15,14 @@ fn every_family_is_read_and_is_a_checkpoint_like_any_other() {
         let checkpoint = Checkpoint::load(&source.join("model.gguf")).unwrap();
         let tokenizer = &checkpoint.tokenizer;
         assert_eq!(tokenizer.encode(&reference.text).unwrap(), reference.ids, "{name}");
-        assert_eq!(tokenizer.decode(&reference.ids), reference.text, "{name}");
+        // SentencePiece's kind puts a blank before a text.
+        let blank = if name.ends_with("sentencepiece") { " " } else { "" };
+        assert_eq!(tokenizer.decode(&reference.ids), blank.to_owned() + &reference.text, "{name}");
         assert_eq!((checkpoint.tokenizer.eos(), checkpoint.tokenizer.pad()), (Some(0), Some(1)));
-        assert!(checkpoint.tokenizer.vocab_size() < 96, "{name}: padding is no token");
-        assert_eq!(checkpoint.config.vocab_size, 96);
+        let rows = reference.logits.len() / reference.ids.len();
+        assert_eq!(checkpoint.config.vocab_size, rows);
+        let padded = rows == 96;
+        assert_eq!(checkpoint.tokenizer.vocab_size() < rows, padded, "{name}: padding is no token");
         // As a folder it is a checkpoint like any other.
         let saved = dir.path().join(&name);
         checkpoint.save(&saved).unwrap();
