@@ -3,7 +3,9 @@
     python3 benches/memory.py target/release/espalier [FEW] [MANY]
 
 Problems of four and five numbers up to 50, one tree each, a net of a few thousand parameters. Every stage runs as a process of its
-own; its peak is the largest resident set that the kernel saw (ru_maxrss). Caches are small, so that both sizes fill them.
+own; its peak is the largest resident set that the kernel saw (ru_maxrss). Caches are small, so that both sizes fill them. `train` makes
+1,000 steps from either size; `epoch` makes as many as one pass over the labels has, during which the allocator's heap fills up with
+pieces of other steps' tensors.
 """
 
 import os
@@ -14,7 +16,7 @@ import tempfile
 
 SETTINGS = [
     "problems.numbers=[4, 5]", "problems.max_value=50", "net.layers=1", "net.width=32", "net.heads=2",
-    "net.key_value_heads=1", "net.intermediate=64", "net.max_length=128", "bootstrap.lines=500",
+    "net.key_value_heads=1", "net.intermediate=64", "net.max_length=128", "bootstrap.lines=20000",
     "bootstrap.epochs=1", "search.simulations=8", "training.epochs=1", "training.save_every=1000000",
     "compute.kv_cache_megabytes=16", "compute.concurrent_problems=32", "rounds.trees_per_problem=1",
 ]
@@ -46,7 +48,8 @@ def main():
             peaks[count] = {
                 "search": run("search", *net, "--problems", problems, "--out", trees),
                 "harvest": run("harvest", "--trees", trees, "--out", labels),
-                "train": run("train", *net, "--labels", labels, "--out", at / "trained"),
+                "train": run("train", *net, "--labels", labels, "--out", at / "trained", "--set", "training.max_steps=1000"),
+                "epoch": run("train", *net, "--labels", labels, "--out", at / "epoch"),
                 "auc": run("quality", "--problems", problems, "--labels", labels),
             }
         print(f"{'stage':8} {few:>10} {many:>10}  bytes a problem")

@@ -9,6 +9,8 @@ const VARIABLE: &str = "GLIBC_TUNABLES";
 /// blocks back to the system, which clears each page of them anew: that took a third of a small net's training time.
 const SETTINGS: &str =
     "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184";
+/// Heaps for each core. glibc makes up to eight, of which each keeps what others could use: memory grew with the steps of training.
+const HEAPS_A_CORE: usize = 2;
 
 /// Starts this program once more, in this process's place, with a heap that keeps what is freed. Settings that the user has
 /// made are left as they are. Where it cannot be done the program goes on, only slower.
@@ -25,7 +27,9 @@ pub(super) fn keep_freed_memory() {
         if let Some(name) = arguments.next() {
             command.arg0(name);
         }
-        let error = command.args(arguments).env(VARIABLE, SETTINGS).exec();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let settings = format!("{SETTINGS}:glibc.malloc.arena_max={}", HEAPS_A_CORE * cores);
+        let error = command.args(arguments).env(VARIABLE, settings).exec();
         tracing::debug!(%error, "freed memory is not kept");
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use espalier_search::{Environment, Problem, Terminal};
 use espalier_training::{
-    AlphaMath, Checkpoint, ExampleSet, Job, LabelledPath, PathStep, Tokenizer, TrainConfig,
+    AlphaMath, Checkpoint, ExampleSet, Examples, Job, LabelledPath, PathStep, Tokenizer,
+    TrainConfig,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -91,7 +92,7 @@ fn solutions(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Resul
     };
     let problems = training_problems(environment, recipe, count)?;
     let objective = likelihood(&recipe.bootstrap);
-    let mut examples = ExampleSet::new(&net.tokenizer, &objective);
+    let mut examples = ExampleSet::new(&net.tokenizer, &objective, out)?;
     for problem in &problems {
         let solution = environment
             .worked_solution(problem)
@@ -119,12 +120,12 @@ fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Re
     let fresh = Checkpoint::initialise(&recipe.net, tokenizer, stream)?;
     let stream = seed::derive(recipe.seed, &["random lines"]);
     let objective = likelihood(&recipe.bootstrap);
-    let mut examples = ExampleSet::new(&fresh.tokenizer, &objective);
+    let mut examples = ExampleSet::new(&fresh.tokenizer, &objective, out)?;
     add_random_lines(&mut examples, environment, &problems, recipe.bootstrap.lines, stream)?;
     train_policy(&fresh, &examples, recipe, "pretrain", out)
 }
 
-/// What round 0 minimises, whatever the rounds do: without labels AlphaMath's objective is the likelihood of the solutions, and
+/// The objective of round 0, whatever the rounds minimise: without labels AlphaMath's is the likelihood of the solutions, and
 /// leaves the value head as it is.
 fn likelihood(recipe: &BootstrapRecipe) -> AlphaMath {
     AlphaMath { observation_loss: recipe.observation_loss, ..AlphaMath::default() }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use espalier_search::LabelledSolution;
 use espalier_training::{
-    Checkpoint, Example, ExampleSet, Job, LabelledPath, PathStep, Sampled, StepMetrics, TrainReport,
+    Checkpoint, ExampleSet, Examples, Job, LabelledPath, PathStep, Sampled, StepMetrics,
+    TrainReport,
 };
 use serde::Serialize;
 
-use crate::jsonl;
+use crate::jsonl::{self, Rows};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 
@@ -52,10 +53,11 @@ pub fn train(
 ) -> Result<Summary> {
     let base = Checkpoint::load(base)?;
     let objective = recipe.objective.build();
-    let mut set = ExampleSet::new(&base.tokenizer, objective.as_ref());
+    let mut set = ExampleSet::new(&base.tokenizer, objective.as_ref(), out)?;
     for file in labels {
-        let solutions: Vec<LabelledSolution> = jsonl::read(file)?;
-        for problem in solutions.chunk_by(|a, b| a.problem_id == b.problem_id) {
+        let rows = Rows::<LabelledSolution>::open(file)?.rows();
+        for problem in jsonl::groups(rows, |a, b| a.problem_id == b.problem_id) {
+            let problem = problem?;
             let paths: Vec<LabelledPath<'_>> = problem.iter().map(path).collect();
             set.add(&paths)
                 .with_context(|| format!("a solution of problem {}", problem[0].problem_id))?;
@@ -66,9 +68,7 @@ pub fn train(
     }
     let (kind, unlearnt) = (recipe.objective.kind(), set.unlearnt());
     let examples = set.examples();
-    let learnt = |of: &dyn Fn(&Example) -> bool| examples.iter().filter(|&one| of(one)).count();
-    let policy_solutions = learnt(&|example| !example.policy.is_empty());
-    let value_solutions = learnt(&|example| !example.value_targets.is_empty());
+    let [policy_solutions, value_solutions] = set.learnt();
     let problems = set.problems();
     match (&unlearnt, policy_solutions, value_solutions) {
         (Some(reasons), 0, 0) => {

@@ -41,44 +41,73 @@ impl Unit {
     }
 }
 
-/// Plans an epoch, the batch of each step in order, as indices of units: a function of its arguments. Every unit is in exactly
-/// one batch, those of shorter examples before those of longer ones. A batch's examples, padded to the longest, have at most
-/// `budget` tokens, except that a unit of more is a batch alone.
+/// The batches of an epoch, as indices of units: 4 bytes a unit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// Batch beside batch, though not in the order of their steps.
+    order: Vec<u32>,
+    /// Where each step's batch lies.
+    places: Vec<Range<u32>>,
+}
+
+impl Batches {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The units of a step: those of shorter examples before those of longer ones.
+    #[must_use]
+    pub fn get(&self, step: usize) -> &[u32] {
+        let Range { start, end } = self.places[step];
+        &self.order[start as usize..end as usize]
+    }
+}
+
+/// Plans an epoch of `count` units, the batch of each step in order: a function of its arguments. Every unit is in exactly one batch. A
+/// batch's examples, padded to the longest, have at most `budget` tokens, except that a unit of more is a batch alone.
 #[must_use]
-pub fn plan(units: &[Unit], budget: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+pub fn plan(
+    count: usize,
+    unit: impl Fn(usize) -> Unit,
+    budget: usize,
+    seed: u64,
+    epoch: usize,
+) -> Batches {
     let mut rng = stream(seed, [PURPOSE, epoch as u64]);
-    let mut order: Vec<usize> = (0..units.len()).collect();
+    let mut order: Vec<u32> = (0..count as u32).collect();
     shuffle(&mut order, &mut rng);
 
-    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let unit = |index: u32| unit(index as usize);
+    let mut places: Vec<Range<u32>> = Vec::new();
     let bucket_tokens = budget.saturating_mul(BATCHES_A_BUCKET);
-    let mut rest = order.as_mut_slice();
-    while !rest.is_empty() {
-        let (mut tokens, mut size) = (0usize, 0);
-        while size < rest.len() && tokens < bucket_tokens {
-            tokens += units[rest[size]].tokens;
-            size += 1;
+    let mut from = 0;
+    while from < count {
+        let (mut tokens, mut to) = (0usize, from);
+        while to < count && tokens < bucket_tokens {
+            tokens += unit(order[to]).tokens;
+            to += 1;
         }
-        let (bucket, later) = rest.split_at_mut(size.max(1));
-        rest = later;
+        let bucket = &mut order[from..to.max(from + 1)];
         // Stable, so that equal lengths keep their shuffled order.
-        bucket.sort_by_key(|&index| units[index].longest);
-        let mut batch: Vec<usize> = Vec::new();
-        let mut examples = 0;
-        for &index in &*bucket {
-            let unit = units[index];
+        bucket.sort_by_key(|&index| unit(index).longest);
+        let (mut start, mut examples) = (from, 0);
+        for (at, &index) in (from..).zip(&*bucket) {
+            let unit = unit(index);
             // Ascending order: the newest unit has the longest example.
-            if !batch.is_empty() && (examples + unit.examples) * unit.longest > budget {
-                batches.push(std::mem::take(&mut batch));
-                examples = 0;
+            if at > start && (examples + unit.examples) * unit.longest > budget {
+                places.push(start as u32..at as u32);
+                (start, examples) = (at, 0);
             }
-            batch.push(index);
             examples += unit.examples;
         }
-        batches.push(batch);
+        from += bucket.len();
+        places.push(start as u32..from as u32);
     }
-    shuffle(&mut batches, &mut rng);
-    batches
+    places.shrink_to_fit();
+    shuffle(&mut places, &mut rng);
+    Batches { order, places }
 }
 
 /// How a step is computed. What the step is does not depend on it: losses are means over the whole step.
@@ -181,6 +210,12 @@ mod tests {
 
     fn units(lengths: &[usize]) -> Vec<Unit> {
         lengths.iter().map(|&length| Unit::one(length)).collect()
+    }
+
+    fn plan(units: &[Unit], budget: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+        let batches = super::plan(units.len(), |index| units[index], budget, seed, epoch);
+        let batch = |step| batches.get(step).iter().map(|&index| index as usize).collect();
+        (0..batches.len()).map(batch).collect()
     }
 
     fn lengths() -> Vec<usize> {

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::objective::{LabelledPath, PathStep, PathTargets, PolicySpan, PolicyTargets};
+use crate::path_tokens::tokenize;
 
 /// A solution in tokens.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,8 +38,8 @@ pub struct StepPlace {
 }
 
 impl Example {
-    /// Turns a solution into tokens. The text is encoded as a whole, as it is at inference; a token belongs to the
-    /// part of the text in which it ends.
+    /// Turns a solution into tokens: those that the policy sampled where they were kept, and elsewhere those of the text, which is
+    /// encoded as a whole, as it is at inference.
     ///
     /// # Errors
     /// When the text cannot be encoded.
@@ -47,31 +48,7 @@ impl Example {
         path: &LabelledPath<'_>,
         targets: &PathTargets,
     ) -> Result<Self> {
-        let mut text = path.prompt.to_owned();
-        // Ends in bytes of each step's action and of the whole step.
-        let mut ends = Vec::with_capacity(path.steps.len());
-        for step in &path.steps {
-            text.push_str(step.action);
-            let action_end = text.len();
-            text.push_str(step.observation);
-            ends.push((action_end, text.len()));
-        }
-        let spans = tokenizer.encode_with_spans(&text)?;
-        let until = |start: usize, end: usize| {
-            start + spans[start..].iter().take_while(|(_, span)| span.end <= end).count()
-        };
-        let mut start = until(0, path.prompt.len());
-        let places = ends.into_iter().map(|(action_end, step_end)| {
-            let place = StepPlace {
-                start,
-                action_end: until(start, action_end),
-                end: until(start, step_end),
-            };
-            start = place.end;
-            place
-        });
-        let places: Vec<StepPlace> = places.collect();
-        let tokens = spans.into_iter().map(|(id, _)| id).collect();
+        let (tokens, places) = tokenize(tokenizer, path)?;
         Ok(Self::from_tokens(tokens, &places, path, targets))
     }
 

@@ -9,10 +9,12 @@ mod batches;
 mod error;
 mod example;
 mod example_set;
+mod examples;
 mod matmul;
 mod net;
 mod objective;
 mod optimizer;
+mod path_tokens;
 mod schedule;
 mod settings;
 mod trainer;
@@ -28,6 +30,7 @@ pub use espalier_model::{
 };
 pub use example::{Example, StepPlace};
 pub use example_set::ExampleSet;
+pub use examples::{ExampleFile, Examples, Shape};
 pub use matmul::matmul_rate;
 pub use net::PolicyValueNet;
 pub use objective::{

@@ -351,7 +351,7 @@ impl Span<'_> {
         for panel in (0..count).step_by(TOGETHER) {
             for index in blocks.clone() {
                 let block = self.table.block(index);
-                // No position is read that has not been written: a weight of 0 does not save from what is not a number.
+                // Only written positions are read: others may hold NaN, and 0 times NaN is NaN.
                 let written = PANEL.min(self.length - index * PANEL);
                 let mut panels = [block.values(self.at, panel, written, first); TOGETHER];
                 let pair = panel + 1 < count;

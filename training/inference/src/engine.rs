@@ -45,7 +45,7 @@ impl Engine {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the cache afresh: after a failure parts of it stay promised, and nobody computes them any more.
+    /// Forgets the cache: after a failure parts of it stay reserved, and no request computes them any more.
     pub fn forget(&self) {
         self.cache().forget();
     }

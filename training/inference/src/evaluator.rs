@@ -19,7 +19,7 @@ use super::backend::Backend;
 use super::config::{InferenceConfig, resolve_threads};
 use super::engine::Engine;
 use super::job::{Answer, Job, Reply, Step};
-use super::metrics::InferenceStats;
+use super::metrics::{InferenceStats, add};
 use super::scheduler::Scheduler;
 use super::team::Team;
 
@@ -133,8 +133,10 @@ impl LocalEvaluator {
     /// The tokens of a request's context, if it can be read.
     fn tokens(&self, request: &Request) -> Result<Vec<u32>, EvaluatorError> {
         let failed = |message: String| EvaluatorError::Failed(message);
-        let tokenizer = &self.engine.tokenizer;
-        let tokens = tokenizer.encode(&request.context).map_err(|e| failed(e.to_string()))?;
+        let start = Instant::now();
+        let tokens = self.engine.tokenizer.encode(&request.context);
+        add(&self.engine.counters.tokenize_nanos, start.elapsed().as_nanos() as u64);
+        let tokens = tokens.map_err(|e| failed(e.to_string()))?;
         if tokens.is_empty() {
             return Err(failed("the context is empty".to_owned()));
         }
@@ -174,8 +176,8 @@ impl LocalEvaluator {
         self.answers(texts.len(), task, score, &Cancel::new())
     }
 
-    /// Hands tasks in as there is room, and gathers what they come to, until all are answered or `cancel` is cancelled:
-    /// then a scheduler drops those of them that it has in hand before its next pass, and nobody waits for that.
+    /// Hands tasks in as there is room, and gathers their answers, until all are answered or `cancel` is cancelled. Then the
+    /// schedulers drop the tasks that they hold before their next pass, and this call does not wait for that.
     fn answers<T>(
         &self,
         count: usize,
@@ -188,7 +190,7 @@ impl LocalEvaluator {
         // Room for every answer, so that a scheduler never waits for a caller.
         let (sender, answers) = bounded(count);
         let call = cancel.child(None);
-        // What is not answered when this ends, by a cancellation or a panic, gives up its place.
+        // Requests that are unanswered when this ends, by a cancellation or a panic, give up their places.
         let _ending = call.cancel_on_drop();
         let mut take = |(index, answer): (usize, Result<Answer, EvaluatorError>)| {
             results[index] = Some(answer.map(&read));

@@ -7,7 +7,7 @@ use crossbeam::sync::Unparker;
 use espalier_model::error::Error;
 use espalier_search::{Cancel, EvaluatorError, Request};
 
-/// What a request came to.
+/// The answer to a request.
 pub(super) struct Answer {
     pub value: f64,
     /// In sampling order.
@@ -59,7 +59,7 @@ pub(super) struct Job {
     /// Its place among the requests of its call.
     pub index: usize,
     pub reply: Reply,
-    /// Cancelled when nobody waits for the answer any more.
+    /// Cancelled when the caller does not wait for the answer any more.
     pub cancel: Cancel,
     pub since: Instant,
 }
@@ -73,7 +73,7 @@ impl Job {
     }
 }
 
-/// What the requests of a pass are told that the device refused.
+/// The error of requests whose pass the device refused.
 pub(super) fn refused(error: &Error) -> EvaluatorError {
     EvaluatorError::Failed(error.to_string())
 }

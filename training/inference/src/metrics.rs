@@ -32,6 +32,8 @@ pub(super) struct Counters {
     /// Nanoseconds in forward passes, and in all of the scheduler's work.
     pub forward_nanos: AtomicU64,
     pub busy_nanos: AtomicU64,
+    /// Nanoseconds in which callers turned contexts into tokens.
+    pub tokenize_nanos: AtomicU64,
     waits: Vec<AtomicU64>,
 }
 
@@ -52,6 +54,7 @@ impl Default for Counters {
             multiply_adds: zero(),
             forward_nanos: zero(),
             busy_nanos: zero(),
+            tokenize_nanos: zero(),
             waits: std::iter::repeat_with(zero).take(BUCKETS).collect(),
         }
     }
@@ -91,6 +94,9 @@ pub struct InferenceStats {
     pub forward_seconds: f64,
     /// Seconds in which schedulers were not idle, summed.
     pub busy_seconds: f64,
+    /// Seconds in which contexts were turned into tokens, summed over the threads that asked.
+    #[serde(default)]
+    pub tokenize_seconds: f64,
     /// Multiply-adds in matrix products.
     pub multiply_adds: u64,
 }
@@ -139,6 +145,7 @@ impl Counters {
             queue_p99_ms: self.quantile(0.99),
             forward_seconds: get(&self.forward_nanos) as f64 * 1e-9,
             busy_seconds: get(&self.busy_nanos) as f64 * 1e-9,
+            tokenize_seconds: get(&self.tokenize_nanos) as f64 * 1e-9,
             multiply_adds: get(&self.multiply_adds),
         }
     }

@@ -15,7 +15,7 @@ pub(super) type State = Arc<[f32]>;
 
 const ROOT: usize = 0;
 /// Dropped tokens that are remembered, for the count of those that come back; beyond it the count starts afresh.
-const REMEMBERED: usize = 1 << 20;
+const REMEMBERED: usize = 1 << 16;
 
 /// The tokens between two branchings.
 struct Node {
@@ -93,9 +93,9 @@ pub(super) struct Found {
     pub place: Place,
 }
 
-/// What became of a wish to compute a sequence.
+/// The answer to a request to compute a sequence.
 pub(super) enum Claim {
-    /// Somebody is computing a part of it just now.
+    /// Another request is computing a part of it.
     Busy,
     /// What is there already; the rest is the caller's to compute and to [`PrefixCache::complete`].
     Granted(Found),
@@ -151,13 +151,13 @@ impl PrefixCache {
         }
     }
 
-    /// Starts afresh, as if nothing had ever been read; what was counted stays, and places of before are known as such.
+    /// Forgets every sequence. Counters stay, and places handed out before are recognised as outdated.
     pub fn forget(&mut self) {
         let Self { limit, clock, recomputed, .. } = *self;
         *self = Self { clock, recomputed, ..Self::new(limit, Arc::clone(&self.pool)) };
     }
 
-    /// Tokens that were computed although they had been before.
+    /// Tokens that were computed again after they had been forgotten.
     pub fn recomputed(&self) -> u64 {
         self.recomputed
     }
@@ -254,8 +254,8 @@ impl PrefixCache {
         Found { length, blocks: self.blocks(id, length), state, place }
     }
 
-    /// Asks to compute a sequence, which must not be empty. Granted, the tokens that are missing are reserved: nobody
-    /// else computes them.
+    /// Asks to compute a sequence, which must not be empty. Once granted, the missing tokens are reserved: no other request
+    /// computes them.
     pub fn claim(&mut self, tokens: &[u32]) -> Claim {
         let (id, inside, length) = self.walk(Place::default(), tokens);
         if self.node(id).pending && inside > 0 {

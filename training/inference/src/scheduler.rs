@@ -114,7 +114,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Gives up what nobody waits for any more: its slots and blocks are free for the next pass.
+    /// Drops cancelled requests: their slots and blocks are free for the next pass.
     fn drop_cancelled(&mut self) {
         let under_way = self.groups.len() + self.deferred.len();
         self.groups.retain(|group| !group.job.cancel.is_cancelled());
@@ -385,7 +385,7 @@ mod tests {
         engine.model.enter(team, || scheduler.pass(None, jobs));
     }
 
-    /// What comes of a call's requests when it is let run to its end.
+    /// The results of a call's requests when it runs to its end.
     fn finish(
         scheduler: &mut Scheduler<'_>,
         jobs: &Receiver<Job>,

@@ -24,13 +24,20 @@ impl Frozen {
     pub fn new(job: &Job<'_>, plan: &Plan<'_>) -> Result<Self> {
         let wants = job.objective.log_probs();
         let mut frozen = Self { wants, log_probs: Vec::new() };
-        frozen.log_probs.resize_with(plan.examples.len(), Box::default);
+        if wants == LogProbs::default() {
+            return Ok(frozen);
+        }
+        frozen.log_probs.resize_with(plan.len(), Box::default);
         let missing = |example: &Example| {
             example.policy_count() > 0
                 && (wants.reference || (wants.old && example.old_log_probs.is_empty()))
         };
-        let mut wanted: Vec<usize> =
-            (0..plan.examples.len()).filter(|&index| missing(plan.examples[index])).collect();
+        let mut wanted: Vec<usize> = Vec::new();
+        for index in 0..plan.len() {
+            if missing(plan.example(index)?.as_ref()) {
+                wanted.push(index);
+            }
+        }
         if wanted.is_empty() {
             return Ok(frozen);
         }
@@ -38,8 +45,8 @@ impl Frozen {
             examples = wanted.len(),
             "log-probabilities of the net that training starts from"
         );
-        wanted.sort_by_key(|&index| plan.examples[index].tokens.len());
-        let length = |&index: &usize| Unit::one(plan.examples[index].tokens.len());
+        wanted.sort_by_key(|&index| plan.length(index));
+        let length = |&index: &usize| Unit::one(plan.length(index));
         let units: Vec<Unit> = wanted.iter().map(length).collect();
         let limit = job.config.micro_batch_tokens.unwrap_or(job.config.batch_tokens);
         let cut = Cut { shares: plan.shares(), micro_batch_tokens: Some(limit) };
@@ -50,8 +57,9 @@ impl Frozen {
             let mut found = Vec::new();
             for pass in passes {
                 let indices = &wanted[pass.clone()];
-                let examples: Vec<&Example> =
-                    indices.iter().map(|&index| plan.examples[index]).collect();
+                let read = indices.iter().map(|&index| plan.example(index));
+                let examples = read.collect::<Result<Vec<_>>>()?;
+                let examples: Vec<&Example> = examples.iter().map(AsRef::as_ref).collect();
                 found.extend(indices.iter().copied().zip(of_pass(net, &examples)?));
             }
             Ok(found)
@@ -104,10 +112,10 @@ fn of_pass(net: &PolicyValueNet, examples: &[&Example]) -> Result<Vec<Box<[f32]>
     })?;
     let numbers = Vec::<f32>::try_from(&numbers.f_to_device(tch::Device::Cpu)?)?;
     let mut rest = numbers.as_slice();
-    let mut take = |example: &&Example| {
+    let take = |example: &&Example| {
         let (own, later) = rest.split_at(example.policy_count());
         rest = later;
         own.into()
     };
-    Ok(examples.iter().map(|example| take(example)).collect())
+    Ok(examples.iter().map(take).collect())
 }

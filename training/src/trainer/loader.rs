@@ -32,7 +32,7 @@ pub(super) fn start<'scope>(
 ) -> Receiver<Result<Batch>> {
     let (sender, receiver) = bounded(AHEAD);
     scope.spawn(move || {
-        for step in first..plan.steps.len() {
+        for step in first..plan.steps() {
             if sender.send(load(plan, frozen, seed, device, step)).is_err() {
                 return;
             }
@@ -51,8 +51,11 @@ pub(super) fn load(
 ) -> Result<Batch> {
     let mut step_ends = 0;
     let mut members = Vec::new();
-    for &index in &plan.steps[step].members {
-        let example = plan.examples[index];
+    let indices = plan.members(step);
+    let examples =
+        indices.iter().map(|&index| plan.example(index as usize)).collect::<Result<Vec<_>>>()?;
+    for (&index, example) in indices.iter().zip(&examples) {
+        let index = index as usize;
         members.push(Member {
             example,
             old_log_probs: frozen.old(index, example),
@@ -64,7 +67,7 @@ pub(super) fn load(
     }
     let pass = |range: std::ops::Range<usize>| TensorBatch::new(&members[range], device);
     let share = |passes: Vec<_>| passes.into_iter().map(pass).collect::<Result<Vec<_>>>();
-    let shares = plan.passes(step).into_iter().map(share).collect::<Result<_>>()?;
+    let shares = plan.passes(&indices).into_iter().map(share).collect::<Result<_>>()?;
     let whole = Counts::of(members.iter().map(|member| member.example));
     Ok(Batch { shares, whole })
 }

@@ -24,7 +24,7 @@ use espalier_model::folder;
 use espalier_model::lora::Adapter;
 
 use crate::error::{Error, Result};
-use crate::example::Example;
+use crate::examples::Examples;
 use crate::net::PolicyValueNet;
 use crate::objective::Objective;
 use crate::optimizer::{AdamW, AdamWConfig, sum_and_norm};
@@ -45,7 +45,7 @@ pub struct Job<'a> {
     /// The net to start from, also the frozen one of objectives that read its log-probabilities.
     pub base: &'a Checkpoint,
     /// What is learned.
-    pub examples: &'a [Example],
+    pub examples: &'a dyn Examples,
     /// What is minimised.
     pub objective: &'a dyn Objective,
     /// Optimiser, precision and memory.
@@ -93,7 +93,7 @@ pub fn train(
             let metrics = run.step(&plan, batch?)?;
             let first = run.first.get_or_insert_with(|| metrics.clone()).clone();
             let state = TrainerState::new(fingerprint.clone(), run.step, first);
-            let last = run.step == plan.steps.len();
+            let last = run.step == plan.steps();
             if last {
                 let report = plan.report(&state.first, &metrics);
                 let done = TrainerState { report: Some(report.clone()), ..state };
@@ -124,10 +124,12 @@ impl Job<'_> {
         self.config.validate()?;
         self.config.check_device(self.compute.device)?;
         self.objective.validate()?;
-        let signals = self.examples.first().map_or(0, |example| example.signals.len());
-        for (index, example) in self.examples.iter().enumerate() {
+        let mut signals = None;
+        for index in 0..self.examples.len() {
+            let example = self.examples.get(index)?;
             example.validate(index, self.base.config.vocab_size)?;
             let found = example.signals.len();
+            let signals = *signals.get_or_insert(found);
             if found != signals {
                 let message = format!("{found} signals, and the first example has {signals}");
                 return Err(Error::Example { index, message });
@@ -194,7 +196,7 @@ impl<'a> Run<'a> {
             optimizer.restore(saved.moments, step)?;
             tracing::info!(step, "training resumes");
         }
-        let total = plan.steps.len();
+        let total = plan.steps();
         let schedule = Schedule {
             peak: config.learning_rate,
             floor: config.learning_rate * config.min_learning_rate_ratio,
@@ -243,8 +245,8 @@ impl<'a> Run<'a> {
         self.step += 1;
         Ok(StepMetrics {
             step: self.step,
-            total_steps: plan.steps.len(),
-            epoch: plan.steps[self.step - 1].epoch,
+            total_steps: plan.steps(),
+            epoch: plan.epoch_of(self.step - 1),
             loss,
             parts,
             learning_rate,

@@ -1,4 +1,4 @@
-//! What training tells while it runs and when it has ended.
+//! Reports of training: figures of each step, and a summary at the end.
 
 use std::collections::BTreeMap;
 

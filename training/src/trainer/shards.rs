@@ -27,7 +27,7 @@ pub(super) struct BatchLoss {
     pub parts: BTreeMap<String, f64>,
 }
 
-/// What came of a batch.
+/// The results of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub loss: BatchLoss,
@@ -200,7 +200,7 @@ mod tests {
             compute: CPU,
         };
         let plan = Plan::new(&job).unwrap();
-        assert_eq!(plan.steps.len(), 1);
+        assert_eq!(plan.steps(), 1);
         let frozen = Frozen::new(&job, &plan).unwrap();
         let batch = loader::load(&plan, &frozen, 7, tch::Device::Cpu, 0).unwrap();
         let passes = batch.shares.iter().map(Vec::len).sum();

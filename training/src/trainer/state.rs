@@ -140,6 +140,8 @@ pub(super) fn fingerprint(job: &Job<'_>) -> Result<String> {
     hash.update(format!("{:?}", job.objective));
     hash.update(job.base.fingerprint()?);
     hash.update(job.seed.to_le_bytes());
-    job.examples.iter().for_each(|example| example.hash_into(&mut hash));
+    for index in 0..job.examples.len() {
+        job.examples.get(index)?.hash_into(&mut hash);
+    }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,5 +1,6 @@
 //! Tests of the crate through its public face.
 
+mod gradients;
 mod lora;
 mod parity;
 mod training;

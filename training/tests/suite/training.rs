@@ -7,9 +7,9 @@ use espalier_fixtures::nets::{fresh, tiny};
 use espalier_search::testing::skipped;
 use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{
-    AlphaMath, Checkpoint, Compute, Device, Dtype, Error, Example, ExampleSet, InferenceConfig,
-    Job, LabelledPath, LocalEvaluator, NetConfig, Objective, PathStep, PolicySpan, Result,
-    StepMetrics, Tokenizer, TrainConfig, TrainReport,
+    AlphaMath, Checkpoint, Compute, Device, Dtype, Error, Example, ExampleSet, Examples,
+    InferenceConfig, Job, LabelledPath, LocalEvaluator, NetConfig, Objective, PathStep, PolicySpan,
+    Result, StepMetrics, Tokenizer, TrainConfig, TrainReport,
 };
 
 /// Two cores.
@@ -25,7 +25,7 @@ pub fn train_by(
     out: &Path,
     progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
 ) -> Result<TrainReport> {
-    let job = Job { base, examples, objective, config, seed, compute: CPU };
+    let job = Job { base, examples: &examples, objective, config, seed, compute: CPU };
     espalier_training::train(&job, out, progress)
 }
 
@@ -46,9 +46,10 @@ fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Exampl
     let steps = steps.map(|&(action, q)| PathStep { action, observation: "\n", q, sampled: None });
     let path = LabelledPath { prompt, steps: steps.collect(), correct, ..LabelledPath::default() };
     let (tokenizer, objective) = (Tokenizer::characters().unwrap(), AlphaMath::default());
-    let mut set = ExampleSet::new(&tokenizer, &objective);
+    let folder = tempfile::tempdir().unwrap();
+    let mut set = ExampleSet::new(&tokenizer, &objective, &folder.path().join("out")).unwrap();
     set.add(&[path]).unwrap();
-    set.examples()[0].clone()
+    set.examples().get(0).unwrap().into_owned()
 }
 
 pub fn examples() -> Vec<Example> {

@@ -17,7 +17,6 @@ pub fn kind(dtype: Dtype) -> Kind {
 }
 
 /// A tensor with a parameter's numbers, on the CPU.
-#[must_use]
 pub fn to_tensor(parameter: &Parameter) -> Tensor {
     let shape: Vec<i64> = parameter.shape.iter().map(|&size| size as i64).collect();
     Tensor::from_slice(&parameter.values).view(shape.as_slice())

@@ -39,7 +39,7 @@ pub(super) struct TorchModel {
     width: usize,
     pub value_head: ValueHead,
     final_cap: Option<f64>,
-    /// One scheduler runs the passes, so nobody waits here: the lock says that tensors are not for several threads.
+    /// One scheduler runs the passes, so no thread waits here: the lock exists because tensors are not `Sync`.
     net: Mutex<Net>,
 }
 

@@ -14,7 +14,7 @@ const FIRST: usize = 64;
 /// All layers' pages.
 pub(super) struct Pages {
     /// Of each layer a position's keys, then its values, of all heads, `[blocks * PANEL, 2 * heads, head_dim]`. The first
-    /// block is nobody's and stays 0: where a batch is padded its rows are read, so that what is masked is a number.
+    /// block belongs to no sequence and stays 0: padded rows of a batch read it, so that masked entries are numbers and not NaN.
     layers: Vec<Tensor>,
     /// `2 * heads` and `head_dim`.
     row: [i64; 2],
@@ -46,7 +46,7 @@ impl Pages {
         self.options.0
     }
 
-    /// Zeros for so many blocks beside nobody's.
+    /// Zeros for so many blocks and the first one, which belongs to no sequence.
     fn rows(&self, blocks: usize) -> Result<Tensor> {
         let [heads, head_dim] = self.row;
         Ok(Tensor::f_zeros([((blocks + 1) * PANEL) as i64, heads, head_dim], self.options)?)

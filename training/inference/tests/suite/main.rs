@@ -4,3 +4,4 @@ mod families;
 #[cfg(feature = "torch")]
 mod libtorch;
 mod local;
+mod tokens;
