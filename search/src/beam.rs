@@ -74,6 +74,14 @@ impl SearchSettings for BeamConfig {
         self.beams.saturating_mul(self.samples)
     }
 
+    fn most_steps(&self) -> usize {
+        self.root_samples().saturating_mul(self.max_depth)
+    }
+
+    fn most_depth(&self) -> usize {
+        self.max_depth
+    }
+
     fn can_continue(&self) -> Result<(), ConfigError> {
         Err(refusal())
     }

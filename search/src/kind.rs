@@ -31,10 +31,16 @@ pub trait SearchSettings {
     /// Steps that are sampled at the root at once.
     fn root_samples(&self) -> usize;
 
+    /// Steps of a record, at most.
+    fn most_steps(&self) -> usize;
+
+    /// Steps of a path, at most.
+    fn most_depth(&self) -> usize;
+
     /// Whether a finished record can be searched further ([`SearchKind::continue_record`]).
     ///
     /// # Errors
-    /// Names the setting that stands against it.
+    /// Names the setting that prevents it.
     fn can_continue(&self) -> Result<(), ConfigError>;
 }
 
@@ -76,6 +82,7 @@ macro_rules! search_kinds {
         /// How records are grown: `[search]` of a recipe, with `kind` and the settings of the kind.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case")]
+        #[expect(clippy::large_enum_variant, reason = "a recipe holds one")]
         pub enum SearchConfig {
             $($(#[$doc])* $kind($config),)+
         }
@@ -116,7 +123,7 @@ impl Default for SearchConfig {
     }
 }
 
-/// What stands against continuing a record of a kind that never can.
+/// The refusal to continue a record of a kind that never can.
 pub(crate) fn never_continues(kind: &str, instead: &str) -> ConfigError {
     ConfigError {
         field: "kind",

@@ -65,6 +65,14 @@ impl SearchSettings for SamplesConfig {
         self.paths
     }
 
+    fn most_steps(&self) -> usize {
+        self.paths.saturating_mul(self.max_depth)
+    }
+
+    fn most_depth(&self) -> usize {
+        self.max_depth
+    }
+
     fn can_continue(&self) -> Result<(), ConfigError> {
         Err(refusal())
     }

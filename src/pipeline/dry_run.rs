@@ -1,4 +1,4 @@
-//! What a run would take, told without running it.
+//! The memory and the first batches of a run, computed without running it.
 
 use std::fmt;
 use std::fs;
@@ -8,9 +8,10 @@ use espalier_search::Environment;
 use espalier_training::{Device, Dtype, ModelConfig, Parameters, Tokenizer};
 use serde::Serialize;
 
+use super::footprint::Footprint;
 use crate::environment::{AnyEnvironment, Split};
 use crate::problems;
-use crate::recipe::Recipe;
+use crate::recipe::{BootstrapKind, Recipe};
 
 /// What a run of a recipe would take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub struct DryRun {
     pub net: Option<NetShape>,
     /// What the local net takes.
     pub memory: Option<Memory>,
+    /// The most that the run takes of the host's memory and of the disk, where the policy is a local net.
+    pub footprint: Option<Footprint>,
     /// The first round's problems.
     pub problems: FirstProblems,
     /// What the first round asks of the policy first.
@@ -57,6 +60,10 @@ pub struct NetShape {
 pub struct Memory {
     /// Where the net is searched.
     pub device: Device,
+    /// Numbers in the net, the value head's included.
+    pub parameters: usize,
+    /// Weights as they are read from files, in float32, on the host.
+    pub read_weights: usize,
     /// Weights of a net that is searched.
     pub weights: usize,
     /// Keys and values, at most.
@@ -122,11 +129,17 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
     let wanted = recipe.rounds.problems.min(recipe.compute.concurrent_problems);
     let tokens = recipe.training.batch_tokens;
     let longest = config.as_ref().map(|config| config.max_position_embeddings);
+    let memory = config.as_ref().map(|config| memory(config, recipe)).transpose()?;
+    let round_0_trains = recipe.bootstrap.kind != BootstrapKind::Checkpoint;
+    let footprint = config.as_ref().zip(memory.as_ref());
+    let footprint =
+        footprint.map(|(config, memory)| Footprint::new(recipe, config, memory, round_0_trains));
     Ok(DryRun {
         schema: "espalier.dry_run/1",
         recipe: recipe.name.clone(),
         net: config.as_ref().map(|config| shape(config, from)).transpose()?,
-        memory: config.as_ref().map(|config| memory(config, recipe)).transpose()?,
+        memory,
+        footprint,
         search: FirstSearch {
             contexts: problems.found.unwrap_or(wanted).min(wanted),
             samples: recipe.search.settings().root_samples(),
@@ -194,6 +207,8 @@ fn memory(config: &ModelConfig, recipe: &Recipe) -> Result<Memory> {
     let added = if lora.is_some() { trained } else { 0 };
     Ok(Memory {
         device,
+        parameters,
+        read_weights: 4 * parameters,
         weights: parameters * dtype.size(),
         kv_cache,
         kv_cache_tokens: kv_cache / of_token.max(1),
@@ -272,6 +287,21 @@ impl fmt::Display for DryRun {
                 )?;
             }
             _ => writeln!(f, "net        none: the policy is no local net")?,
+        }
+        if let Some(footprint) = &self.footprint {
+            writeln!(
+                f,
+                "host       at most {} while searching, {} while training; libtorch takes 1 to 2 GiB more",
+                size(footprint.searching),
+                size(footprint.training)
+            )?;
+            writeln!(
+                f,
+                "disk       at most {}: checkpoints {}, trees and labels {} if all were full",
+                size(footprint.disk),
+                size(footprint.disk_checkpoints),
+                size(footprint.disk_trees)
+            )?;
         }
         match (&self.problems.found, &self.problems.missing) {
             (Some(found), _) => writeln!(f, "problems   {found} for the first round")?,

@@ -3,6 +3,7 @@
 mod ablate;
 mod bootstrap;
 mod dry_run;
+mod footprint;
 mod gate;
 mod harvest;
 mod measure;
@@ -12,6 +13,7 @@ mod train;
 pub use ablate::{Ablation, Measured, ablate};
 pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
 pub use dry_run::{DryRun, dry_run};
+pub use footprint::Footprint;
 pub use gate::Verdict;
 pub use harvest::{Plan as HarvestPlan, Player, Summary as HarvestSummary, harvest};
 pub use measure::label_auc;

@@ -30,7 +30,7 @@ fn every_recipe_tells_what_it_would_take() {
         let report: Value = serde_json::from_str(&run(&arguments)).unwrap();
         assert_eq!(report["schema"], "espalier.dry_run/1");
         let name = report["recipe"].as_str().unwrap();
-        if name == "countdown-completions" {
+        if ["countdown-completions", "countdown-uniform"].contains(&name) {
             assert!(report["net"].is_null() && report["memory"].is_null());
             continue;
         }
@@ -47,6 +47,13 @@ fn every_recipe_tells_what_it_would_take() {
         let bytes = if report["net"]["dtype"] == "bfloat16" { 2 } else { 4 };
         assert_eq!(memory("weights"), bytes * parameters);
         assert_eq!(memory("optimizer"), 8 * memory("trained_parameters"));
+        let footprint = |key: &str| report["footprint"][key].as_u64().unwrap();
+        assert!(footprint("searching") >= 4 * parameters, "{name}");
+        // The base, a copy that is saved, and its moments.
+        assert!(footprint("training") >= 8 * parameters + memory("optimizer"), "{name}");
+        assert_eq!(footprint("host_peak"), footprint("searching").max(footprint("training")));
+        assert!(footprint("disk_checkpoints") > 2 * memory("weights"), "{name}");
+        assert_eq!(footprint("disk"), footprint("disk_checkpoints") + footprint("disk_trees"));
         assert!(memory("kv_cache_tokens") > 1000, "{name}");
         assert!(report["search"]["contexts"].as_u64().unwrap() > 0);
         let trained = memory("trained_parameters");

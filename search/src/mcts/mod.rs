@@ -52,6 +52,14 @@ impl SearchSettings for MctsConfig {
         self.samples
     }
 
+    fn most_steps(&self) -> usize {
+        (self.simulations as usize).saturating_mul(self.samples)
+    }
+
+    fn most_depth(&self) -> usize {
+        self.max_depth
+    }
+
     fn can_continue(&self) -> Result<(), ConfigError> {
         Self::can_continue(self)
     }
