@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::jsonl;
 use crate::provenance;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, to_toml};
 
 /// The form of a run directory, which its manifest names.
 pub const MANIFEST_FORM: Form = Form { schema: "espalier.manifest/2", oldest: 2 };
@@ -55,7 +55,7 @@ impl RunDir {
 
     /// Writes the recipe into a new directory, or checks that it is the one already there.
     fn claim(&self, recipe: &Recipe) -> Result<()> {
-        let resolved = toml::to_string_pretty(recipe).context("cannot write the recipe as TOML")?;
+        let resolved = to_toml(recipe)?;
         let path = self.path.join("recipe.toml");
         if path.exists() {
             self.check_form()?;

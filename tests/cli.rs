@@ -14,13 +14,27 @@ fn rows(text: &str) -> Vec<Value> {
 fn every_command_explains_itself() {
     let help = run(&["--help"]);
     for command in [
-        "run", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate", "solve",
-        "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade", "upgrade",
-        "quality",
+        "run", "recipe", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate",
+        "solve", "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade",
+        "upgrade", "quality",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
     }
+}
+
+#[test]
+fn a_recipe_is_printed_whole_and_what_is_printed_is_a_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = run(&["recipe", "--config", TINY, "--set", "search.c_puct=2.5"]);
+    let copy = folder.path().join("copy.toml");
+    fs::write(&copy, &whole).unwrap();
+    assert_eq!(run(&["recipe", "--config", text(&copy)]), whole);
+    assert!(whole.contains("c_puct = 2.5") && whole.contains("keep_tokens = false"), "{whole}");
+    let settings = run(&["recipe", "--settings"]);
+    assert!(settings.contains("| `c_puct` | `1.5` |"), "{settings}");
+    let rows = rows(&run(&["recipe", "--settings", "--json"]));
+    assert_eq!(rows.len(), settings.lines().filter(|line| line.starts_with("| `")).count());
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod arguments;
 mod bench;
 mod code_worker;
 mod data;
+#[cfg(test)]
+mod documents;
 mod evaluate;
 mod execute;
 mod generate;
@@ -16,6 +18,7 @@ mod inspect;
 mod memory;
 mod pretrain;
 mod quality;
+mod recipe;
 mod report;
 mod run;
 mod score;
@@ -55,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Recipe(recipe::Arguments),
     Generate(generate::Arguments),
     Data(data::Arguments),
     Pretrain(pretrain::Arguments),
@@ -123,6 +127,7 @@ fn status(error: &anyhow::Error) -> u8 {
 fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Run(arguments) => run::main(&arguments),
+        Command::Recipe(arguments) => recipe::main(&arguments),
         Command::Generate(arguments) => generate::main(&arguments),
         Command::Data(arguments) => data::main(&arguments),
         Command::Pretrain(arguments) => pretrain::main(&arguments),

@@ -51,13 +51,21 @@ pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Rec
 }
 
 /// Writes out the generator's defaults, which its environment knows.
-fn complete_problems(recipe: &mut Recipe) -> Result<()> {
+pub(super) fn complete_problems(recipe: &mut Recipe) -> Result<()> {
     if let ProblemsRecipe::Generated(settings) = &mut recipe.problems {
         *settings = recipe.environment.complete_generator(settings).map_err(|error| {
             anyhow!("in [problems]: {}", with_suggestion(&format!("{error:#}")))
         })?;
     }
     Ok(())
+}
+
+/// A recipe with all its keys as the text of a recipe file.
+///
+/// # Errors
+/// When a value has no form in TOML.
+pub fn to_toml(recipe: &Recipe) -> Result<String> {
+    toml::to_string_pretty(recipe).context("cannot write the recipe as TOML")
 }
 
 /// A file's table laid over the one that it extends.

@@ -5,9 +5,11 @@
 
 mod load;
 mod overrides;
+mod settings;
 
-pub use load::{load, parse};
+pub use load::{load, parse, to_toml};
 pub use overrides::{set, set_value};
+pub use settings::{Setting, settings};
 
 use std::path::PathBuf;
 
@@ -55,7 +57,7 @@ pub struct Recipe {
     pub training: TrainConfig,
     /// How each round's net is measured.
     pub evaluation: EvaluationRecipe,
-    /// How the machine is used; never what comes out of a run with one worker a tree.
+    /// How the machine is used; with one worker a tree the results do not depend on it.
     pub compute: ComputeRecipe,
 }
 
