@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::program::{TINY, fail, run, text, tiny_run};
 
+/// Two steps to a solution: there are states of both kinds on the way.
+const THREE: &str = "problems.numbers=[3, 3]";
+
 fn rows(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -48,7 +51,8 @@ fn a_round_takes_the_measures_of_its_recipe_and_prints_their_rows() {
         folder.path(),
         &[
             "rounds.count=0",
-            "bootstrap.lines=300",
+            "bootstrap.lines=10000",
+            THREE,
             "evaluation.problems=12",
             "evaluation.decodings=['maj@3', 'greedy', 'maj@5', 'bon@5']",
             &measures,
@@ -156,8 +160,8 @@ fn measures_are_chosen_on_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (problems, base) = (path("problems.jsonl"), path("base"));
-    run(&["generate", "--config", TINY, "--count", "10", "--out", text(&problems)]);
-    let pretrain = ["pretrain", "--config", TINY, "--set", "bootstrap.lines=200"];
+    run(&["generate", "--config", TINY, "--count", "10", "--out", text(&problems), "--set", THREE]);
+    let pretrain = ["pretrain", "--config", TINY, "--set", "bootstrap.lines=10000", "--set", THREE];
     run(&[&pretrain[..], &["--out", text(&base)]].concat());
     let evaluate = [
         "evaluate",

@@ -9,12 +9,13 @@ use crate::program::tiny_run;
 #[test]
 fn the_loop_makes_a_better_model_and_its_labels_tell_good_from_bad() {
     let folder = tempfile::tempdir().unwrap();
-    // Enough random lines to know how numbers add up, and as many problems as there are.
+    // Enough random lines to know how numbers add up, and two steps to a solution, so that a step before the last has a label.
     let overrides = [
+        "problems.numbers=[2, 3]",
         "bootstrap.lines=20000",
         "rounds.problems=170",
         "evaluation.problems=100",
-        "training.epochs=30",
+        "training.epochs=20",
     ];
     let run = tiny_run(folder.path(), &overrides);
     let stage = |round: usize, name: &str| -> Value {
@@ -30,12 +31,12 @@ fn the_loop_makes_a_better_model_and_its_labels_tell_good_from_bad() {
     // Round 0 has seen no solution; a legal step out of two numbers is right by luck.
     assert!(accuracy(0, "greedy") < 0.4, "round 0: {}", accuracy(0, "greedy"));
     assert!(
-        accuracy(2, "greedy") > accuracy(0, "greedy") + 0.2,
+        accuracy(2, "greedy") > accuracy(0, "greedy") + 0.1,
         "greedy {} -> {}",
         accuracy(0, "greedy"),
         accuracy(2, "greedy")
     );
-    assert!(accuracy(2, "sbs:2x3") > accuracy(0, "greedy") + 0.2);
+    assert!(accuracy(2, "sbs:2x3") > accuracy(0, "greedy") + 0.1);
     // Steps that keep the target in reach have the higher Q: the area is above one half by more than its 95% interval.
     for round in [1, 2] {
         let auc = &stage(round, "harvest")["q_auc"];

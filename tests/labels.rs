@@ -35,7 +35,7 @@ impl Searched {
         let (problems, net, trees) = (path("problems.jsonl"), path("net"), path("trees.jsonl"));
         let tiny = ["--config", TINY, "--set", THREE];
         run(&[&["generate", "--count", "40", "--out", text(&problems)], &tiny[..]].concat());
-        let small = ["--set", "bootstrap.lines=300"];
+        let small = ["--set", "bootstrap.lines=20000"];
         run(&[&["pretrain", "--out", text(&net)], &tiny[..], &small].concat());
         let search = ["search", "--checkpoint", text(&net), "--problems", text(&problems)];
         run(&[&search[..], &["--out", text(&trees)], &tiny].concat());
@@ -115,7 +115,7 @@ fn a_run_labels_by_any_rule() {
             THREE,
             "rounds.count=1",
             "rounds.problems=40",
-            "bootstrap.lines=300",
+            "bootstrap.lines=20000",
             "training.epochs=1",
         ];
         let folder = folder.path().join(kind);

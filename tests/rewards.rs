@@ -43,8 +43,12 @@ impl Environment for Graded {
 fn tree() -> TreeRecord {
     let problem = LetterGame::problem("letters", "abab");
     let net = HashedEvaluator::new(3, ["a", "b"]);
-    let config =
-        MctsConfig { simulations: 60, samples: 4, remove_duplicate: true, ..MctsConfig::default() };
+    let config = MctsConfig {
+        simulations: 60,
+        samples: 12,
+        remove_duplicate: true,
+        ..MctsConfig::default()
+    };
     let game = Graded(LetterGame { length: Some(4) });
     search_tree(&game, &net, &problem, &config, 1, true, &Cancel::new()).unwrap()
 }
@@ -80,7 +84,7 @@ fn a_value_head_learns_rewards_between_right_and_wrong() {
 
     with(&["pretrain", "--out", text(&base), "--set", "bootstrap.lines=50"]);
     let train = ["train", "--checkpoint", text(&base), "--out", text(&net)];
-    let long = ["--labels", text(&labels), "--set", "training.epochs=150"];
+    let long = ["--labels", text(&labels), "--set", "training.epochs=500"];
     with(&[&train[..], &long].concat());
     let scores = with(&["score", text(&texts), "--checkpoint", text(&net), "--json"]);
     let mut error = 0.0;

@@ -111,13 +111,14 @@ fn a_form_that_is_too_new_is_refused_by_name() {
     let message = fail(&["upgrade", text(&trees)], 3);
     assert!(message.contains("espalier.tree/3") && message.contains("newer"), "{message}");
     let labels = change("rounds/1/labels.jsonl", "espalier.solution/1", "espalier.solution/9");
-    let out = folder.path().join("out");
+    let (out, base) = (folder.path().join("out"), folder.path().join("base"));
+    run(&["pretrain", "--config", TINY, "--set", "bootstrap.lines=50", "--out", text(&base)]);
     let train = [
         "train",
         "--config",
         TINY,
         "--checkpoint",
-        OLD,
+        text(&base),
         "--labels",
         text(&labels),
         "--out",

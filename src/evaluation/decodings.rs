@@ -10,7 +10,7 @@ use super::measure::{Figures, Measure, Needs, Subject};
 use super::recipe::EvaluationRecipe;
 use super::record::{Decoded, Line, Record};
 use crate::jsonl;
-use crate::report::{RoundsRow, Runs, Section, Table, label_of, percent, proportion};
+use crate::report::{RoundFiles, RoundsRow, Runs, Section, Table, label_of, percent, proportion};
 
 /// Settings: none of its own, for `[evaluation] decodings` and `[evaluation.decode]` are also those of other commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +140,15 @@ fn table(results: &[Accuracy]) -> Table {
 
 /// The rows of one source: accuracy over problems and runs, and the tokens of the last round.
 fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
-    let read = |round| runs.round(round).map(|round| Answers::read(round.record(source))).collect();
+    let read_one = |round: &RoundFiles| {
+        let path = round.record(source);
+        if let Some(name) = source.filter(|_| !path.exists()) {
+            let folder = path.parent().unwrap_or(&path).display();
+            bail!("{folder} holds nothing of {name}; the runs are not of one recipe");
+        }
+        Answers::read(path)
+    };
+    let read = |round| runs.round(round).map(read_one).collect();
     let rounds: Vec<Vec<Answers>> = (0..runs.rounds()).map(read).collect::<Result<_>>()?;
     let Some(first) = rounds.first().and_then(|runs| runs.first()) else { return Ok(Vec::new()) };
     let problems = first.problems();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::measure::{Figures, Measure, Needs, Subject};
 use super::recipe::EvaluationRecipe;
 use super::record::Record;
-use crate::report::{RoundsRow, Runs};
+use crate::report::RowsOf;
 
 /// From lines `Kind("kind", settings)` the choice of kinds in a recipe and the calls of what was chosen.
 macro_rules! register {
@@ -62,7 +62,7 @@ macro_rules! register {
         }
 
         /// Each measure's rows in the table of rounds.
-        pub const ROWS: &[fn(&Runs) -> Result<Vec<RoundsRow>>] = &[$(<$settings>::rows,)*];
+        pub const ROWS: &[RowsOf] = &[$(<$settings>::rows,)*];
     };
 }
 
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn kinds_and_keys_differ() {
         let kinds = ["decodings", "value_auc", "pass_at_k", "process", "votes"]
-            .map(|kind| kind.parse::<MeasureRecipe>());
+            .map(str::parse::<MeasureRecipe>);
         let measures: Vec<MeasureRecipe> = kinds.into_iter().map(Result::unwrap).collect();
         for (index, measure) in measures.iter().enumerate() {
             for other in &measures[index + 1..] {

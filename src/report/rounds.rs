@@ -166,14 +166,14 @@ pub struct RoundsRow {
     pub curve: Vec<Proportion>,
 }
 
+/// The rows that one kind of measure has for runs.
+pub type RowsOf = fn(&Runs) -> Result<Vec<RoundsRow>>;
+
 /// Sets the figures of finished rounds side by side; `kinds` bring the rows.
 ///
 /// # Errors
 /// When a directory holds no evaluated round, or the runs differ in problems or decodings.
-pub fn rounds_table(
-    paths: &[PathBuf],
-    kinds: &[fn(&Runs) -> Result<Vec<RoundsRow>>],
-) -> Result<Table> {
+pub fn rounds_table(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Table> {
     let runs = Runs::open(paths)?;
     let mut header = vec!["decoding".to_owned()];
     header.extend((0..runs.rounds()).map(|round| format!("round {round}, % right")));
@@ -192,10 +192,7 @@ pub fn rounds_table(
 ///
 /// # Errors
 /// As [`rounds_table`].
-pub fn rounds_plot(
-    paths: &[PathBuf],
-    kinds: &[fn(&Runs) -> Result<Vec<RoundsRow>>],
-) -> Result<Plot> {
+pub fn rounds_plot(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Plot> {
     let runs = Runs::open(paths)?;
     let curves = rows_of(&runs, kinds)?.into_iter().filter(|row| !row.curve.is_empty());
     let series = curves.map(|row| {
@@ -212,7 +209,7 @@ pub fn rounds_plot(
     })
 }
 
-fn rows_of(runs: &Runs, kinds: &[fn(&Runs) -> Result<Vec<RoundsRow>>]) -> Result<Vec<RoundsRow>> {
+fn rows_of(runs: &Runs, kinds: &[RowsOf]) -> Result<Vec<RoundsRow>> {
     let mut rows = Vec::new();
     for kind in kinds {
         rows.extend(kind(runs)?);
@@ -244,7 +241,7 @@ fn label_rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
         Ok((!shares.is_empty()).then(|| format!("{:.1}", 100.0 * mean)))
     };
     let rows = [
-        runs.row(Section::Labels, "net taken on", taken)?,
+        runs.row(Section::Labels, "net taken on", |rounds| taken(&rounds))?,
         runs.row(Section::Labels, "training problems solved, %", solved)?,
         runs.row(Section::Labels, "AUC of Q (labels)", |rounds| {
             mean_auc(&rounds, "harvest", "q_auc")
@@ -254,7 +251,7 @@ fn label_rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
 }
 
 /// Whether the gate took the round's own net on.
-fn taken(rounds: Vec<&RoundFiles>) -> Result<Option<String>> {
+fn taken(rounds: &[&RoundFiles]) -> Result<Option<String>> {
     let taken = rounds.iter().map(|round| round.figure::<bool>("gate", "taken"));
     let taken: Vec<bool> = taken.filter_map(Result::transpose).collect::<Result<_>>()?;
     let yes = taken.iter().filter(|&&taken| taken).count();

@@ -13,20 +13,24 @@ struct Renamed {
     /// The key that has its place.
     new: &'static str,
     /// The value there; `None` where the old value cannot be read.
-    value: fn(Value) -> Option<Value>,
+    value: fn(&Value) -> Option<Value>,
 }
 
 const RENAMED: &[Renamed] = &[
-    Renamed { old: "labels.max_correct", new: "labels.paths.max_correct", value: Some },
-    Renamed { old: "labels.max_incorrect", new: "labels.paths.max_incorrect", value: Some },
+    Renamed { old: "labels.max_correct", new: "labels.paths.max_correct", value: same },
+    Renamed { old: "labels.max_incorrect", new: "labels.paths.max_incorrect", value: same },
     Renamed { old: "rounds.data", new: "rounds.window", value: window },
-    Renamed { old: "training.beta", new: "objective.beta", value: Some },
-    Renamed { old: "training.value_dropout", new: "objective.value_dropout", value: Some },
-    Renamed { old: "training.observation_loss", new: "objective.observation_loss", value: Some },
+    Renamed { old: "training.beta", new: "objective.beta", value: same },
+    Renamed { old: "training.value_dropout", new: "objective.value_dropout", value: same },
+    Renamed { old: "training.observation_loss", new: "objective.observation_loss", value: same },
 ];
 
+fn same(value: &Value) -> Option<Value> {
+    Some(value.clone())
+}
+
 /// `accumulated` labels are those of all rounds, which is 0; the `latest` those of 1.
-fn window(data: Value) -> Option<Value> {
+fn window(data: &Value) -> Option<Value> {
     match data.as_str()? {
         "accumulated" => Some(Value::Integer(0)),
         "latest" => Some(Value::Integer(1)),
@@ -41,7 +45,7 @@ fn window(data: Value) -> Option<Value> {
 pub fn refuse_old_keys(recipe: &Table) -> Result<()> {
     for Renamed { old, new, value } in RENAMED {
         let Some(found) = find(recipe, old) else { continue };
-        match value(found.clone()) {
+        match value(found) {
             Some(value) => bail!("`{old}` is now `{new}`: write {new} = {value}"),
             None => bail!("`{old}` is now `{new}`"),
         }
@@ -58,7 +62,7 @@ pub fn rename_old_keys(recipe: &mut Table) -> Result<Vec<String>> {
     for Renamed { old, new, value } in RENAMED {
         let Some(found) = take(recipe, old) else { continue };
         let text = found.to_string();
-        let value = value(found).with_context(|| format!("{old} = {text} cannot be read"))?;
+        let value = value(&found).with_context(|| format!("{old} = {text} cannot be read"))?;
         set_value(recipe, new, value)?;
         renamed.push(format!("{old} is now {new}"));
     }

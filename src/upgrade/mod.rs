@@ -125,7 +125,7 @@ fn run_directory(path: &Path) -> Result<Vec<String>> {
     Ok(done)
 }
 
-/// Logs of stages that were cut short: what they say of their settings is of the form before.
+/// Logs of stages that were cut short: they name their settings in the earlier form.
 fn unfinished(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());

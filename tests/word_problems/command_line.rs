@@ -90,7 +90,10 @@ fn wrong_recipes_are_refused_before_anything_is_begun() {
     let python = "environment.executor={kind=\"cpython\", python=\"no-such-python\"}";
     let message = refuse(&["environment.format=xml", python], 2);
     assert!(message.contains("no-such-python"), "{message}");
-    let message = refuse(&["environment.format=xml", "objective.observation_loss=false"], 2);
+    let message = refuse(
+        &["environment.format=xml", "objective={kind=\"alphamath\", observation_loss=false}"],
+        2,
+    );
     assert!(message.contains("observation_loss"), "{message}");
     let countdown = ["--set", "environment={kind=\"countdown\"}"];
     let generated = ["--set", "problems={kind=\"generated\"}", "--set", "bootstrap.kind=solutions"];

@@ -1,11 +1,17 @@
 //! Whole runs on a tiny net.
 
 use std::fs;
+use std::path::Path;
 
 use super::{World, lines};
 use crate::program::{fail, run, text};
 
 const SHOT: &str = "[[environment.shots]]\nquestion = \"Gil has 1 and 2. How many?\"\nsolution = \"1+2=3\\n#### 3\"\n";
+
+/// The lines of a record that are decoded problems; the others are sets of samples.
+fn decoded(path: &Path) -> Vec<serde_json::Value> {
+    lines(path).into_iter().filter(|line| line["decoding"].is_string()).collect()
+}
 
 #[test]
 fn a_run_on_worked_solutions_searches_and_trains_without_examples() {
@@ -21,7 +27,7 @@ fn a_run_on_worked_solutions_searches_and_trains_without_examples() {
     let search = &lines(&run_dir.join("metrics.jsonl"))[2];
     assert_eq!(search["stage"], "search");
     assert!(search["solved"].as_u64().unwrap() > 18, "{search}");
-    let evaluated = lines(&run_dir.join("rounds/1/evaluation.jsonl"));
+    let evaluated = decoded(&run_dir.join("rounds/1/evaluation.jsonl"));
     assert_eq!(evaluated.len(), 4 * 8);
     let right = evaluated.iter().filter(|row| row["correct"] == true).count();
     assert!(right > 16, "{right} of 32 right");
@@ -62,7 +68,7 @@ fn problems_of_other_sources_are_measured_beside_the_held_out_ones() {
     }
     for round in ["0", "1"] {
         let folder = run_dir.join("rounds").join(round);
-        let decoded = lines(&folder.join("evaluation-svamp.jsonl"));
+        let decoded = decoded(&folder.join("evaluation-svamp.jsonl"));
         let ids: Vec<&str> = decoded.iter().filter_map(|row| row["problem"].as_str()).collect();
         assert_eq!(ids.len(), 4, "{ids:?}");
         assert!(ids.iter().all(|id| ["Nan", "Una"].contains(id)), "{ids:?}");

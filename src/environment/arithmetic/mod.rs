@@ -221,10 +221,7 @@ mod tests {
         let first = root("2+3*(7-4)");
         let (right, wrong) = (step(&first, "7-4"), step(&first, "2+3"));
         assert_eq!((&*wrong.observation, &wrong.terminal), ("=5|5*(7-4)\n", &None));
-        assert_eq!(
-            [&first, &right.state, &wrong.state].map(|state| truth(state)),
-            [true, true, false]
-        );
+        assert_eq!([&first, &right.state, &wrong.state].map(&mut truth), [true, true, false]);
         assert_eq!(
             step(&step(&wrong.state, "7-4").state, "5*3").terminal,
             Some(Terminal::Answer("15".into()))
@@ -241,9 +238,9 @@ mod tests {
             ("", "not an operation"),
             ("7-7=0", "not an operation"),
         ] {
-            let state = if reason == "remainder" { root("8-7/(3+1)+4") } else { first.clone() };
+            let state = if reason == "remainder" { root("9-8/4") } else { first.clone() };
             let (state, action) = match reason {
-                "remainder" => (step(&state, "3+1").state, "7/4"),
+                "remainder" => (step(&state, "9-8").state, "1/4"),
                 _ => (state, action),
             };
             match step(&state, action).terminal {

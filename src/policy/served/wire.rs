@@ -87,7 +87,7 @@ pub(super) fn read_completion(
         return Err(Unreadable::Unusable(message));
     }
     choices.sort_by_key(|choice| choice.index);
-    let choices: Vec<(String, Option<Vec<f64>>, Option<Vec<u32>>)> = choices
+    let choices: Vec<_> = choices
         .into_iter()
         .map(|Choice { text, logprobs, token_ids, .. }| {
             (text, logprobs.and_then(LogProbs::reported), token_ids.filter(|_| keep_tokens))
