@@ -13,8 +13,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// Clones are the same handle. A [child](Cancel::child) is cancelled with its parent, and alone without touching it: a
 /// command may own a handle, each of its searches a child, and an evaluator a child of that for each call.
 ///
-/// Nobody is interrupted: who works looks in between ([`Cancel::is_cancelled`]), and who waits for something else wakes
-/// up to look ([`Cancel::patience`]).
+/// No thread is interrupted: a working thread checks from time to time ([`Cancel::is_cancelled`]), and a thread that waits for
+/// something else wakes up to check ([`Cancel::patience`]).
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<State>);
 

@@ -82,9 +82,9 @@ pub enum EvaluatorError {
 pub trait Evaluator: Send + Sync {
     /// Answers a batch, one result a request in the same order. Called from several threads at once.
     ///
-    /// Once `cancel` is cancelled nobody waits for answers that are not there yet: the evaluator should return soon, with
-    /// [`EvaluatorError::Cancelled`] in their stead, and spend nothing more on them. One that answers all the same, or
-    /// never looks, is right too: the caller then waits as long as it takes.
+    /// Once `cancel` is cancelled the caller needs no further answers: the evaluator should return soon, with
+    /// [`EvaluatorError::Cancelled`] for each missing one, and spend nothing more on them. An evaluator that answers all the
+    /// same, or never checks, is right too: the caller then waits as long as it takes.
     fn evaluate(
         &self,
         requests: &[Request],

@@ -49,7 +49,7 @@ pub struct LabelledStep {
     pub prior: f64,
     /// N(s, a).
     pub visits: u64,
-    /// The label, in [-1, 1]: as a path comes out of its tree, Q(s, a).
+    /// The label, in [-1, 1]; Q(s, a) until a rule has labelled the path.
     pub q: f64,
     /// The value net's opinion when the tree was grown, in [-1, 1], where it was asked.
     pub value: Option<f64>,

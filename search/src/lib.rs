@@ -50,7 +50,7 @@
 //! wait for it, about log2 of the tree's size times in its life. A worker that meets leaves which
 //! others are expanding keeps those descents in flight, so that their virtual loss drives the next
 //! one elsewhere; after a few it undoes them and sleeps until an expansion finishes. That lock is
-//! touched by those who finish only while somebody sleeps. Requests wait where their evaluator
+//! taken by a finishing thread only while another sleeps. Requests wait where their evaluator
 //! gathers them.
 //!
 //! **What a failure leaves.** An error or a panic of the evaluator or the environment is returned

@@ -4,7 +4,7 @@ use crate::Cancel;
 use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
 
 /// Calls `work` once for each index below `count` on up to `concurrency` threads (0 reads as 1).
-/// Each thread takes the next index when it is free, so one slow problem holds up nobody else.
+/// Each thread takes the next index when it is free, so one slow problem holds up no other.
 ///
 /// The first error or panic cancels `cancel`, so that work under way that looks at it ends too. Once it is cancelled,
 /// whoever did so, no other index is begun.

@@ -20,6 +20,11 @@ impl SampledTokens {
         self.log_probs.iter().copied().map(f64::from).sum()
     }
 
+    /// Memory that it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.ids) + size_of_val(&*self.log_probs)
+    }
+
     /// What is wrong with the lists of a step of so many tokens.
     pub(crate) fn fault(&self, tokens: usize) -> Option<String> {
         let Self { ids, log_probs } = self;

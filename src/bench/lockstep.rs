@@ -29,7 +29,7 @@ impl<'a> Lockstep<'a> {
         Self { evaluator, round: Mutex::new(round), turned: Condvar::new() }
     }
 
-    /// A tree is finished: nobody waits for it any more.
+    /// A tree is finished: the others no longer wait for it.
     pub fn leave(&self) {
         self.round().trees -= 1;
         self.turned.notify_all();

@@ -11,7 +11,7 @@ use espalier::jsonl;
 
 /// Read a public data set from local files, say what is in it, and write it as problems that the other commands read.
 ///
-/// JSON Lines, JSON arrays, single objects and Parquet are told apart by themselves; a folder stands for all data files in it. A row that
+/// The command tells JSON Lines, JSON arrays, single objects and Parquet apart; a folder stands for all data files in it. A row that
 /// cannot be read ends the command with file, row and field.
 #[derive(Debug, Args)]
 #[command(

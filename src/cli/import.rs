@@ -10,8 +10,8 @@ use super::arguments::{print_json, print_line};
 
 /// Turn a GGUF file into a checkpoint folder, which every other command and Hugging Face's libraries read.
 ///
-/// Llama, Qwen2 and Qwen3 families, with byte-level BPE tokenizers. A Hugging Face folder needs no import: name it where a
-/// checkpoint is asked for.
+/// Llama (Mistral's files too), Qwen2, Qwen3 and Gemma 2, with byte-level BPE or SentencePiece tokenizers. A Hugging Face folder needs
+/// no import: name it where a command takes a checkpoint.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// GGUF file.

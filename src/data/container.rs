@@ -13,8 +13,8 @@ use super::row::{Place, Row, object};
 /// The first bytes of a Parquet file.
 const PARQUET: &[u8] = b"PAR1";
 
-/// Every row of a file: Parquet is told by its first bytes, a JSON array by its bracket, one object from lines of objects by where the
-/// first ends.
+/// Every row of a file. Its first bytes tell Parquet, a bracket tells a JSON array, and the place where the first object ends tells one
+/// object from lines of objects.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     if bytes.starts_with(PARQUET) {

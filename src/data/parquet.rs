@@ -20,7 +20,7 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
     }
 }
 
-/// What the work gives; `None` where it panics, of which nothing is printed.
+/// The result of the work; `None` where it panics, without printing the panic.
 fn quietly<T>(work: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
     thread_local! {
         static QUIET: Cell<bool> = const { Cell::new(false) };

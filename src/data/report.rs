@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Format, Located, MatchKind, Place, Removed};
 
-/// What became of the rows of a data set.
+/// How many rows of a data set were kept, and why others were left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Names this form and its version.

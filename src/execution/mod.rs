@@ -1,5 +1,5 @@
-//! Running the Python that a model writes: a path's code steps in order, each seeing the variables of its ancestors and of
-//! nobody else.
+//! Running the Python that a model writes: a path's code steps in order, each seeing the variables of its ancestors
+//! alone.
 //!
 //! ```no_run
 //! # use espalier_execution::{CodeState, ExecutorConfig, start};
@@ -58,7 +58,7 @@ pub trait Executor: fmt::Debug + Send + Sync {
     fn run(&self, state: &CodeState, code: &str) -> Result<(Execution, CodeState), ExecutorError>;
 }
 
-/// What came of a code step.
+/// The outcome of a code step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Execution {
     /// How it ended.
@@ -138,7 +138,7 @@ pub enum ExecutorError {
     Sandbox(String),
 }
 
-/// Starts the executor that the settings name. One worker is started at once, so that what is wrong is told here.
+/// Starts the executor that the settings name. One worker starts at once, so that a fault is reported here.
 ///
 /// Workers run this program's own file: a program that embeds this crate uses [`start_with`].
 ///

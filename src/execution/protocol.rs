@@ -1,4 +1,4 @@
-//! What is said to workers, and what they answer.
+//! Requests to workers and their answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(super) struct Earlier {
     pub code: String,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {

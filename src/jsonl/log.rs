@@ -76,7 +76,7 @@ impl Write for Hashed {
     }
 }
 
-/// The log of what is still to come into a file, beside it.
+/// The log that lies beside a file until the file is complete.
 #[must_use]
 pub fn log_beside(path: &Path) -> PathBuf {
     path.with_extension("jsonl.log")

@@ -16,7 +16,7 @@ use crate::seed;
 pub struct MonteCarlo {
     /// N, roll-outs from each step. The paper's is 8.
     pub rollouts: usize,
-    /// What N rewards come to.
+    /// How N rewards become a label.
     pub estimate: Estimate,
     /// Sampling temperature of the roll-outs.
     pub temperature: f32,
@@ -24,7 +24,7 @@ pub struct MonteCarlo {
     pub max_depth: usize,
 }
 
-/// What the rewards of N roll-outs come to, in [-1, 1].
+/// How the rewards of N roll-outs become a label in [-1, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimate {

@@ -33,7 +33,7 @@ pub struct CompletionsRecipe {
     pub samples_per_request: usize,
     /// Who values states.
     pub value: ValueRecipe,
-    /// How the server is spoken to; never what comes out.
+    /// The HTTP client's settings; results do not depend on them.
     pub http: HttpConfig,
 }
 
@@ -104,7 +104,7 @@ impl CompletionsRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ValueRecipe {
-    /// Nobody: every value is 0, as in AlphaMath's first round.
+    /// No values: every state is worth 0, as in AlphaMath's first round.
     None(NoValueRecipe),
     /// The value head of a local net.
     Checkpoint(ValueCheckpointRecipe),
@@ -145,7 +145,7 @@ pub struct PoolingRecipe {
     pub mapping: ValueMapping,
     /// Put after every context: the step tag of a process reward model, such as `<extra_0>`.
     pub suffix: String,
-    /// How the server is spoken to; never what comes out.
+    /// The HTTP client's settings; results do not depend on them.
     pub http: HttpConfig,
 }
 
@@ -211,7 +211,7 @@ impl ValueMapping {
     }
 }
 
-/// How a server is spoken to.
+/// Settings of an HTTP client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {

@@ -122,7 +122,7 @@ impl Worker {
         write_message(input, request, blob)
     }
 
-    /// The worker's end: why, as far as it says.
+    /// Why the worker has ended, as far as its exit status and its error output say.
     fn ended(&mut self) -> Fault {
         // Its output is closed, so it is ending; a moment for its own exit status.
         let mut status = None;

@@ -215,7 +215,7 @@ impl Environment for Steps {
     }
 }
 
-/// The problem as the search is told it. The environment reads no question, and the search no ground truth where the trace has none.
+/// The problem as the search gets it. The environment reads no question, and the search no ground truth where the trace has none.
 pub(super) fn problem(trace: &Trace) -> Problem {
     Problem {
         id: trace.name.clone(),

@@ -48,8 +48,8 @@ impl Control {
         limit.or_else(|| self.cancel.is_cancelled().then(|| self.cancellation()))
     }
 
-    /// Why evaluations are cancelled that no worker of this search has cancelled: then its reason or failure stands
-    /// already.
+    /// The reason to report for evaluations that were cancelled from outside or by the deadline. A worker of this search
+    /// that cancels them has stored its own reason or failure before.
     pub(super) fn cancellation(&self) -> StopReason {
         match self.deadline {
             Some(end) if Instant::now() >= end && !self.outside.is_cancelled() => StopReason::Time,

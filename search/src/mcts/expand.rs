@@ -28,7 +28,7 @@ pub(super) struct Scratch {
     requests: Vec<Request>,
 }
 
-/// Children that nobody sees yet.
+/// Children that no other thread sees yet.
 pub(super) struct Draft<S> {
     pub(super) children: Vec<StepData<S>>,
     /// Value of the expanded state, in [-1, 1].

@@ -21,7 +21,7 @@ impl Progress {
         self.finished.load(Ordering::Relaxed)
     }
 
-    /// One more expansion has finished. Takes the lock only when somebody waits.
+    /// One more expansion has finished. Takes the lock only when a thread waits.
     pub(super) fn finish_one(&self) {
         self.finished.fetch_add(1, Ordering::Relaxed);
         self.wake();

@@ -146,7 +146,8 @@ impl<'a, E: Environment> Search<'a, E> {
         if self.config.stop.memory_mib.is_some() {
             let bytes = |data: &StepData<E::State>| {
                 let text = data.step.as_ref().map_or(0, |step| step.text().len());
-                size_of_val(data) + text + self.environment.context(&data.state).len()
+                let tokens = data.sampled.as_ref().map_or(0, |sampled| sampled.bytes());
+                size_of_val(data) + text + tokens + self.environment.context(&data.state).len()
             };
             let bytes: usize = family.iter().map(bytes).sum();
             // Relaxed: a count.

@@ -6,7 +6,7 @@
 //! ```
 //! A run of `n` children takes `16 (n + 1)` bytes: 19.2 a child for five, 18 for eight.
 //!
-//! A leaf is *claimed* by one thread, which *prepares* its children where nobody can see them yet,
+//! A leaf is *claimed* by one thread, which *prepares* its children where no other thread sees them yet,
 //! writes whatever cold data belongs to them, and *publishes* all of them with one Release store of
 //! the leaf's link. Whoever reads that link with Acquire sees the children whole. Nodes do not know
 //! their parents: a descent remembers its [`Path`].
@@ -76,7 +76,7 @@ impl SharedNode {
     }
 }
 
-/// What selection makes of the end of a path.
+/// What selection does at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// It is never selected: its reward was backed up when it was made. So are all ends of [`crate::search_tree`].
@@ -264,7 +264,7 @@ impl Tree {
         self.first_of(shared.address)
     }
 
-    /// Writes the records of a leaf's children where nobody sees them yet.
+    /// Writes the records of a leaf's children where no other thread sees them yet.
     ///
     /// # Panics
     /// With no children, with more than [`MAX_CHILDREN`], or when the arena is full: about 10^9 slots,
@@ -357,8 +357,8 @@ impl Tree {
         }
     }
 
-    /// Closes the path's leaf if none of its children is open: what another thread is about to do, or what
-    /// nobody told an edge to a shared node.
+    /// Closes the path's leaf if none of its children is open: another thread may not have done it yet, or the leaf is an
+    /// edge to a shared node that was exhausted by way of another edge.
     pub fn close_exhausted(&self, path: &Path<'_>) {
         let exhausted =
             |node: Node<'_>| node.state() == NodeState::Expanded && node.open_children(self) == 0;

@@ -2,8 +2,8 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    Cancel, LabelledStep, MctsConfig, NodeRecord, SampledTokens, TreeRecord, continue_tree,
-    finished_paths, search_tree,
+    Cancel, LabelledStep, MctsConfig, NodeRecord, SampledTokens, SearchConfig, TreeRecord,
+    continue_tree, finished_paths, search_tree,
 };
 
 use crate::script::problem;
@@ -67,6 +67,25 @@ fn every_step_keeps_its_tokens_and_nothing_else_changes() {
         assert_eq!(without_tokens(&tree), plain);
         let json = serde_json::to_string(&plain).unwrap();
         assert!(!json.contains("sampled"), "nothing is written where nothing is kept");
+    }
+}
+
+#[test]
+fn every_kind_of_search_keeps_tokens() {
+    let error = serde_json::from_str::<SearchConfig>(r#"{"kind": "?"}"#).unwrap_err().to_string();
+    let kinds: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+    assert!(kinds.contains(&"mcts") && kinds.len() > 1, "{kinds:?}");
+    for kind in kinds {
+        let grow = |keep_tokens: bool| {
+            let config = format!(r#"{{"kind": "{kind}", "keep_tokens": {keep_tokens}}}"#);
+            let config: SearchConfig = serde_json::from_str(&config).unwrap();
+            let (game, problem, free) = (LetterGame::default(), problem("ab"), Cancel::new());
+            config.kind().grow(&game, &net(), &problem, 7, true, &free).unwrap()
+        };
+        let tree = grow(true);
+        assert!(tree.react.len() > 3, "{kind}");
+        assert_tokens(&tree);
+        assert_eq!(without_tokens(&tree), grow(false), "{kind}");
     }
 }
 

@@ -14,7 +14,8 @@ use measures::MeasureArguments;
 /// round takes.
 ///
 /// Decodings: `greedy`; `maj@K` (majority of K samples); `bon@K` (the best of K by value); `sbs:B1xB2` (step-level beam search with
-/// B1 beams and B2 samples each); `mcts:N` (a tree of N simulations). No decoding sees the ground truth.
+/// B1 beams and B2 samples each); `dvts:NxM` (N independent subtrees, each of which keeps the best of M steps by value); `mcts:N` (a
+/// tree of N simulations). No decoding sees the ground truth.
 ///
 /// `process` and `votes` measure the value net on solutions that are already written.
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
-//! Where an exception of the embedded interpreter says nothing about the code but that CPython would be needed.
+//! Exceptions of the embedded interpreter that say only that the code needs CPython.
 
 use monty_types::ExcType;
 
-/// What CPython has built in and monty 0.0.23 has not; there they are unknown names.
+/// Built-ins of CPython that monty 0.0.23 lacks; it reports them as unknown names.
 const MISSING_BUILTINS: [&str; 14] = [
     "__import__",
     "breakpoint",

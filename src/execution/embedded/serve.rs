@@ -151,7 +151,7 @@ impl PrintWriterCallback for Printed {
     }
 }
 
-/// Ends this process when nobody is there any more to kill it.
+/// Ends this process by itself if its parent is gone and cannot kill it.
 fn limit_processor_time(more: Duration) -> Result<()> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();

@@ -15,8 +15,8 @@ use espalier_seed as seed;
 
 /// Points at which all letters are positive.
 const POSITIVE: usize = 4;
-/// Points at which letters are small: those, one with all of them negative, and three pairs of opposite signs, which between them
-/// give the product of any two of eight letters either sign.
+/// Points at which letters are small: the positive ones, one with all letters negative, and three pairs of points with opposite signs,
+/// chosen so that the product of any two of eight letters is positive at one point and negative at another.
 const NEAR: usize = POSITIVE + 1 + 2 * 3;
 /// With two far out, where `|x - 100|` is not `100 - x`: they can refute that two expressions are equal, and prove nothing.
 const POINTS: usize = NEAR + 2;

@@ -7,7 +7,7 @@ use super::context_limit::context_too_long;
 /// Why a server's answer did not come. Every message names the address; what the server wrote is quoted without the API key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HttpError {
-    /// Nobody waits for the answer any more.
+    /// The caller no longer waits for the answer.
     #[error("POST {url}: cancelled")]
     Cancelled {
         /// The address.
@@ -51,7 +51,7 @@ pub(super) enum HttpError {
     },
 }
 
-/// What a search is told: a context that the model cannot read ends a path, a cancellation is what it asked for, anything else
+/// The error as a search sees it: a context that the model cannot read ends a path, a cancellation stays one, anything else
 /// fails the search.
 impl From<HttpError> for EvaluatorError {
     fn from(error: HttpError) -> Self {
