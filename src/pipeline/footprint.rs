@@ -50,7 +50,8 @@ impl Footprint {
         let trained = memory.training_weights + memory.gradients + memory.optimizer;
         let training = base + here(trained) + saved_copy;
         let rounds = recipe.rounds.count;
-        let checkpoint = memory.parameters * config.dtype().map_or(4, |dtype| dtype.size());
+        let checkpoint =
+            memory.parameters * config.dtype().map_or(4, espalier_training::Dtype::size);
         let with_moments = rounds + usize::from(round_0_trains);
         let disk_checkpoints =
             (rounds + 1) * checkpoint + with_moments * memory.optimizer + saved_copy;
