@@ -58,7 +58,7 @@ fn tokens_reach_the_examples_and_change_nothing_else() {
     let with = |arguments: &[&str]| run(&[arguments, &["--config", TINY]].concat());
     let (problems, base) = (path("problems.jsonl"), path("base"));
     with(&["generate", "--split", "train", "--count", "30", "--out", text(&problems)]);
-    with(&["pretrain", "--out", text(&base), "--set", "bootstrap.lines=300"]);
+    with(&["pretrain", "--out", text(&base), "--set", "bootstrap.lines=10000"]);
     let tokenizer = Tokenizer::load(&base).unwrap();
     let grow = |name: &str, keep: &str| {
         let (trees, labels) = (path(name), path(&format!("{name}-labels")));
