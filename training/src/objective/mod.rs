@@ -35,7 +35,7 @@ macro_rules! objectives {
         #[serde(tag = "kind")]
         pub enum ObjectiveConfig {
             $(
-                #[doc = concat!("`kind = \"", $kind, "\"`: [`", stringify!($settings), "`].")]
+                #[doc = concat!("`kind = \"", $kind, "\"`: `", stringify!($settings), "`.")]
                 #[serde(rename = $kind)]
                 $settings($settings),
             )+
