@@ -1,7 +1,7 @@
 //! Espalier teaches a model to reason by searching: it grows Monte Carlo trees over reasoning steps, harvests every step's
 //! Q-value as its label, retrains the policy and value net on them, and repeats (AlphaMath, arXiv 2405.03553).
 //!
-//! The search itself is [`search`](espalier_search), the net and its training [`training`](espalier_training); this crate adds the
+//! The search itself is [`search`], the net and its training [`training`]; this crate adds the
 //! environments, policies, recipes, the round loop, evaluation and reports.
 #![forbid(unsafe_code)]
 

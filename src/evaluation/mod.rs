@@ -1,5 +1,5 @@
 //! The figures of a net: a list of measures, each of which reads one record of the net's answers (or files of its own) and prints its
-//! own rows. A new measure is a file here, its `mod` line below and its line in [`measures`].
+//! own rows. A new measure is a file here, its `mod` line below and its line in `measures`.
 
 pub mod decodings;
 mod evaluate;

@@ -61,7 +61,7 @@ const LINES: usize = 8;
 /// Problems whose states are valued in one call: enough to fill the evaluator's batches.
 const PROBLEMS_AT_ONCE: usize = 256;
 
-/// AUC of the value net over the distinct states of [`LINES`] random legal lines a problem, those that are not yet ended;
+/// AUC of the value net over the distinct states of `LINES` random legal lines a problem, those that are not yet ended;
 /// `None` where no truth is known.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! From trees to step-labelled solutions: which paths are kept ([`paths`]) and which number each of their steps gets.
+//! From trees to step-labelled solutions: which paths are kept (`paths`) and which number each of their steps gets.
 //!
 //! A rule is a file here with its settings as a struct that implements [`LabelRule`], a `mod` line and a line of
-//! [`label_rules`]. It may ask for roll-outs, which need the policy and the problems.
+//! `label_rules`. It may ask for roll-outs, which need the policy and the problems.
 
 pub mod monte_carlo;
 pub mod outcome;

@@ -45,7 +45,7 @@ impl Operation {
 }
 
 /// An operation on two numbers that keeps the rules of arithmetic; whether the numbers are available is
-/// [`Move::apply`]'s to say.
+/// `Move::apply`'s to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
     /// Left operand.

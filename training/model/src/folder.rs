@@ -217,7 +217,7 @@ pub fn write(dir: &Path, files: &BTreeMap<String, Content<'_>>) -> Result<()> {
     remove_if_there(&previous)
 }
 
-/// Deletes a folder that [`write`] made, with what an interrupted write left beside it.
+/// Deletes a folder that [`write()`] made, with what an interrupted write left beside it.
 ///
 /// # Errors
 /// When a file cannot be deleted.
