@@ -76,7 +76,7 @@ impl<T: Default> Chunked<T> {
     /// Makes room for `index` and for every index of its chunk.
     ///
     /// # Panics
-    /// When `index` is not below [`CAPACITY`].
+    /// When `index` is not below `CAPACITY`.
     pub fn reserve(&self, index: u32) {
         self.reserve_by(index, |length| std::iter::repeat_with(T::default).take(length).collect());
     }
@@ -118,7 +118,7 @@ impl<T: Default + FromZeros> Chunked<T> {
     /// chunks ask for huge pages.
     ///
     /// # Panics
-    /// When `index` is not below [`CAPACITY`], or memory is short.
+    /// When `index` is not below `CAPACITY`, or memory is short.
     pub fn reserve_zeroed(&self, index: u32) {
         self.reserve_by(index, zeroed);
     }
