@@ -56,9 +56,7 @@ impl SearchSettings for BeamConfig {
         check(few(self.samples), "samples", &self.samples, positive)?;
         let product = "beams x samples must be at most 32767";
         check(few(self.root_samples()), "samples", &self.samples, product)?;
-        let temperature = f64::from(self.temperature);
-        let holds = temperature.is_finite() && temperature >= 0.0;
-        check(holds, "temperature", &self.temperature, "must be a finite number >= 0")?;
+        ConfigError::require_not_negative("temperature", self.temperature)?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")
     }
 

@@ -31,6 +31,19 @@ impl ConfigError {
         }
         Err(Self { field, value: value.to_string(), requirement: requirement.to_owned() })
     }
+
+    /// Checks a field that takes finite numbers from 0 on.
+    ///
+    /// # Errors
+    /// Names the field if it has another number.
+    pub(crate) fn require_not_negative(
+        field: &'static str,
+        value: impl Into<f64> + Copy + std::fmt::Display,
+    ) -> Result<(), Self> {
+        let number = value.into();
+        let holds = number.is_finite() && number >= 0.0;
+        Self::require(holds, field, &value, "must be a finite number >= 0")
+    }
 }
 
 /// One search failed; others are not touched.

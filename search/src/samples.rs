@@ -47,9 +47,7 @@ impl SearchSettings for SamplesConfig {
             &self.paths,
             "must be in 1 ..= 1048576",
         )?;
-        let temperature = f64::from(self.temperature);
-        let holds = temperature.is_finite() && temperature >= 0.0;
-        check(holds, "temperature", &self.temperature, "must be a finite number >= 0")?;
+        ConfigError::require_not_negative("temperature", self.temperature)?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")
     }
 

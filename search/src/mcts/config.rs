@@ -145,10 +145,8 @@ impl MctsConfig {
     /// Names the first field that no search can run with.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let check = ConfigError::require;
-        let at_least_0 = "must be a finite number >= 0";
-        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let in_range = |x: f64| (-1.0..=1.0).contains(&x);
-        check(not_negative(self.c_puct), "c_puct", &self.c_puct, at_least_0)?;
+        ConfigError::require_not_negative("c_puct", self.c_puct)?;
         let few = (1..=MAX_CHILDREN).contains(&self.samples);
         check(few, "samples", &self.samples, "must be in 1 ..= 32767")?;
         check(self.simulations >= 1, "simulations", &self.simulations, "must be >= 1")?;
@@ -158,12 +156,11 @@ impl MctsConfig {
         let fits = nodes < MAX_NODES && self.layout().is_some();
         check(fits, "simulations", &self.simulations, "samples x simulations is too large a tree")?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")?;
-        let temperature = f64::from(self.temperature);
-        check(not_negative(temperature), "temperature", &self.temperature, at_least_0)?;
+        ConfigError::require_not_negative("temperature", self.temperature)?;
         let reward = "must be in [-1, 1]";
         check(in_range(self.positive_reward), "positive_reward", &self.positive_reward, reward)?;
         check(in_range(self.negative_reward), "negative_reward", &self.negative_reward, reward)?;
-        check(not_negative(self.virtual_loss), "virtual_loss", &self.virtual_loss, at_least_0)?;
+        ConfigError::require_not_negative("virtual_loss", self.virtual_loss)?;
         let parallel =
             [("workers", self.workers), ("leaf_batch", self.leaf_batch), ("roots", self.roots)];
         for (field, count) in parallel {

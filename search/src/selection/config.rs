@@ -51,9 +51,7 @@ impl SelectionConfig {
         let in_range = (-1.0..=1.0).contains(&q);
         check(in_range, "selection.first_play_urgency", &q, "must be in [-1, 1]")?;
         if let Some(reduction) = self.first_play_reduction {
-            let holds = reduction.is_finite() && reduction >= 0.0;
-            let field = "selection.first_play_reduction";
-            check(holds, field, &reduction, "must be a finite number >= 0")?;
+            ConfigError::require_not_negative("selection.first_play_reduction", reduction)?;
         }
         self.widening.iter().try_for_each(Widening::validate)?;
         self.root_noise.iter().try_for_each(RootNoise::validate)?;

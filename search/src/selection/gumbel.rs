@@ -58,8 +58,7 @@ impl GumbelConfig {
             ("selection.gumbel.c_visit", self.c_visit),
             ("selection.gumbel.c_scale", self.c_scale),
         ] {
-            let holds = value.is_finite() && value >= 0.0;
-            check(holds, field, &value, "must be a finite number >= 0")?;
+            ConfigError::require_not_negative(field, value)?;
         }
         Ok(())
     }
