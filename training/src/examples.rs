@@ -54,31 +54,17 @@ pub trait Examples: fmt::Debug + Sync {
     fn get(&self, index: usize) -> Result<Cow<'_, Example>>;
 }
 
-impl Examples for &[Example] {
+impl<T: AsRef<[Example]> + fmt::Debug + Sync> Examples for T {
     fn len(&self) -> usize {
-        <[Example]>::len(self)
+        self.as_ref().len()
     }
 
     fn shape(&self, index: usize) -> Shape {
-        Shape::of(&self[index])
+        Shape::of(&self.as_ref()[index])
     }
 
     fn get(&self, index: usize) -> Result<Cow<'_, Example>> {
-        Ok(Cow::Borrowed(&self[index]))
-    }
-}
-
-impl Examples for Vec<Example> {
-    fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    fn shape(&self, index: usize) -> Shape {
-        Shape::of(&self[index])
-    }
-
-    fn get(&self, index: usize) -> Result<Cow<'_, Example>> {
-        Ok(Cow::Borrowed(&self[index]))
+        Ok(Cow::Borrowed(&self.as_ref()[index]))
     }
 }
 
