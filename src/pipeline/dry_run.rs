@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::footprint::Footprint;
 use crate::environment::{AnyEnvironment, Split};
 use crate::problems;
-use crate::recipe::{BootstrapKind, Recipe};
+use crate::recipe::Recipe;
 
 /// What a run of a recipe would take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,8 +60,6 @@ pub struct NetShape {
 pub struct Memory {
     /// Where the net is searched.
     pub device: Device,
-    /// Numbers in the net, the value head's included.
-    pub parameters: usize,
     /// Weights as they are read from files, in float32, on the host.
     pub read_weights: usize,
     /// Weights of a net that is searched.
@@ -130,16 +128,12 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
     let tokens = recipe.training.batch_tokens;
     let longest = config.as_ref().map(|config| config.max_position_embeddings);
     let memory = config.as_ref().map(|config| memory(config, recipe)).transpose()?;
-    let round_0_trains = recipe.bootstrap.kind != BootstrapKind::Checkpoint;
-    let footprint = config.as_ref().zip(memory.as_ref());
-    let footprint =
-        footprint.map(|(config, memory)| Footprint::new(recipe, config, memory, round_0_trains));
     Ok(DryRun {
         schema: "espalier.dry_run/1",
         recipe: recipe.name.clone(),
         net: config.as_ref().map(|config| shape(config, from)).transpose()?,
+        footprint: memory.as_ref().map(|memory| Footprint::new(recipe, memory)),
         memory,
-        footprint,
         search: FirstSearch {
             contexts: problems.found.unwrap_or(wanted).min(wanted),
             samples: recipe.search.settings().root_samples(),
@@ -207,7 +201,6 @@ fn memory(config: &ModelConfig, recipe: &Recipe) -> Result<Memory> {
     let added = if lora.is_some() { trained } else { 0 };
     Ok(Memory {
         device,
-        parameters,
         read_weights: 4 * parameters,
         weights: parameters * dtype.size(),
         kv_cache,

@@ -1,10 +1,10 @@
 //! The host memory and the disk that a run takes at most, from its recipe and its net's shape.
 
-use espalier_training::{Device, ModelConfig};
+use espalier_training::Device;
 use serde::Serialize;
 
 use super::dry_run::Memory;
-use crate::recipe::Recipe;
+use crate::recipe::{BootstrapKind, Recipe};
 
 /// Bytes of a token's text, as in English and code.
 const BYTES_OF_TOKEN: usize = 4;
@@ -29,45 +29,64 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Of a recipe whose net has this shape and takes this memory. `round_0_trains` says whether round 0's net is trained, and
-    /// so saved with moments.
-    pub(super) fn new(
-        recipe: &Recipe,
-        config: &ModelConfig,
-        memory: &Memory,
-        round_0_trains: bool,
-    ) -> Self {
+    /// Of a recipe whose net takes this memory.
+    pub(super) fn new(recipe: &Recipe, memory: &Memory) -> Self {
         let on_cpu = recipe.compute.device == Device::Cpu;
         let here = |bytes: usize| if on_cpu { bytes } else { 0 };
-        let base = memory.read_weights;
-        let step_bytes = BYTES_OF_TOKEN
-            .saturating_mul(recipe.policy.local().max_step_tokens)
-            .saturating_add(BYTES_OF_STEP);
-        let tree = recipe.search.settings().most_steps().saturating_mul(step_bytes);
-        let under_way = recipe.compute.concurrent_problems.saturating_mul(tree);
-        let searching = base + here(memory.weights + memory.kv_cache) + under_way;
-        let saved_copy = base + memory.optimizer;
-        let trained = memory.training_weights + memory.gradients + memory.optimizer;
-        let training = base + here(trained) + saved_copy;
+        let (base, search) = (memory.read_weights, recipe.search.settings());
+        let step =
+            sum([product([BYTES_OF_TOKEN, recipe.policy.local().max_step_tokens]), BYTES_OF_STEP]);
+        let tree = product([search.most_steps(), step]);
+        let under_way = product([recipe.compute.concurrent_problems, tree]);
+        let searching = sum([base, here(memory.weights), here(memory.kv_cache), under_way]);
+        let saved = [base, memory.optimizer];
+        let trained = [memory.training_weights, memory.gradients, memory.optimizer].map(here);
+        let training = sum([base].into_iter().chain(trained).chain(saved));
+
         let rounds = recipe.rounds.count;
-        let checkpoint =
-            memory.parameters * config.dtype().map_or(4, espalier_training::Dtype::size);
-        let with_moments = rounds + usize::from(round_0_trains);
-        let disk_checkpoints =
-            (rounds + 1) * checkpoint + with_moments * memory.optimizer + saved_copy;
-        let trees = rounds * recipe.rounds.problems * recipe.rounds.trees_per_problem;
-        let paths = recipe.labels.paths.max_correct + recipe.labels.paths.max_incorrect;
-        let depth = recipe.search.settings().most_depth();
-        let labels = rounds * recipe.rounds.problems;
-        let labels = labels.saturating_mul(paths).saturating_mul(depth).saturating_mul(step_bytes);
-        let disk_trees = trees.saturating_mul(tree).saturating_add(labels);
+        // Round 0's net is saved with moments, too, if it is trained.
+        let moments =
+            rounds.saturating_add(usize::from(recipe.bootstrap.kind != BootstrapKind::Checkpoint));
+        let checkpoints = [
+            product([rounds.saturating_add(1), memory.weights]),
+            product([moments, memory.optimizer]),
+        ];
+        let disk_checkpoints = sum(checkpoints.into_iter().chain(saved));
+        let problems = product([rounds, recipe.rounds.problems]);
+        let paths = &recipe.labels.paths;
+        let solutions = sum([paths.max_correct, paths.max_incorrect]);
+        let disk_trees = sum([
+            product([problems, recipe.rounds.trees_per_problem, tree]),
+            product([problems, solutions, search.most_depth(), step]),
+        ]);
         Self {
             searching,
             training,
             host_peak: searching.max(training),
             disk_checkpoints,
             disk_trees,
-            disk: disk_checkpoints.saturating_add(disk_trees),
+            disk: sum([disk_checkpoints, disk_trees]),
         }
+    }
+}
+
+/// The sum, or the greatest number where it is larger: settings are bounded one by one, and not their products.
+fn sum(terms: impl IntoIterator<Item = usize>) -> usize {
+    terms.into_iter().fold(0, usize::saturating_add)
+}
+
+/// As [`sum`].
+fn product(factors: impl IntoIterator<Item = usize>) -> usize {
+    factors.into_iter().fold(1, usize::saturating_mul)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_number_holds_is_the_greatest() {
+        assert_eq!((sum([usize::MAX, 1]), product([usize::MAX, 2])), (usize::MAX, usize::MAX));
+        assert_eq!((sum([]), product([]), product([usize::MAX, 2, 0])), (0, 1, 0));
     }
 }
