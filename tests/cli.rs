@@ -283,6 +283,14 @@ fn bad_input_is_named_and_nothing_panics() {
     assert!(fail(&half, 2).contains("loss scaled"));
     assert!(fail(&["run", "--set", "net.heads=3"], 2).contains("heads"));
     assert!(fail(&["run", "--set", "evaluation.decode.samples=0"], 2).contains("samples"));
+    let off_policy = ["run", "--set", "objective={kind=\"grpo\"}"];
+    for command in [&off_policy[..], &[&off_policy[..], &["--dry-run"]].concat()] {
+        let message = fail(command, 2);
+        assert!(
+            message.contains("\"grpo\"") && message.contains("search.keep_tokens"),
+            "{message}"
+        );
+    }
     assert!(fail(&["evaluate", "--decoding", "beam:3"], 2).contains("sbs:B1xB2"));
     fail(&["no-such-command"], 2);
 

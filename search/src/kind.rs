@@ -26,7 +26,7 @@ pub trait SearchSettings {
     fn temperature_mut(&mut self) -> &mut f32;
 
     /// Whether steps keep their tokens, for objectives that learn from exactly what was sampled.
-    fn keep_tokens_mut(&mut self) -> &mut bool;
+    fn keeps_tokens(&self) -> bool;
 
     /// Steps that are sampled at the root at once.
     fn root_samples(&self) -> usize;

@@ -55,8 +55,8 @@ impl SearchSettings for SamplesConfig {
         &mut self.temperature
     }
 
-    fn keep_tokens_mut(&mut self) -> &mut bool {
-        &mut self.keep_tokens
+    fn keeps_tokens(&self) -> bool {
+        self.keep_tokens
     }
 
     fn root_samples(&self) -> usize {

@@ -35,6 +35,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
+    recipe.check_old_log_probs().map_err(UsageError)?;
     if arguments.dry_run {
         let report = pipeline::dry_run(&recipe).map_err(UsageError)?;
         return if arguments.json { print_json(&report) } else { print_line(&report.to_string()) };

@@ -13,6 +13,7 @@ pub use settings::{Setting, settings};
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use espalier_search::decoding::Greedy;
 use espalier_search::{Decoding, SearchConfig};
 use espalier_training::{NetConfig, ObjectiveConfig, TrainConfig};
@@ -153,6 +154,27 @@ pub enum BootstrapKind {
     Checkpoint,
     /// A pretrained net, trained on the worked solutions that training problems carry.
     Solutions,
+}
+
+impl Recipe {
+    /// Checks that an objective which compares the trained net with the policy that wrote the paths reads that policy's
+    /// log-probabilities: the sampler's own, or those of the net that a round's training starts from where that net wrote
+    /// all the paths that the round reads.
+    ///
+    /// # Errors
+    /// When the rounds give neither, with the settings that would.
+    pub fn check_old_log_probs(&self) -> Result<()> {
+        let rounds = &self.rounds;
+        let on_policy = rounds.start_from == StartFrom::Previous && rounds.window == 1;
+        let known = on_policy || rounds.count <= 1 || self.search.settings().keeps_tokens();
+        ensure!(
+            known || !self.objective.build().log_probs().old,
+            "[objective] kind = \"{}\" compares with the policy that wrote a solution, whose log-probabilities these rounds do not \
+             know: write search.keep_tokens = true, or rounds.start_from = \"previous\" and rounds.window = 1",
+            self.objective.kind()
+        );
+        Ok(())
+    }
 }
 
 /// The rounds after round 0.
