@@ -10,19 +10,24 @@ use crate::recipe::set_value;
 struct Renamed {
     /// Dotted, as in `labels.max_correct`.
     old: &'static str,
-    /// The key that has its place.
-    new: &'static str,
+    /// The keys that have its place.
+    new: &'static [&'static str],
     /// The value there; `None` where the old value cannot be read.
     value: fn(&Value) -> Option<Value>,
 }
 
 const RENAMED: &[Renamed] = &[
-    Renamed { old: "labels.max_correct", new: "labels.paths.max_correct", value: same },
-    Renamed { old: "labels.max_incorrect", new: "labels.paths.max_incorrect", value: same },
-    Renamed { old: "rounds.data", new: "rounds.window", value: window },
-    Renamed { old: "training.beta", new: "objective.beta", value: same },
-    Renamed { old: "training.value_dropout", new: "objective.value_dropout", value: same },
-    Renamed { old: "training.observation_loss", new: "objective.observation_loss", value: same },
+    Renamed { old: "labels.max_correct", new: &["labels.paths.max_correct"], value: same },
+    Renamed { old: "labels.max_incorrect", new: &["labels.paths.max_incorrect"], value: same },
+    Renamed { old: "rounds.data", new: &["rounds.window"], value: window },
+    Renamed { old: "training.beta", new: &["objective.beta"], value: same },
+    Renamed { old: "training.value_dropout", new: &["objective.value_dropout"], value: same },
+    // Round 0 learnt by the same key.
+    Renamed {
+        old: "training.observation_loss",
+        new: &["objective.observation_loss", "bootstrap.observation_loss"],
+        value: same,
+    },
 ];
 
 fn same(value: &Value) -> Option<Value> {
@@ -45,9 +50,13 @@ fn window(data: &Value) -> Option<Value> {
 pub fn refuse_old_keys(recipe: &Table) -> Result<()> {
     for Renamed { old, new, value } in RENAMED {
         let Some(found) = find(recipe, old) else { continue };
+        let keys = new.join("` and `");
         match value(found) {
-            Some(value) => bail!("`{old}` is now `{new}`: write {new} = {value}"),
-            None => bail!("`{old}` is now `{new}`"),
+            Some(value) => {
+                let lines: Vec<String> = new.iter().map(|key| format!("{key} = {value}")).collect();
+                bail!("`{old}` is now `{keys}`: write {}", lines.join(" and "));
+            }
+            None => bail!("`{old}` is now `{keys}`"),
         }
     }
     Ok(())
@@ -63,8 +72,10 @@ pub fn rename_old_keys(recipe: &mut Table) -> Result<Vec<String>> {
         let Some(found) = take(recipe, old) else { continue };
         let text = found.to_string();
         let value = value(&found).with_context(|| format!("{old} = {text} cannot be read"))?;
-        set_value(recipe, new, value)?;
-        renamed.push(format!("{old} is now {new}"));
+        for key in *new {
+            set_value(recipe, key, value.clone())?;
+        }
+        renamed.push(format!("{old} is now {}", new.join(" and ")));
     }
     // Earlier versions had one objective, which now has a name.
     if let Some(objective) = recipe.get_mut("objective").and_then(Value::as_table_mut) {
@@ -94,7 +105,7 @@ mod tests {
     #[test]
     fn old_keys_are_refused_by_their_new_name_and_moved() {
         let mut recipe: Table =
-            "[rounds]\ndata = \"latest\"\n[labels]\nkind = \"q_value\"\nmax_correct = 2\n[training]\nbeta = 0.2"
+            "[rounds]\ndata = \"latest\"\n[labels]\nkind = \"q_value\"\nmax_correct = 2\n[training]\nbeta = 0.2\nobservation_loss = false"
                 .parse()
                 .unwrap();
         let error = refuse_old_keys(&recipe).unwrap_err().to_string();
@@ -102,10 +113,11 @@ mod tests {
             error.contains("`labels.max_correct` is now `labels.paths.max_correct`"),
             "{error}"
         );
-        assert_eq!(rename_old_keys(&mut recipe).unwrap().len(), 3);
+        assert_eq!(rename_old_keys(&mut recipe).unwrap().len(), 4);
         let expected: Table =
             "[rounds]\nwindow = 1\n[labels]\nkind = \"q_value\"\n[labels.paths]\nmax_correct = 2\n\
-             [training]\n[objective]\nkind = \"alphamath\"\nbeta = 0.2"
+             [training]\n[objective]\nkind = \"alphamath\"\nbeta = 0.2\nobservation_loss = false\n\
+             [bootstrap]\nobservation_loss = false"
                 .parse()
                 .unwrap();
         assert_eq!(recipe, expected);
