@@ -74,7 +74,7 @@ fn a_typed_expression_is_solved_and_a_bad_one_is_refused() {
     let misspelt = ["generate", "--config", TINY, "--set", "environment.kind=arithmetic", "--set"];
     for (problems, part) in [
         ("problems={kind=\"generated\", operation=[2, 3]}", "did you mean `operations`?"),
-        ("problems={kind=\"generated\", operations=[1, 3]}", "operations = [1, 3]"),
+        ("problems={kind=\"generated\", operations=[2, 3]}", "operations = [2, 3]"),
         ("problems={kind=\"generated\", parentheses=\"no\"}", "parentheses"),
     ] {
         let message = fail(&[&misspelt[..], &[problems]].concat(), 2);

@@ -4,6 +4,7 @@
 mod any;
 pub mod arithmetic;
 pub mod countdown;
+mod distinct;
 mod kind;
 pub mod program;
 mod split;

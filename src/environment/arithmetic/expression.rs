@@ -9,7 +9,7 @@ const LARGEST: i64 = 1_000_000_000_000;
 const LONGEST: usize = 2000;
 
 /// One of the four operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Operator {
     Add,
     Subtract,
@@ -52,7 +52,7 @@ impl Operator {
 }
 
 /// A part of an expression. A minus sign before a number is the number's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Token {
     Number(i64),
     Operator(Operator),
@@ -63,7 +63,7 @@ pub(super) enum Token {
 }
 
 /// An expression; no number stands alone in parentheses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Expression(Vec<Token>);
 
 /// One operation on two numbers, as a policy writes it.

@@ -1,7 +1,5 @@
 //! Seeded expressions in disjoint splits.
 
-use std::collections::HashSet;
-
 use espalier_search::Problem;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expression::{Expression, Operator, Token};
 use super::{problem, split_of};
+use crate::environment::distinct::distinct;
 use crate::environment::kind::ProblemGenerator;
 use crate::environment::split::Split;
 use crate::seed;
@@ -18,7 +17,8 @@ use crate::seed;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeneratorRecipe {
-    /// How many operations an expression has: least and most, in 2 ..= 12.
+    /// How many operations an expression has: least and most, in 3 ..= 12. An expression of two has right solutions of one order
+    /// alone, or nothing to learn: random lines from which right solutions are left out would teach the wrong order for certain.
     pub operations: [usize; 2],
     /// The numbers lie in 1..=max_value.
     pub max_value: i64,
@@ -45,9 +45,9 @@ impl Default for GeneratorRecipe {
 impl ProblemGenerator for GeneratorRecipe {
     fn validate(&self) -> Result<(), String> {
         let [least, most] = self.operations;
-        if least < 2 || most < least || most > 12 {
+        if least < 3 || most < least || most > 12 {
             return Err(format!(
-                "operations = [{least}, {most}] must be [least, most] with 2 <= least <= most <= 12"
+                "operations = [{least}, {most}] must be [least, most] with 3 <= least <= most <= 12"
             ));
         }
         for (key, value) in [("max_value", self.max_value), ("max_result", self.max_result)] {
@@ -70,33 +70,21 @@ impl ProblemGenerator for GeneratorRecipe {
     fn generate(&self, split: Split, count: usize, seed: u64) -> Result<Vec<Problem>, String> {
         self.validate()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["arithmetic problems"]));
-        let mut seen = HashSet::with_capacity(count);
-        let mut problems = Vec::with_capacity(count);
-        let mut fruitless = 0;
-        while problems.len() < count {
-            if fruitless == 100_000 {
-                return Err(format!(
-                    "only {} different problems of split {split:?} were found within these settings ({self:?}); ask for fewer or \
-                     widen the bounds",
-                    problems.len(),
-                ));
-            }
-            fruitless += 1;
-            let [least, most] = self.operations;
+        let [least, most] = self.operations;
+        let bounds = format!("split {split:?}, {self:?}");
+        let problems = distinct(count, &bounds, || {
             let mut left = rng.random_range(least..=most);
             let mut tokens = Vec::new();
             self.chain(&mut left, &mut tokens, &mut rng);
             let expression = Expression::new(tokens);
-            let Some(value) = expression.value_within(self.max_result) else { continue };
-            let text = expression.to_string();
-            if split_of(&text) != split || !can_go_wrong(&expression) || !seen.insert(text) {
-                continue;
-            }
-            fruitless = 0;
-            let id = format!("arithmetic-{}-{seed}-{}", split.name(), problems.len());
-            problems.push(problem(id, &expression, value));
-        }
-        Ok(problems)
+            let value = expression.value_within(self.max_result)?;
+            let fits = split_of(&expression.to_string()) == split && can_go_wrong(&expression);
+            fits.then_some((expression, value))
+        })?;
+        let problem = |(index, (expression, value)): (usize, (Expression, i64))| {
+            problem(format!("arithmetic-{}-{seed}-{index}", split.name()), &expression, value)
+        };
+        Ok(problems.into_iter().enumerate().map(problem).collect())
     }
 }
 
@@ -144,6 +132,8 @@ fn can_go_wrong(expression: &Expression) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -179,7 +169,7 @@ mod tests {
     fn bad_settings_and_a_space_too_small_are_said() {
         let good = GeneratorRecipe::default;
         for (recipe, key) in [
-            (GeneratorRecipe { operations: [1, 3], ..good() }, "operations"),
+            (GeneratorRecipe { operations: [2, 3], ..good() }, "operations"),
             (GeneratorRecipe { max_value: 0, ..good() }, "max_value"),
             (GeneratorRecipe { max_result: 0, ..good() }, "max_result"),
             (GeneratorRecipe { parentheses: f64::NAN, ..good() }, "parentheses"),
@@ -187,7 +177,7 @@ mod tests {
         ] {
             assert!(recipe.validate().unwrap_err().starts_with(key), "{key}");
         }
-        let few = GeneratorRecipe { operations: [2, 2], max_value: 2, ..good() };
+        let few = GeneratorRecipe { operations: [3, 3], max_value: 2, ..good() };
         let error = few.generate(Split::Train, 10_000, 1).unwrap_err();
         assert!(error.contains("widen the bounds"), "{error}");
         // Sums are right in any order.

@@ -1,7 +1,5 @@
 //! Seeded problems in disjoint splits.
 
-use std::collections::HashSet;
-
 use espalier_search::Problem;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moves::legal_moves;
 use super::prompt;
+use crate::environment::distinct::distinct;
 use crate::environment::kind::ProblemGenerator;
 use crate::environment::split::Split;
 use crate::seed;
@@ -63,38 +62,24 @@ impl ProblemGenerator for GeneratorRecipe {
     fn generate(&self, split: Split, count: usize, seed: u64) -> Result<Vec<Problem>, String> {
         self.validate()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["countdown problems"]));
-        let mut seen = HashSet::with_capacity(count);
-        let mut problems = Vec::with_capacity(count);
-        let mut fruitless = 0;
-        while problems.len() < count {
-            if fruitless == 100_000 {
-                return Err(format!(
-                    "only {} different problems of split {split:?} were found within numbers = {:?}, max_value = {}, \
-                     target = {:?}; ask for fewer or widen the bounds",
-                    problems.len(),
-                    self.numbers,
-                    self.max_value,
-                    self.target,
-                ));
-            }
-            fruitless += 1;
+        let [least, most] = self.target;
+        let bounds = format!(
+            "split {split:?}, numbers = {:?}, max_value = {}, target = {:?}",
+            self.numbers, self.max_value, self.target
+        );
+        let problems = distinct(count, &bounds, || {
             let terms = rng.random_range(self.numbers[0]..=self.numbers[1]);
             let mut numbers: Vec<u64> =
                 (0..terms).map(|_| rng.random_range(1..=self.max_value)).collect();
             numbers.sort_unstable();
-            let Some(target) = random_line(&numbers, &mut rng) else { continue };
-            if target < self.target[0]
-                || target > self.target[1]
-                || split_of(&numbers, target) != split
-                || !seen.insert((numbers.clone(), target))
-            {
-                continue;
-            }
-            fruitless = 0;
-            let id = format!("countdown-{}-{seed}-{}", split.name(), problems.len());
-            problems.push(prompt::problem(id, &numbers, target));
-        }
-        Ok(problems)
+            let target = random_line(&numbers, &mut rng)?;
+            let fits = (least..=most).contains(&target) && split_of(&numbers, target) == split;
+            fits.then_some((numbers, target))
+        })?;
+        let problem = |(index, (numbers, target)): (usize, (Vec<u64>, u64))| {
+            prompt::problem(format!("countdown-{}-{seed}-{index}", split.name()), &numbers, target)
+        };
+        Ok(problems.into_iter().enumerate().map(problem).collect())
     }
 }
 
@@ -109,6 +94,8 @@ fn random_line(numbers: &[u64], rng: &mut ChaCha8Rng) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn key(problem: &Problem) -> (Vec<u64>, u64) {
