@@ -3,9 +3,9 @@
     python3 benches/memory.py target/release/espalier [FEW] [MANY]
 
 Problems of four and five numbers up to 50, one tree each, a net of a few thousand parameters. Every stage runs as a process of its
-own; its peak is the largest resident set that the kernel saw (ru_maxrss). Caches are small, so that both sizes fill them. `train` makes
-1,000 steps from either size; `epoch` makes as many as one pass over the labels has, during which the allocator's heap fills up with
-pieces of other steps' tensors.
+own; its peak is the largest resident set that the kernel saw (ru_maxrss). Caches are small, so that both sizes fill them. Training makes
+as many steps from either size, since the allocator's heap fills up with pieces of other steps' tensors: 1,000 of them (`steps`), and
+those of one pass over the larger labels (`epochs`), which are several passes over the smaller ones.
 """
 
 import os
@@ -30,7 +30,7 @@ def main():
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
 
         def run(command, *arguments):
-            line = [program, command, *map(str, arguments), *settings]
+            line = [program, command, *settings, *map(str, arguments)]
             child = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=open(folder / "log", "w"))
             _, status, usage = os.wait4(child.pid, 0)
             if status != 0:
@@ -48,8 +48,8 @@ def main():
             peaks[count] = {
                 "search": run("search", *net, "--problems", problems, "--out", trees),
                 "harvest": run("harvest", "--trees", trees, "--out", labels),
-                "train": run("train", *net, "--labels", labels, "--out", at / "trained", "--set", "training.max_steps=1000"),
-                "epoch": run("train", *net, "--labels", labels, "--out", at / "epoch"),
+                "steps": run("train", *net, "--labels", labels, "--out", at / "steps", "--set", "training.max_steps=1000"),
+                "epochs": run("train", *net, "--labels", labels, "--out", at / "epochs", "--set", f"training.epochs={many // count}"),
                 "auc": run("quality", "--problems", problems, "--labels", labels),
             }
         print(f"{'stage':8} {few:>10} {many:>10}  bytes a problem")

@@ -18,7 +18,7 @@ fn every_move(request: &Request) -> Result<Evaluation, EvaluatorError> {
     let proposal = |index: usize| {
         // Where fewer are legal than samples are asked for, the last one is proposed again.
         let (chosen, _) = &moves[index.min(moves.len() - 1)];
-        Proposal { action: chosen.to_string(), log_prob: -2.0, tokens: 2, sampled: None }
+        Proposal { action: chosen.to_string().into(), log_prob: -2.0, tokens: 2, sampled: None }
     };
     Ok(Evaluation { proposals: (0..request.samples).map(proposal).collect(), value: 0.0 })
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use crate::cancel::Cancel;
 use crate::tokens::SampledTokens;
 
@@ -28,11 +30,15 @@ impl Request {
     }
 }
 
+/// What a policy writes in a step. Up to 24 bytes take no allocation: beside a cheap evaluator, allocations would be much of what a
+/// small tree costs.
+pub type Action = CompactString;
+
 /// One sampled step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
     /// The step without the delimiter that ended it.
-    pub action: String,
+    pub action: Action,
     /// Sum of the sampled tokens' log-probabilities under the policy at temperature 1, the delimiter included; <= 0.
     pub log_prob: f64,
     /// How many tokens were sampled, the delimiter included.

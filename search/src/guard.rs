@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn evaluation(value: f64, log_prob: f64) -> Evaluation {
-        let proposal = Proposal { action: "a".to_owned(), log_prob, tokens: 2, sampled: None };
+        let proposal = Proposal { action: "a".into(), log_prob, tokens: 2, sampled: None };
         Evaluation { proposals: vec![proposal], value }
     }
 

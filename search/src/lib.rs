@@ -108,7 +108,7 @@ pub use algorithm::{
 pub use cancel::{Cancel, CancelOnDrop};
 pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 pub use error::{ConfigError, SearchError};
-pub use evaluator::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
+pub use evaluator::{Action, Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 pub use form::Form;
 pub use harvest::{HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, finished_paths};
 pub use kind::{SearchConfig, SearchKind, SearchSettings};

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crate::seed::mix;
 use crate::tokens::SampledTokens;
 use crate::{
-    Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError, Proposal,
-    Request, StepError, Terminal, Transition,
+    Action, Cancel, Environment, Evaluation, Evaluator, EvaluatorError, Problem, ProblemError,
+    Proposal, Request, StepError, Terminal, Transition,
 };
 
 /// Steps, priors and values drawn from hashes of the context: the same request has the same answer
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct HashedEvaluator {
     seed: u64,
-    actions: Vec<String>,
+    actions: Vec<Action>,
 }
 
 impl HashedEvaluator {
@@ -26,8 +26,8 @@ impl HashedEvaluator {
     /// # Panics
     /// Without any action.
     #[must_use]
-    pub fn new(seed: u64, actions: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let actions: Vec<String> = actions.into_iter().map(Into::into).collect();
+    pub fn new(seed: u64, actions: impl IntoIterator<Item = impl Into<Action>>) -> Self {
+        let actions: Vec<Action> = actions.into_iter().map(Into::into).collect();
         assert!(!actions.is_empty(), "a policy needs an action");
         Self { seed, actions }
     }

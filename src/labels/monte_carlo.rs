@@ -131,7 +131,7 @@ mod tests {
             }
         };
         let step = |index| Proposal {
-            action: action(index).to_owned(),
+            action: action(index).into(),
             log_prob: -1.0,
             tokens: 2,
             sampled: None,

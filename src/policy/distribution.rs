@@ -1,11 +1,11 @@
 //! Steps drawn from a list with probabilities, by the policies that are no language models.
 
-use espalier_search::{Proposal, Request};
+use espalier_search::{Action, Proposal, Request};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A step and its probability in (0, 1].
-pub(super) type Weighted = (String, f64);
+pub(super) type Weighted = (Action, f64);
 
 /// Draws as many steps as the request wants, each by itself: with probability p^(1/T) over the sum of these; at temperature T = 0
 /// the first of the most probable. A step's log-probability is that at temperature 1, and it counts as one token.
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn steps() -> Vec<Weighted> {
-        [("a", 0.5), ("b", 0.2), ("c", 0.3)].map(|(step, p)| (step.to_owned(), p)).to_vec()
+        [("a", 0.5), ("b", 0.2), ("c", 0.3)].map(|(step, p)| (step.into(), p)).to_vec()
     }
 
     fn shares(temperature: f32) -> [f64; 3] {

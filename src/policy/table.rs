@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use espalier_search::{Cancel, ConfigError, Evaluation, Evaluator, EvaluatorError, Request};
+use espalier_search::{
+    Action, Cancel, ConfigError, Evaluation, Evaluator, EvaluatorError, Request,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -37,7 +39,7 @@ struct Row {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Step {
-    action: String,
+    action: Action,
     probability: f64,
 }
 

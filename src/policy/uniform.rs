@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use espalier_search::{
-    Cancel, ConfigError, Evaluation, Evaluator, EvaluatorError, Proposal, Request,
+    Action, Cancel, ConfigError, Evaluation, Evaluator, EvaluatorError, Proposal, Request,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -67,12 +67,12 @@ impl Uniform {
         if actions.is_empty() {
             // Whatever is written breaks the rules there.
             let nothing =
-                Proposal { action: String::new(), log_prob: 0.0, tokens: 1, sampled: None };
+                Proposal { action: Action::default(), log_prob: 0.0, tokens: 1, sampled: None };
             return Ok(vec![nothing; request.samples]);
         }
         let probability = 1.0 / actions.len() as f64;
         let steps: Vec<Weighted> =
-            actions.into_iter().map(|action| (action, probability)).collect();
+            actions.into_iter().map(|action| (action.into(), probability)).collect();
         Ok(draw(&steps, request))
     }
 }

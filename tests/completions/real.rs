@@ -25,7 +25,7 @@ fn steps(server: &Llama, stop: &str) -> CompletionsEvaluator {
 
 fn texts(evaluator: &CompletionsEvaluator, request: &Request) -> Vec<String> {
     let answer = ask(evaluator, request).unwrap();
-    answer.proposals.into_iter().map(|proposal| proposal.action).collect()
+    answer.proposals.into_iter().map(|proposal| proposal.action.into_string()).collect()
 }
 
 #[test]

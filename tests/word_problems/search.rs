@@ -24,7 +24,7 @@ fn writer(table: Table) -> impl Evaluator {
             request.context.matches("</step>").count() + request.context.matches("\n- ").count();
         let texts = table[steps.min(table.len() - 1)];
         let proposal = |text: &&str| Proposal {
-            action: (*text).to_owned(),
+            action: (*text).into(),
             log_prob: -1.0,
             tokens: 2,
             sampled: None,

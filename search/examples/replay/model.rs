@@ -61,7 +61,7 @@ impl<'a> Model<'a> {
         let too_long = EvaluatorError::ContextTooLong { tokens: 0, limit: 0 };
         let value = call.value.ok_or(too_long)?;
         let proposals = call.samples.iter().map(|sample| Proposal {
-            action: sample.text.clone(),
+            action: sample.text.as_str().into(),
             log_prob: sample.sum_logprob,
             tokens: sample.tokens as usize,
             sampled: None,

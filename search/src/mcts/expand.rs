@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::once_value::OnceValue;
 use super::state::{Search, SharedStates};
 use super::step_data::StepData;
 use crate::guard;
@@ -11,7 +12,7 @@ use crate::selection::mix_noise;
 use crate::step_text::SiblingTexts;
 use crate::sync::{OnceLock, Ordering};
 use crate::tree::{End, NewChild, Node, NodeId, Path};
-use crate::{Environment, Evaluation, Request, SearchError, Terminal};
+use crate::{Environment, Evaluation, Proposal, Request, SearchError, Terminal};
 
 /// Why a step beyond [`crate::MctsConfig::max_depth`] ended its path.
 const TOO_MANY_STEPS: &str = "too many steps";
@@ -67,34 +68,34 @@ impl<E: Environment> Search<'_, E> {
     pub(super) fn draft(
         &self,
         leaf: Node<'_>,
-        evaluation: Evaluation,
+        mut evaluation: Evaluation,
         scratch: &mut Scratch,
     ) -> Result<Draft<E::State>, SearchError> {
         let StepData { state, depth, .. } = self.data(leaf);
         let depth = depth + 1;
+        if self.config.remove_duplicate {
+            remove_duplicates(&mut evaluation.proposals);
+        }
+        // Of the size in which the tree keeps them.
         let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
         let mut unscored = Vec::new();
         let texts = &mut scratch.texts;
         texts.clear();
         for proposal in evaluation.proposals {
-            let same = |action: &str| action.trim() == proposal.action.trim();
-            if self.config.remove_duplicate && texts.actions().any(same) {
-                continue;
-            }
             let prior = proposal.prior().min(1.0);
             let transition = self.environment.step(state, &proposal.action)?;
-            let terminal = limit_depth(transition.terminal, depth, self.config.max_depth);
+            let terminal = limit_depth(transition.terminal, depth as usize, self.config.max_depth);
             let reward = self.reward(terminal.as_ref())?;
             let value = terminal.as_ref().and_then(|terminal| self.value(terminal, reward));
             if value.is_none() && (terminal.is_some() || self.config.update_leaf_value) {
                 unscored.push(children.len());
             }
             children.push(StepData {
-                reward,
-                value: value.map_or_else(OnceLock::new, OnceLock::from),
+                reward: OnceValue::new(reward),
+                value: OnceValue::new(value),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 prior,
-                tokens: proposal.tokens,
+                tokens: u32::try_from(proposal.tokens).unwrap_or(u32::MAX),
                 sampled: proposal.sampled,
                 ..StepData::of_state(transition.state, depth)
             });
@@ -120,9 +121,9 @@ impl<E: Environment> Search<'_, E> {
             let child = &draft.children[*index];
             // `draft` leaves the value of every index in `unscored` unset.
             if let Some(evaluation) = answer {
-                _ = child.value.set(evaluation.value);
+                child.value.set(evaluation.value);
             } else {
-                _ = child.value.set(self.config.negative_reward);
+                child.value.set(self.config.negative_reward);
                 // An answer keeps its ending: the path was over before it grew too long to read.
                 _ = child.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
             }
@@ -152,7 +153,7 @@ impl<E: Environment> Search<'_, E> {
         }
         // Set already where `update_leaf_value` scored this node as a child, with the same state's
         // value.
-        _ = self.data(leaf).value.set(draft.value);
+        self.data(leaf).value.set(draft.value);
         self.note_answers(path, &draft.children);
         let run = self.tree.prepare(&new);
         self.tree.set_value(&run, draft.value as f32);
@@ -188,7 +189,7 @@ impl<E: Environment> Search<'_, E> {
         let new = NewChild {
             prior: child.prior as f32,
             end: child.terminal.get().map(|_| End::Closed),
-            value: child.value.get().copied(),
+            value: child.value.get(),
             shared: child.shared,
         };
         match child.shared.map(|shared| self.tree.shared(shared)) {
@@ -211,7 +212,7 @@ impl<E: Environment> Search<'_, E> {
             any = true;
             // Relaxed, here and below: flags that announce nothing but themselves.
             child.answered.store(true, Ordering::Relaxed);
-            if child.reward.is_some_and(|reward| self.environment.is_correct(reward)) {
+            if child.reward.get().is_some_and(|reward| self.environment.is_correct(reward)) {
                 self.counts.solved.store(true, Ordering::Relaxed);
             }
         }
@@ -228,7 +229,7 @@ impl<E: Environment> Search<'_, E> {
         // The claim makes this thread the only one to set either; a value from `update_leaf_value`
         // may stand.
         _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
-        _ = data.value.set(self.config.negative_reward);
+        data.value.set(self.config.negative_reward);
         self.tree.end(path);
         self.tree.backup(path, self.tree.layout().visits(&[self.config.negative_reward]));
     }
@@ -251,9 +252,23 @@ impl<E: Environment> Search<'_, E> {
 }
 
 /// Ends a path at `depth` steps when that is more than `max_depth` and it has not ended by itself.
+#[inline]
 fn limit_depth(terminal: Option<Terminal>, depth: usize, max_depth: usize) -> Option<Terminal> {
     let too_deep = || (depth > max_depth).then(|| Terminal::Invalid(TOO_MANY_STEPS.to_owned()));
     terminal.or_else(too_deep)
+}
+
+/// Keeps the first of the steps that say the same.
+fn remove_duplicates(proposals: &mut Vec<Proposal>) {
+    let mut kept = 0;
+    for index in 0..proposals.len() {
+        let action = proposals[index].action.trim();
+        if !proposals[..kept].iter().any(|other| other.action.trim() == action) {
+            proposals.swap(kept, index);
+            kept += 1;
+        }
+    }
+    proposals.truncate(kept);
 }
 
 fn normalise<S>(siblings: &mut [StepData<S>]) {

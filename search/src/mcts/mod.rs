@@ -9,6 +9,7 @@ mod control;
 mod descend;
 mod expand;
 mod merge;
+mod once_value;
 mod progress;
 mod record;
 mod resume;

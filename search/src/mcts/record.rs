@@ -103,7 +103,8 @@ impl<'t, E: Environment> Recorder<'t, E> {
             self.edges.push(Edge { id: node.id(), position, first });
         }
         let stats = node.stats(self.tree);
-        let value = data.value.get().or_else(|| state?.1.value.get()).copied();
+        let value = data.value.get().or_else(|| state?.1.value.get());
+        let reward = data.reward.get();
         let ending = data.terminal.take();
         let record = NodeRecord {
             step: data.step.take().unwrap_or_else(|| StepText::prompt("")),
@@ -111,11 +112,11 @@ impl<'t, E: Environment> Recorder<'t, E> {
             q_value: stats.q(),
             prior: data.prior,
             visit_count: stats.visits,
-            tokens: data.tokens,
+            tokens: data.tokens as usize,
             sampled: data.sampled.take(),
             terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
-            correct: data.reward.map(|reward| self.environment.is_correct(reward)),
-            reward: data.reward,
+            correct: reward.map(|reward| self.environment.is_correct(reward)),
+            reward,
             state: state.map(|(state, _)| {
                 let (tag, stats) = (Tag::default(), state.stats(self.tree));
                 let (visit_count, q_value) = (stats.visits, stats.q());

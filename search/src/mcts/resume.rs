@@ -5,6 +5,7 @@
 //! has, and a record that does not come from these settings shows in its visits.
 
 use super::expand::{CONTEXT_TOO_LONG, Draft};
+use super::once_value::OnceValue;
 use super::state::Search;
 use super::step_data::StepData;
 use crate::sync::{OnceLock, Ordering};
@@ -138,11 +139,11 @@ impl<E: Environment> Search<'_, E> {
             children.push(StepData {
                 step: Some(node.step.clone()),
                 prior: node.prior,
-                tokens: node.tokens,
+                tokens: u32::try_from(node.tokens).unwrap_or(u32::MAX),
                 sampled: node.sampled.clone(),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
-                reward: node.reward(),
-                value: value.map_or_else(OnceLock::new, OnceLock::from),
+                reward: OnceValue::new(node.reward()),
+                value: OnceValue::new(value),
                 ..StepData::of_state(transition.state, depth + 1)
             });
         }

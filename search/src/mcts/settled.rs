@@ -63,8 +63,8 @@ impl<E: Environment> Search<'_, E> {
             AnswerRule::Visits => Score { low: visits, now: visits, high: visits + more },
             AnswerRule::Value => {
                 let data = self.data(child);
-                match self.state_data(data).value.get().or(data.value.get()) {
-                    Some(value) => Score { low: *value, now: *value, high: *value },
+                match self.state_data(data).value.get().or_else(|| data.value.get()) {
+                    Some(value) => Score { low: value, now: value, high: value },
                     None if child.is_closed() => Score { low: -1.0, now: -1.0, high: -1.0 },
                     None => Score { low: -1.0, now: -1.0, high: 1.0 },
                 }

@@ -16,7 +16,7 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::tree::{Node, NodeId, Path, SharedNode, Tree};
 
 /// The nodes of states by depth and key.
-pub(super) type SharedStates = DashMap<(usize, String), SharedNode>;
+pub(super) type SharedStates = DashMap<(u32, String), SharedNode>;
 
 /// One tree with the question that it answers. The halves of a simulation and the readers of a tree (`worker`, `expand`,
 /// `resume`, `settled`, `record`) each add their methods to it; none of them adds a field.

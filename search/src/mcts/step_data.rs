@@ -1,5 +1,6 @@
 //! What a node carries besides its statistics.
 
+use super::once_value::OnceValue;
 use crate::sync::{AtomicBool, OnceLock};
 use crate::tokens::SampledTokens;
 use crate::tree::{NodeId, SharedNode};
@@ -13,18 +14,18 @@ pub(super) struct StepData<S> {
     /// P(s, a) in full precision; selection reads an `f32`.
     pub(super) prior: f64,
     /// Tokens sampled for the step.
-    pub(super) tokens: usize,
+    pub(super) tokens: u32,
     /// Those tokens, where they are kept.
     pub(super) sampled: Option<Box<SampledTokens>>,
     /// How the path ended here. Set at creation, or by the thread that finds the context too long.
     pub(super) terminal: OnceLock<Terminal>,
     /// The answer's reward, where the ground truth may be read.
-    pub(super) reward: Option<f64>,
+    pub(super) reward: OnceValue,
     /// The value net's opinion of the state or, at an end, what was backed up. Unset until
     /// evaluated.
-    pub(super) value: OnceLock<f64>,
+    pub(super) value: OnceValue,
     /// Steps from the root.
-    pub(super) depth: usize,
+    pub(super) depth: u32,
     /// Whether there is an answer at or below the node, as far as its own subtree goes.
     pub(super) answered: AtomicBool,
     /// Of an edge: the node of the state that it leads to.
@@ -35,7 +36,7 @@ pub(super) struct StepData<S> {
 
 impl<S> StepData<S> {
     /// Of a node that no step leads to by itself: the root, or a shared state.
-    pub(super) fn of_state(state: S, depth: usize) -> Self {
+    pub(super) fn of_state(state: S, depth: u32) -> Self {
         Self {
             step: None,
             state,
@@ -43,8 +44,8 @@ impl<S> StepData<S> {
             tokens: 0,
             sampled: None,
             terminal: OnceLock::new(),
-            reward: None,
-            value: OnceLock::new(),
+            reward: OnceValue::new(None),
+            value: OnceValue::new(None),
             depth,
             answered: AtomicBool::new(false),
             shared: None,

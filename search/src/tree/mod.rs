@@ -269,6 +269,7 @@ impl Tree {
     /// # Panics
     /// With no children, with more than [`MAX_CHILDREN`], or when the arena is full: about 10^9 slots,
     /// which are 14 GiB.
+    #[inline]
     pub fn prepare(&self, children: &[NewChild]) -> Run {
         assert!((1..=MAX_CHILDREN).contains(&children.len()), "{} children", children.len());
         let (address, first_id) = self.allocate(children.len() as u32);
@@ -295,6 +296,7 @@ impl Tree {
 
     /// Notes the value net's opinion of the state whose prepared children these are, in [-1, 1], for rules that read it
     /// ([`Siblings::value`]).
+    #[inline]
     pub fn set_value(&self, run: &Run, value: f32) {
         self.slots.from(run.address)[0].set_value(value);
     }
@@ -304,6 +306,7 @@ impl Tree {
     ///
     /// # Panics
     /// With an empty path.
+    #[inline]
     pub fn publish(&self, path: &Path<'_>, run: &Run) {
         let leaf = path.leaf().expect("the caller has claimed the path's leaf");
         // Release: pairs with the Acquire in `Node::link`; the records and their cold data go before

@@ -85,6 +85,7 @@ impl<'t> Node<'t> {
     }
 
     /// The node's children in order; none while it is not expanded.
+    #[inline]
     pub fn children(self, tree: &'t Tree) -> impl ExactSizeIterator<Item = Node<'t>> + Clone {
         let link = self.link();
         let run = (link.state() == NodeState::Expanded).then(|| tree.run(link));

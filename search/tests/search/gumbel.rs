@@ -131,7 +131,7 @@ fn a_search_visits_what_mctx_visits_without_noise() {
         let net = AnswerEach(|request: &Request| {
             let state: usize = request.context.parse().unwrap();
             let proposal = |(choice, prior): (usize, &f64)| Proposal {
-                action: choice.to_string(),
+                action: choice.to_string().into(),
                 log_prob: prior.ln(),
                 tokens: 1,
                 sampled: None,

@@ -26,7 +26,7 @@ impl Script {
         let proposal = |(action, prior): &(&str, f64)| {
             // Two tokens, so that the prior is the geometric mean and not the likelihood.
             Proposal {
-                action: (*action).to_owned(),
+                action: (*action).into(),
                 log_prob: 2.0 * prior.ln(),
                 tokens: 2,
                 sampled: None,

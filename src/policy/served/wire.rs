@@ -19,7 +19,7 @@
 //! estimated by its share of the samples, and counts as one token: read as a sum over nothing it would be certain, and such a step
 //! the best of all.
 
-use espalier_search::{Proposal, SampledTokens};
+use espalier_search::{Action, Proposal, SampledTokens};
 use serde::{Deserialize, Serialize};
 
 use super::http::Unreadable;
@@ -107,7 +107,7 @@ pub(super) fn read_completion(
             return Err(Unreadable::Unusable(message));
         }
         proposals.push(Proposal {
-            action: until_stop(text, stop),
+            action: until_stop(text, stop).into(),
             log_prob: reported.iter().sum::<f64>().min(0.0),
             tokens: reported.len(),
             sampled: ids.and_then(|ids| sampled(ids, &reported)),
@@ -145,7 +145,7 @@ fn until_stop(mut text: String, stop: &[String]) -> String {
 
 /// Gives steps without reported tokens their share of the samples.
 fn estimate_unreported(proposals: &mut [Proposal]) {
-    let texts: Vec<String> = proposals.iter().map(|proposal| proposal.action.clone()).collect();
+    let texts: Vec<Action> = proposals.iter().map(|proposal| proposal.action.clone()).collect();
     for proposal in proposals.iter_mut().filter(|proposal| proposal.tokens == 0) {
         let equal = texts.iter().filter(|text| **text == proposal.action).count();
         proposal.log_prob = (equal as f64 / texts.len() as f64).ln();

@@ -246,7 +246,7 @@ impl LocalEvaluator {
     fn evaluation(&self, Answer { value, steps, .. }: Answer) -> Evaluation {
         let Engine { stops, tokenizer, .. } = &*self.engine;
         let proposals = steps.into_iter().map(|Step { tokens, log_prob, log_probs }| Proposal {
-            action: stops.action(tokenizer, &tokens),
+            action: stops.action(tokenizer, &tokens).into(),
             log_prob,
             tokens: tokens.len(),
             sampled: (!log_probs.is_empty()).then(|| {

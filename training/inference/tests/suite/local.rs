@@ -3,7 +3,7 @@
 use espalier_fixtures::nets::{opinionated, tiny, windowed};
 use espalier_inference::{InferenceConfig, LocalEvaluator};
 use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer};
-use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
+use espalier_search::{Action, Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
 pub(crate) fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
     Request { context: context.into(), samples, temperature, seed, keep_tokens: false }
@@ -29,7 +29,7 @@ fn mixed_requests() -> Vec<Request> {
         .collect()
 }
 
-fn bits(evaluation: &Evaluation) -> (u64, Vec<(String, u64, usize)>) {
+fn bits(evaluation: &Evaluation) -> (u64, Vec<(Action, u64, usize)>) {
     let steps = evaluation.proposals.iter();
     let steps = steps.map(|step| (step.action.clone(), step.log_prob.to_bits(), step.tokens));
     (evaluation.value.to_bits(), steps.collect())
