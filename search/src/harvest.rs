@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::environment::Terminal;
 use crate::form::Form;
+use crate::range;
 use crate::snapshot::{NodeRecord, TreeRecord};
 use crate::tokens::SampledTokens;
 
@@ -35,6 +36,7 @@ pub struct LabelledSolution {
     /// From the first to the last; never empty.
     pub steps: Vec<LabelledStep>,
     /// The environment's reward of the answer, in [-1, 1]; -1 after an invalid ending.
+    #[serde(deserialize_with = "range::value")]
     pub reward: f64,
 }
 
@@ -46,12 +48,15 @@ pub struct LabelledStep {
     /// What the environment appended, with the delimiter.
     pub observation: String,
     /// P(s, a), in [0, 1].
+    #[serde(deserialize_with = "range::probability")]
     pub prior: f64,
     /// N(s, a).
     pub visits: u64,
     /// The label, in [-1, 1]; Q(s, a) until a rule has labelled the path.
+    #[serde(deserialize_with = "range::value")]
     pub q: f64,
     /// The value net's opinion when the tree was grown, in [-1, 1], where it was asked.
+    #[serde(default, deserialize_with = "range::value_if_any")]
     pub value: Option<f64>,
     /// The tokens that the policy sampled, where the search kept them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

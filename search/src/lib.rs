@@ -90,6 +90,7 @@ pub mod kind;
 mod mcts;
 mod paths;
 mod pool;
+mod range;
 pub mod samples;
 mod seed;
 pub mod selection;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::environment::Terminal;
 use crate::form::Form;
+use crate::range;
 use crate::step_text::StepText;
 use crate::tokens::SampledTokens;
 
@@ -85,10 +86,13 @@ pub struct NodeRecord {
     pub step: StepText,
     /// What the value net says of the state or, at an end, what was backed up; in [-1, 1]. None
     /// where nothing was asked.
+    #[serde(default, deserialize_with = "range::value_if_any")]
     pub value: Option<f64>,
     /// Q, the mean backed-up value, in [-1, 1]; 0 when nothing was backed up.
+    #[serde(deserialize_with = "range::value")]
     pub q_value: f64,
     /// P(s, a), in [0, 1]; 1 at the root.
+    #[serde(deserialize_with = "range::probability")]
     pub prior: f64,
     /// N, the number of values backed up through the node.
     pub visit_count: u64,
@@ -105,7 +109,11 @@ pub struct NodeRecord {
     pub correct: Option<bool>,
     /// The answer's reward in [-1, 1], where `correct` is there. Absent in a tree that was written when rewards were not numbers;
     /// [`Self::reward`] has it then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "range::value_if_any"
+    )]
     pub reward: Option<f64>,
     /// The state that the step leads to, where states share nodes; then `q_value` and `visit_count` are of the
     /// step alone.
