@@ -198,7 +198,7 @@ fn a_continued_search_is_one_longer_search() {
     assert!(message.contains(&format!("foreign:{}", count + 1)), "{message}");
     assert!(message.contains("tree/9"), "{message}");
     let message = refuse("6", "short", &["--continue", text(&short)], 2);
-    assert!(message.contains("another file"), "{message}");
+    assert!(message.contains("another path"), "{message}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod improves;
 mod inspect;
 mod labels;
 mod no_net;
+mod outputs;
 mod program;
 mod reasoning_gym;
 mod recipes;

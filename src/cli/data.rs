@@ -1,9 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 
 use super::arguments::{UsageError, print_json, print_line};
+use super::outputs::refuse_overwriting;
 use espalier::data::{
     self, DatasetRecipe, DecontaminateRecipe, Fields, Format, Paths, SourceRecipe,
 };
@@ -52,6 +53,13 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = recipe(arguments).map_err(|message| UsageError(anyhow!(message)))?;
+    let against = arguments
+        .against
+        .iter()
+        .map(|file| Path::new(file.split_once(':').map_or(file.as_str(), |(_, path)| path)));
+    let mut inputs: Vec<_> = against.map(|path| ("--against", Some(path))).collect();
+    inputs.extend(arguments.files.iter().map(|file| ("a file that is read", Some(&**file))));
+    refuse_overwriting(&[("--out", arguments.out.as_deref())], &inputs)?;
     let (problems, report) = data::read(&recipe)?;
     if let Some(out) = &arguments.out {
         jsonl::write(out, problems.iter().map(|located| &located.problem))?;

@@ -7,6 +7,7 @@ use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, environment_without_steps, print_json,
     print_line, start_environment,
 };
+use super::outputs::refuse_overwriting;
 use espalier::environment::AnyEnvironment;
 use espalier::labels::export_stepwise;
 use espalier::pipeline::{self, HarvestPlan, HarvestSummary, Player};
@@ -44,6 +45,10 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
+    let outputs = [("--out", Some(&*arguments.out)), ("--stepwise", arguments.stepwise.as_deref())];
+    let inputs =
+        [("--trees", Some(&*arguments.trees)), ("--problems", arguments.problems.as_deref())];
+    refuse_overwriting(&outputs, &inputs)?;
     let summary = if recipe.labels.needs_rollouts() {
         arguments.roll_out(&start_environment(&recipe)?, &recipe)?
     } else {

@@ -16,6 +16,7 @@ mod harvest;
 mod import;
 mod inspect;
 mod memory;
+mod outputs;
 mod pretrain;
 mod quality;
 mod recipe;

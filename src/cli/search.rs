@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 use espalier_search::TreeRecord;
 
 use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
+use super::outputs::refuse_overwriting;
 use espalier::jsonl::Indexed;
 use espalier::{pipeline, problems};
 
@@ -41,10 +42,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let refused = |error| UsageError(anyhow::Error::new(error).context("--continue: [search]"));
         recipe.search.settings().can_continue().map_err(refused)?;
     }
-    if arguments.before.as_ref() == Some(&arguments.out) {
-        let message = "--out: name another file than --continue, which stays as it is";
-        return Err(UsageError(anyhow!(message)).into());
-    }
+    let inputs =
+        [("--problems", Some(&*arguments.problems)), ("--continue", arguments.before.as_deref())];
+    refuse_overwriting(&[("--out", Some(&*arguments.out))], &inputs)?;
     let before = arguments.before.as_deref();
     let before = before
         .map(|path| Indexed::open_grouped(path, |tree: &TreeRecord| &tree.problem))
@@ -68,8 +68,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(&summary);
     }
+    let failed = summary.failed.len();
+    let without = if failed > 0 { format!(" ({failed} more failed)") } else { String::new() };
     print_line(&format!(
-        "{} of {} problems solved: {} trees, {} nodes, {} sampled tokens, {:.1} s",
+        "{} of {} problems solved{without}: {} trees, {} nodes, {} sampled tokens, {:.1} s",
         summary.solved,
         summary.problems,
         summary.trees,

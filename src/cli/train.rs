@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::arguments::{RecipeArguments, check_training, print_json, print_line};
+use super::outputs::refuse_overwriting;
 use espalier::pipeline::{self, TrainSummary};
 
 /// Train policy and value net on step-labelled solutions.
@@ -32,6 +33,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
     check_training(&recipe)?;
     let Arguments { checkpoint, labels, out, .. } = arguments;
+    let mut inputs = vec![("--checkpoint", Some(&**checkpoint))];
+    inputs.extend(labels.iter().map(|file| ("--labels", Some(&**file))));
+    refuse_overwriting(&[("--out", Some(&**out))], &inputs)?;
     let summary = pipeline::train(checkpoint, labels, &recipe, recipe.seed, out)?;
     if arguments.json {
         return print_json(&summary);

@@ -7,6 +7,7 @@ use espalier_search::Decoding;
 use crate::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
+use crate::outputs::refuse_overwriting;
 use espalier::evaluation::{MeasureRecipe, Subject, evaluate, validate_measures};
 use espalier::problems;
 
@@ -45,6 +46,8 @@ pub fn main(arguments: &MeasureArguments) -> Result<()> {
         return Err(UsageError(anyhow!("--problems FILE is needed")).into());
     };
     let recipe = arguments.recipe.load()?;
+    let out = ("--out", arguments.out.as_deref());
+    refuse_overwriting(&[out], &[("--problems", Some(&**problems))])?;
     let mut evaluation = recipe.evaluation.clone();
     if !arguments.decoding.is_empty() {
         evaluation.decodings = arguments.decoding.clone();

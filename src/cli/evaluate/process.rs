@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::{ArgGroup, Args};
 
-use super::verifier::{VerifierArguments, check_out, same_file};
+use super::verifier::VerifierArguments;
 use crate::arguments::{UsageError, print_json, print_line};
+use crate::outputs::{refuse_overwriting, same_file};
 use espalier::evaluation::process::{Judge, metrics_table};
 use espalier::seed;
 use espalier::verifier::Kept;
@@ -84,6 +85,12 @@ fn check(arguments: &Arguments) -> Result<()> {
         Some(path) if same_file(path, &arguments.file) => fault(
             "--validation: a threshold that is chosen on the measured file itself says nothing",
         ),
-        _ => check_out(arguments.out.as_deref(), &arguments.file),
+        _ => {
+            let inputs = [
+                ("the file that is read", Some(&*arguments.file)),
+                ("--validation", arguments.validation.as_deref()),
+            ];
+            refuse_overwriting(&[("--out", arguments.out.as_deref())], &inputs)
+        }
     }
 }

@@ -1,8 +1,5 @@
 //! The net of `process` and `votes`, and the text in which it is asked.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Result, anyhow};
 use clap::Args;
 
@@ -100,22 +97,6 @@ impl Verifier<'_> {
         }
         differences
     }
-}
-
-/// Whether two paths lead to one file.
-pub fn same_file(one: &Path, other: &Path) -> bool {
-    let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    whole(one) == whole(other)
-}
-
-/// Refuses to write over what is read.
-pub fn check_out(out: Option<&Path>, file: &Path) -> Result<()> {
-    if out.is_some_and(|out| same_file(out, file)) {
-        return Err(
-            UsageError(anyhow!("--out: {} is the file that is read", file.display())).into()
-        );
-    }
-    Ok(())
 }
 
 /// `\n`, `\t` and `\\` as they are written on a command line.

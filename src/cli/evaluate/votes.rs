@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::verifier::{VerifierArguments, check_out};
+use super::verifier::VerifierArguments;
 use crate::arguments::{print_json, print_line};
+use crate::outputs::refuse_overwriting;
 use espalier::evaluation::votes::{Counted, score_by_net, votes_table};
 use espalier::jsonl;
 use espalier::verifier::Kept;
@@ -45,7 +46,10 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.verifier.recipe.load()?;
     arguments.verifier.with_verifier(&recipe, |verifier| {
-        check_out(arguments.out.as_deref(), &arguments.file)?;
+        refuse_overwriting(
+            &[("--out", arguments.out.as_deref())],
+            &[("the file that is read", Some(&*arguments.file))],
+        )?;
         let mut problems = arguments.format.read(&arguments.file)?;
         let named = arguments.verifier.policy.checkpoint.is_some();
         let by_net = named || !recipe.policy.kind().needs_checkpoint();
