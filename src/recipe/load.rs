@@ -31,23 +31,39 @@ pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Recipe> {
 /// # Errors
 /// As [`load`].
 pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Recipe> {
+    let mut set = Table::new();
     for assignment in overrides {
         overrides::set(&mut table, assignment)?;
+        overrides::set(&mut set, assignment)?;
     }
     refuse_old_keys(&table).with_context(|| origin.to_owned())?;
-    let mut recipe: Recipe = match serde_path_to_error::deserialize(Value::Table(table)) {
-        Ok(recipe) => recipe,
-        Err(error) => {
-            let place = match error.path().to_string() {
-                root if root == "." => String::new(),
-                path => format!(" in [{path}]"),
-            };
-            bail!("{origin}{place}: {}", with_suggestion(&error.inner().to_string()));
+    let mut recipe: Recipe = loop {
+        let error = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
+            Ok(recipe) => break recipe,
+            Err(error) => error,
+        };
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        if drop_unknown(&mut table, &set, &path, &message).is_some() {
+            continue;
         }
+        let place = if path == "." { String::new() } else { format!(" in [{path}]") };
+        bail!("{origin}{place}: {}", with_suggestion(&message));
     };
     complete_problems(&mut recipe).with_context(|| origin.to_owned())?;
     check(&recipe).with_context(|| origin.to_owned())?;
     Ok(recipe)
+}
+
+/// Drops a key of a recipe's section that the section's kind does not know, where an override chose the kind and did not set the
+/// key: it belongs to the kind that the recipe had. None where the error is another.
+fn drop_unknown(table: &mut Table, set: &Table, section: &str, message: &str) -> Option<Value> {
+    let key = message.strip_prefix("unknown field `")?.split('`').next()?;
+    let at = |table: &Table| table.get(section).and_then(Value::as_table).cloned();
+    let set = at(set)?;
+    if !set.contains_key("kind") || set.contains_key(key) {
+        return None;
+    }
+    table.get_mut(section)?.as_table_mut()?.remove(key)
 }
 
 /// Writes out the generator's defaults, which its environment knows.
@@ -221,6 +237,25 @@ mod tests {
         assert!(error.contains("did you mean `c_puct`?"), "{error}");
         let error = load_text("[search]\nkind = \"mtcs\"\n").unwrap_err().to_string();
         assert!(error.contains("did you mean `mcts`?"), "{error}");
+    }
+
+    #[test]
+    fn a_kind_that_an_override_chooses_keeps_what_it_knows() {
+        let recipe = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|it| (*it).to_owned()).collect();
+            load(None, &overrides)
+        };
+        let sft = recipe(&["objective.kind=sft", "search.samples=3"]).unwrap();
+        assert_eq!((sft.objective.kind(), sft.labels.paths.max_correct), ("sft", 4));
+        let samples = recipe(&["search.kind=samples", "search.temperature=0.5"]).unwrap();
+        assert!(matches!(samples.search, SearchConfig::Samples(_)));
+        for (wrong, part) in [
+            (&["objective.kind=sft", "objective.beta=1"][..], "beta"),
+            (&["objective.beat=1"], "beat"),
+        ] {
+            let error = recipe(wrong).unwrap_err().to_string();
+            assert!(error.contains("unknown field") && error.contains(part), "{error}");
+        }
     }
 
     #[test]
