@@ -62,9 +62,11 @@ impl RunDir {
             let before = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             // How the machine is used may change between a run and its resumption.
-            if comparable(&before)? != comparable(&resolved)? {
+            let (before, resolved) = (comparable(&before), comparable(&resolved)?);
+            let before = before.with_context(|| format!("{} is damaged", path.display()))?;
+            if let Some(difference) = difference(&before, &resolved) {
                 bail!(
-                    "{} holds a run of another recipe (see its recipe.toml); choose another --run-dir or remove it",
+                    "{} holds a run of another recipe: {difference}; choose another --run-dir or remove it",
                     self.path.display()
                 );
             }
@@ -162,9 +164,28 @@ pub fn lock(path: &Path) -> Result<File> {
 }
 
 fn comparable(recipe: &str) -> Result<toml::Table> {
-    let mut table: toml::Table = recipe.parse().context("recipe.toml is damaged")?;
+    let mut table: toml::Table = recipe.parse()?;
     table.remove("compute");
     Ok(table)
+}
+
+/// The first key that differs, with both of its values.
+fn difference(before: &toml::Table, now: &toml::Table) -> Option<String> {
+    let mut keys: Vec<&String> = before.keys().chain(now.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter().find_map(|key| match (before.get(key), now.get(key)) {
+        (before, now) if before == now => None,
+        (Some(toml::Value::Table(before)), Some(toml::Value::Table(now))) => {
+            difference(before, now).map(|below| format!("{key}.{below}"))
+        }
+        (before, now) => {
+            let text = |value: Option<&toml::Value>| {
+                value.map_or_else(|| "absent".to_owned(), ToString::to_string)
+            };
+            Some(format!("{key} is {} there and {} here", text(before), text(now)))
+        }
+    })
 }
 
 /// What a result depends on besides the recipe.
@@ -197,9 +218,13 @@ mod tests {
         let mut other_machine = recipe.clone();
         other_machine.compute.threads = 7;
         RunDir::open(folder.path(), &other_machine).unwrap();
-        let other = Recipe { seed: 2, ..recipe };
+        let other = Recipe { seed: 2, ..recipe.clone() };
         let error = RunDir::open(folder.path(), &other).unwrap_err().to_string();
-        assert!(error.contains("another recipe"), "{error}");
+        assert!(error.contains("another recipe: seed is 1 there and 2 here"), "{error}");
+        let mut other = recipe;
+        other.rounds.count += 1;
+        let error = RunDir::open(folder.path(), &other).unwrap_err().to_string();
+        assert!(error.contains("rounds.count is"), "{error}");
     }
 
     #[test]
