@@ -281,6 +281,16 @@ fn table_faults(page: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_kind_has_its_table_of_settings() {
+    let page = fs::read_to_string(top().join("configs/SETTINGS.md")).unwrap();
+    for setting in espalier::recipe::settings() {
+        let Some(kind) = setting.kind else { continue };
+        let mark = format!("<!-- settings: {} {kind} -->", setting.section);
+        assert!(page.contains(&mark), "SETTINGS.md lacks the table {mark}");
+    }
+}
+
+#[test]
 fn marked_tables_of_settings_are_those_of_the_program() {
     for file in files(&top(), ".md") {
         let faults = table_faults(&fs::read_to_string(&file).unwrap());
