@@ -34,9 +34,14 @@
 //! step is an edge whose one child is the shared node, made by the first to look the state up; an edge
 //! learns that its state was exhausted by another way when a descent comes there.
 //!
-//! **Which ordering pairs with which.** There is one publication edge: the Release store of a link
+//! A node with room for more children ([`tree::Room`]) does not close with the last of them. The first descent that comes to
+//! it claims it by a compare-exchange of the header, evaluates it once more, writes further children behind the others, and
+//! shows them by one addition to the header, which counts siblings, open siblings and what is left of the room in one word.
+//!
+//! **Which ordering pairs with which.** There are two publication edges. One is the Release store of a link
 //! (publish, end, give back) and its Acquire load before anything below it is read, or its Acquire
-//! claim. Priors, first visits and cold data travel over it. Statistics are Relaxed: a word carries
+//! claim; the other the Release addition to a header's number of siblings and its Acquire load before they are read.
+//! Priors, first visits and cold data travel over them. Statistics are Relaxed: a word carries
 //! everything that belongs together, additions to one word are never lost, and selection may as well
 //! see a sum from a moment ago. The count of open siblings in a run's header is Relaxed too: the
 //! subtraction that brings it to 0 is one operation on one word, so exactly one thread sees it and
@@ -63,7 +68,7 @@
 //! back and its descent undone, as after a failure, and the tree is returned with the reason.
 //!
 //! **What is reproducible.** With one worker a seed gives the same tree bit for bit: seeds of
-//! requests derive from the search's seed and the leaf's id. With several workers the schedule
+//! requests derive from the search's seed, the leaf's id and how often the leaf may be widened yet. With several workers the schedule
 //! decides the tree, and what holds is that its sums add up. A time limit is the one setting that a
 //! seed does not cover. A stopped tree holds whole simulations alone, whatever stopped it, and can be
 //! searched further as a finished one can ([`continue_tree`]).

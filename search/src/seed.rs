@@ -18,6 +18,8 @@ pub(crate) mod stream {
     pub(crate) const GUMBEL: u64 = (1 << 32) + 1;
     /// The first of several roots; the others follow.
     pub(crate) const ROOTS: u64 = 1 << 33;
+    /// Widenings of nodes, by how many are left; each is a seed of the nodes' ids.
+    pub(crate) const WIDENINGS: u64 = 1 << 34;
 }
 
 /// SplitMix64: one step of the state and its finaliser. A bijection of `u64`.

@@ -3,7 +3,8 @@
 #![cfg(espalier_loom)]
 
 use espalier_search::tree::{
-    Chunked, End, InFlight, NewChild, Node, NodeId, NodeState, Path, StatsLayout, Tree, TreeConfig,
+    Chunked, End, InFlight, NewChild, Node, NodeId, NodeState, Path, Room, StatsLayout, Tree,
+    TreeConfig,
 };
 use espalier_search::{Descent, descend, selection::Puct};
 use loom::sync::Arc;
@@ -191,6 +192,46 @@ fn the_last_two_children_close_their_parent_once() {
         other.join().unwrap();
         assert!(tree.root().is_closed());
         assert_eq!(tree.root().open_children(&tree), 0);
+    });
+}
+
+#[test]
+fn one_of_two_widens_a_node_and_what_it_adds_is_seen_whole() {
+    loom::model(|| {
+        let tree = Arc::new(tree());
+        let path = walk(&tree, &[]);
+        assert!(tree.claim(tree.root()));
+        let run = tree.prepare_with_room(&[ENDED], Room { widenings: 1, children: 2 });
+        tree.publish(&path, &run);
+        tree.backup(&path, tree.layout().visits(&[0.5]));
+        let work = |tree: &Tree| {
+            let mut path = Path::new();
+            let descent = descend(tree, &PUCT, &PUCT, &mut path);
+            match descent {
+                Descent::Widening => {
+                    let run = tree.prepare_more(tree.root(), &[open(), ENDED]);
+                    tree.publish_more(&path, &run);
+                    tree.backup(&path, tree.layout().visits(&[-0.5]));
+                }
+                // The other has begun, or is done.
+                Descent::Collision | Descent::Leaf | Descent::DeadEnd => {
+                    if descent == Descent::Leaf {
+                        assert_eq!(path.leaf().unwrap().prior(), 0.5);
+                        tree.release(path.leaf().unwrap());
+                    }
+                    tree.retreat(&path);
+                }
+                other => panic!("{other:?}"),
+            }
+            descent == Descent::Widening
+        };
+        let other_tree = tree.clone();
+        let other = thread::spawn(move || work(&other_tree));
+        let mine = work(&tree);
+        assert!(mine != other.join().unwrap(), "a node with one widening is widened once");
+        assert_eq!((tree.root().children(&tree).count(), tree.root().open_children(&tree)), (3, 1));
+        assert!(!tree.root().is_closed());
+        assert_eq!(tree.root().stats(&tree).in_flight, 0);
     });
 }
 

@@ -18,12 +18,16 @@ mod model {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use espalier_search::selection::Puct;
-    use espalier_search::tree::{End, InFlight, NewChild, Path, StatsLayout, Tree, TreeConfig};
+    use espalier_search::tree::{
+        End, InFlight, NewChild, Path, Room, StatsLayout, Tree, TreeConfig,
+    };
     use espalier_search::{Descent, derive_seed, descend};
 
     const SIMULATIONS: u64 = 3000;
     const CHILDREN: usize = 5;
     const THREADS: usize = 4;
+    /// Every node may be widened once.
+    const ROOM: Room = Room { widenings: 1, children: CHILDREN };
 
     /// Cold data as plain memory: a write that is not published before it is read is a race.
     struct Cold(Vec<UnsafeCell<u64>>);
@@ -49,7 +53,7 @@ mod model {
     fn roomy_tree(config: &TreeConfig) -> Tree {
         let tree = Tree::new(config);
         for _ in 0..SIMULATIONS as usize * 2 {
-            _ = tree.prepare(&[NewChild::open(0.5); CHILDREN]);
+            _ = tree.prepare_with_room(&[NewChild::open(0.5); CHILDREN], ROOM);
         }
         tree
     }
@@ -58,7 +62,7 @@ mod model {
         let layout = StatsLayout::new(SIMULATIONS * 8, 64).expect("a small tree");
         let in_flight = Some(InFlight { loss: 1.0, explored: 1.0 });
         let tree = roomy_tree(&TreeConfig { layout, in_flight, avoid_exhausted: true });
-        let cells = SIMULATIONS as usize * CHILDREN * 4;
+        let cells = SIMULATIONS as usize * CHILDREN * 8;
         let cold = Cold(std::iter::repeat_with(|| UnsafeCell::new(0)).take(cells).collect());
         cold.write(0, derive_seed(seed, 0));
         let left = AtomicU64::new(SIMULATIONS);
@@ -70,7 +74,9 @@ mod model {
         let root = tree.root();
         let visits: u64 = root.children(&tree).map(|child| child.stats(&tree).visits).sum();
         let stats = root.stats(&tree);
-        assert_eq!((stats.in_flight, stats.visits), (0, visits + 1));
+        // Each expansion backs up a value of its own.
+        let own = if root.children(&tree).len() > CHILDREN { 2 } else { 1 };
+        assert_eq!((stats.in_flight, stats.visits), (0, visits + own));
     }
 
     fn work(tree: &Tree, cold: &Cold, left: &AtomicU64) {
@@ -80,7 +86,8 @@ mod model {
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
             loop {
                 match descend(tree, &puct, &puct, &mut path) {
-                    Descent::Leaf => break expand(tree, cold, &path),
+                    Descent::Leaf => break expand(tree, cold, &path, false),
+                    Descent::Widening => break expand(tree, cold, &path, true),
                     Descent::Exhausted => return,
                     Descent::Collision | Descent::Ended => tree.retreat(&path),
                     Descent::DeadEnd => {
@@ -92,9 +99,9 @@ mod model {
         }
     }
 
-    fn expand(tree: &Tree, cold: &Cold, path: &Path<'_>) {
-        let leaf = path.leaf().expect("a claimed leaf").id().index();
-        let state = cold.read(leaf);
+    fn expand(tree: &Tree, cold: &Cold, path: &Path<'_>, widened: bool) {
+        let leaf = path.leaf().expect("a claimed leaf");
+        let state = cold.read(leaf.id().index()) ^ u64::from(widened);
         let child = |index: usize| {
             let bits = derive_seed(state, index as u64);
             let ends = bits.is_multiple_of(4);
@@ -108,11 +115,19 @@ mod model {
         let children: [NewChild; CHILDREN] = std::array::from_fn(child);
         let mut values: Vec<f64> = children.iter().filter_map(|child| child.value).collect();
         values.push(0.25);
-        let run = tree.prepare(&children);
+        let run = if widened {
+            tree.prepare_more(leaf, &children)
+        } else {
+            tree.prepare_with_room(&children, ROOM)
+        };
         for (index, id) in run.ids().enumerate() {
             cold.write(id.index(), derive_seed(state, index as u64));
         }
-        tree.publish(path, &run);
+        if widened {
+            tree.publish_more(path, &run);
+        } else {
+            tree.publish(path, &run);
+        }
         tree.backup(path, tree.layout().visits(&values));
     }
 }

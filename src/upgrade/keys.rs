@@ -22,6 +22,12 @@ const RENAMED: &[Renamed] = &[
     Renamed { old: "rounds.data", new: &["rounds.window"], value: window },
     Renamed { old: "training.beta", new: &["objective.beta"], value: same },
     Renamed { old: "training.value_dropout", new: &["objective.value_dropout"], value: same },
+    Renamed { old: "search.selection.widening", new: &["search.selection.unpruning"], value: same },
+    Renamed {
+        old: "evaluation.decode.selection.widening",
+        new: &["evaluation.decode.selection.unpruning"],
+        value: same,
+    },
     // Round 0 learnt by the same key.
     Renamed {
         old: "training.observation_loss",

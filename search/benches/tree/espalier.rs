@@ -69,7 +69,7 @@ fn simulate<'t>(tree: &'t Tree, positions: &Chunked<AtomicU64>, puct: &Puct, pat
         match descent {
             Descent::Leaf => expand(tree, positions, position, path),
             Descent::Ended => {}
-            Descent::Collision | Descent::DeadEnd | Descent::Exhausted => {
+            Descent::Widening | Descent::Collision | Descent::DeadEnd | Descent::Exhausted => {
                 tree.retreat(path);
                 std::hint::spin_loop();
                 continue;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::stop::StopConfig;
 use crate::ConfigError;
 use crate::selection::{RuleSet, SelectionConfig};
-use crate::tree::{InFlight, MAX_CHILDREN, StatsLayout, TreeConfig};
+use crate::tree::{InFlight, MAX_CHILDREN, Room, StatsLayout, TreeConfig};
 
 /// Settings of one tree. The defaults are AlphaMath's (arXiv 2405.03553 and its released
 /// configurations).
@@ -18,6 +18,10 @@ pub struct MctsConfig {
     pub samples: usize,
     /// Simulations a tree.
     pub simulations: u64,
+    /// How many times steps are sampled again at a node below which nothing is left to search and no right answer was found
+    /// (without the ground truth: none that the value net takes for right); 0, as in the paper, lets a search end before its
+    /// simulations are done. What a node has already is not counted again.
+    pub widening: usize,
     /// Deepest node that may be expanded. A step beyond it that is no answer ends its path as
     /// invalid.
     pub max_depth: usize,
@@ -103,6 +107,7 @@ impl Default for MctsConfig {
             c_puct: 1.5,
             samples: 5,
             simulations: 40,
+            widening: 0,
             max_depth: 8,
             temperature: 1.0,
             remove_duplicate: false,
@@ -152,7 +157,10 @@ impl MctsConfig {
         check(self.simulations >= 1, "simulations", &self.simulations, "must be >= 1")?;
         // A shared state takes a node beside its edges', with a header of its own.
         let each = if self.transpositions { 3 } else { 1 };
-        let nodes = self.simulations.saturating_mul(self.samples as u64).saturating_mul(each);
+        let most = "must be at most 32767, and samples x (1 + widening) too";
+        let room = self.samples.saturating_mul(self.widening.saturating_add(1));
+        check(room <= MAX_CHILDREN, "widening", &self.widening, most)?;
+        let nodes = self.simulations.saturating_mul(room as u64).saturating_mul(each);
         let fits = nodes < MAX_NODES && self.layout().is_some();
         check(fits, "simulations", &self.simulations, "samples x simulations is too large a tree")?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")?;
@@ -173,6 +181,9 @@ impl MctsConfig {
         check(waits, "update_leaf_value", &self.update_leaf_value, apart)?;
         self.selection.validate()?;
         self.stop.validate()?;
+        let planned = "must be 0 with a schedule of halving, which is made for the children that the root begins with";
+        let grows = self.widening == 0 || self.rules(0).can_continue();
+        check(grows, "widening", &self.widening, planned)?;
         if self.compatibility == Compatibility::AlphaMath {
             let alone = "must be 1 with compatibility = \"alphamath\", whose search has one worker";
             for (field, count) in parallel {
@@ -180,6 +191,8 @@ impl MctsConfig {
             }
             let merged = "must be false with compatibility = \"alphamath\"";
             check(!self.transpositions, "transpositions", &self.transpositions, merged)?;
+            let ends = "must be 0 with compatibility = \"alphamath\", whose search ends at an exhausted node";
+            check(self.widening == 0, "widening", &self.widening, ends)?;
         }
         Ok(())
     }
@@ -196,7 +209,14 @@ impl MctsConfig {
             "a schedule of halving is made for its number of simulations, and cannot go on";
         let rule = self.selection.rule.name();
         check(self.rules(0).can_continue(), "selection.rule", &rule, halved)?;
-        check(self.roots == 1, "roots", &self.roots, "merged trees cannot go on: must be 1")
+        check(self.roots == 1, "roots", &self.roots, "merged trees cannot go on: must be 1")?;
+        let order = "a tree does not say when its nodes were widened: must be 0";
+        check(self.widening == 0, "widening", &self.widening, order)
+    }
+
+    /// Room for the children that a node may get when it is widened.
+    pub(super) fn room(&self) -> Room {
+        Room { widenings: self.widening, children: self.samples * self.widening }
     }
 
     /// The rules by which a search of these settings chooses.
@@ -246,6 +266,7 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         let good = MctsConfig::default;
+        let gumbel = serde_json::from_str(r#"{"rule": "gumbel"}"#).unwrap();
         let never = StopConfig { seconds: Some(-1.0), ..StopConfig::default() };
         let cases = [
             ("c_puct", MctsConfig { c_puct: f64::NAN, ..good() }),
@@ -254,6 +275,12 @@ mod tests {
             ("simulations", MctsConfig { simulations: 0, ..good() }),
             ("simulations", MctsConfig { simulations: u64::MAX, ..good() }),
             ("simulations", MctsConfig { simulations: 1 << 30, ..good() }),
+            ("widening", MctsConfig { widening: usize::MAX, ..good() }),
+            ("widening", MctsConfig { widening: 1, selection: gumbel, ..good() }),
+            (
+                "widening",
+                MctsConfig { widening: 1, compatibility: Compatibility::AlphaMath, ..good() },
+            ),
             ("max_depth", MctsConfig { max_depth: 0, ..good() }),
             ("temperature", MctsConfig { temperature: -0.5, ..good() }),
             ("positive_reward", MctsConfig { positive_reward: 2.0, ..good() }),

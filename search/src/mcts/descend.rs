@@ -9,7 +9,9 @@ use crate::tree::{NodeState, Path, Tree};
 pub enum Descent {
     /// A leaf, claimed: its children are the caller's to publish.
     Leaf,
-    /// A leaf that another thread is expanding.
+    /// A node all of whose children are closed, claimed for widening: more of them are the caller's to publish.
+    Widening,
+    /// A leaf that another thread is expanding, or a node that it is widening.
     Collision,
     /// An end that may be come to again ([`crate::tree::End::Revisited`]).
     Ended,
@@ -51,7 +53,11 @@ pub fn descend<'t, I: Rule + ?Sized, R: Rule + ?Sized>(
             rule.choose(&parent, siblings)
         };
         let Some(index) = chosen else {
-            return Descent::DeadEnd;
+            return match () {
+                () if tree.claim_widening(node) => Descent::Widening,
+                () if siblings.is_widened() => Descent::Collision,
+                () => Descent::DeadEnd,
+            };
         };
         node = siblings.node(index);
         parent = tree.enter(node, path);

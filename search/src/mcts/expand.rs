@@ -1,5 +1,7 @@
 //! The second half of a simulation: an answer becomes children, their rewards and values are backed
-//! up.
+//! up. The same makes more children of a node that is widened.
+
+use std::collections::HashSet;
 
 use smallvec::SmallVec;
 
@@ -11,7 +13,7 @@ use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
 use crate::step_text::SiblingTexts;
 use crate::sync::{OnceLock, Ordering};
-use crate::tree::{End, NewChild, Node, NodeId, Path};
+use crate::tree::{End, NewChild, Node, NodeId, NodeState, Path, Room};
 use crate::{Environment, Evaluation, Proposal, Request, SearchError, Terminal};
 
 /// Why a step beyond [`crate::MctsConfig::max_depth`] ended its path.
@@ -39,13 +41,24 @@ pub(super) struct Draft<S> {
 }
 
 impl<E: Environment> Search<'_, E> {
+    /// Whether a claimed node has children already, and is to get more.
+    fn is_widened(leaf: Node<'_>) -> bool {
+        leaf.state() == NodeState::Expanded
+    }
+
     /// What the evaluator is asked about a leaf.
     fn request(&self, leaf: Node<'_>) -> Request {
+        // What is sampled at a node a second time is not what was sampled the first.
+        let seed = if Self::is_widened(leaf) {
+            derive_seed(self.seed, stream::WIDENINGS + leaf.widenings(&self.tree) as u64)
+        } else {
+            self.seed
+        };
         Request {
             context: self.environment.context(&self.data(leaf).state).into(),
             samples: self.config.samples,
             temperature: self.config.temperature,
-            seed: derive_seed(self.seed, u64::from(leaf.id().index())),
+            seed: derive_seed(seed, u64::from(leaf.id().index())),
             keep_tokens: self.config.keep_tokens,
         }
     }
@@ -73,8 +86,12 @@ impl<E: Environment> Search<'_, E> {
     ) -> Result<Draft<E::State>, SearchError> {
         let StepData { state, depth, .. } = self.data(leaf);
         let depth = depth + 1;
-        if self.config.remove_duplicate {
+        let widened = Self::is_widened(leaf);
+        if self.config.remove_duplicate || widened {
             remove_duplicates(&mut evaluation.proposals);
+        }
+        if widened {
+            self.remove_known(leaf, &mut evaluation.proposals);
         }
         // Of the size in which the tree keeps them.
         let mut children: Vec<StepData<E::State>> = Vec::with_capacity(evaluation.proposals.len());
@@ -108,6 +125,13 @@ impl<E: Environment> Search<'_, E> {
         Ok(Draft { children, value: evaluation.value, unscored })
     }
 
+    /// Drops the steps that a node has already.
+    fn remove_known(&self, node: Node<'_>, proposals: &mut Vec<Proposal>) {
+        let step = |child| self.data(child).step.as_ref().map_or("", |step| step.action().trim());
+        let known: HashSet<&str> = node.children(&self.tree).map(step).collect();
+        proposals.retain(|proposal| !known.contains(proposal.action.trim()));
+    }
+
     /// Asks for the values that the draft lacks, in one batch.
     pub(super) fn score(&self, draft: &Draft<E::State>) -> Result<(), SearchError> {
         if draft.unscored.is_empty() {
@@ -132,39 +156,52 @@ impl<E: Environment> Search<'_, E> {
     }
 
     /// Publishes the children and backs up: each child that already has a value, then the expanded
-    /// node's.
+    /// node's, which a node that is widened has backed up before.
     pub(super) fn commit(&self, path: &Path<'_>, mut draft: Draft<E::State>) {
         let leaf = self.leaf(path);
+        let widened = Self::is_widened(leaf);
         if let Some(states) = &self.states {
             draft.children.iter_mut().for_each(|child| self.share(states, child));
         }
         let mut new: SmallVec<[NewChild; FEW]> =
             draft.children.iter().map(|child| self.new_child(child)).collect();
-        if let Some(noise) = self.config.selection.root_noise.filter(|_| leaf.id() == NodeId::ROOT)
-        {
+        let noise = self.config.selection.root_noise;
+        if let Some(noise) = noise.filter(|_| leaf.id() == NodeId::ROOT && !widened) {
             let mut priors: Vec<f32> = new.iter().map(|child| child.prior).collect();
             mix_noise(&noise, &mut priors, derive_seed(self.seed, stream::NOISE));
             new.iter_mut().zip(priors).for_each(|(child, prior)| child.prior = prior);
         }
         let mut values: SmallVec<[f64; FEW + 1]> =
             new.iter().filter_map(|child| child.value).collect();
-        if !self.config.update_leaf_value {
+        if !self.config.update_leaf_value && !widened {
             values.push(draft.value);
         }
         // Set already where `update_leaf_value` scored this node as a child, with the same state's
         // value.
         self.data(leaf).value.set(draft.value);
-        self.note_answers(path, &draft.children);
-        let run = self.tree.prepare(&new);
-        self.tree.set_value(&run, draft.value as f32);
+        let found = self.note_answers(path, &draft.children);
+        let run = if widened {
+            self.tree.prepare_more(leaf, &new)
+        } else {
+            let room = if found { Room::default() } else { self.config.room() };
+            let run = self.tree.prepare_with_room(&new, room);
+            self.tree.set_value(&run, draft.value as f32);
+            run
+        };
         for (id, child) in run.ids().zip(&draft.children) {
             if let Some(shared) = child.shared {
                 // The first edge stays the first.
                 _ = self.data(self.tree.shared(shared)).first_edge.set(id);
             }
         }
-        self.insert(run.first(), draft.children);
-        self.tree.publish(path, &run);
+        if !draft.children.is_empty() {
+            self.insert(run.first(), draft.children);
+        }
+        if widened {
+            self.tree.publish_more(path, &run);
+        } else {
+            self.tree.publish(path, &run);
+        }
         self.tree.backup(path, self.tree.layout().visits(&values));
     }
 
@@ -202,9 +239,10 @@ impl<E: Environment> Search<'_, E> {
         }
     }
 
-    /// Remembers that an answer, or a right one, was found.
-    fn note_answers(&self, path: &Path<'_>, children: &[StepData<E::State>]) {
-        let mut any = false;
+    /// Remembers that an answer, or a right one, was found; true when there is no need to widen the nodes above any more:
+    /// one is right or, where the ground truth may not be read, the value net takes it for right.
+    fn note_answers(&self, path: &Path<'_>, children: &[StepData<E::State>]) -> bool {
+        let (mut any, mut found) = (false, false);
         for child in children {
             if !matches!(child.terminal.get(), Some(Terminal::Answer(_))) {
                 continue;
@@ -212,20 +250,31 @@ impl<E: Environment> Search<'_, E> {
             any = true;
             // Relaxed, here and below: flags that announce nothing but themselves.
             child.answered.store(true, Ordering::Relaxed);
-            if child.reward.get().is_some_and(|reward| self.environment.is_correct(reward)) {
+            let right = child.reward.get().map(|reward| self.environment.is_correct(reward));
+            if right == Some(true) {
                 self.counts.solved.store(true, Ordering::Relaxed);
             }
+            found |= right.unwrap_or_else(|| child.value.get().is_some_and(|value| value > 0.0));
         }
         if any {
             for node in path.nodes() {
                 self.data(*node).answered.store(true, Ordering::Relaxed);
             }
         }
+        if found && self.config.widening > 0 {
+            self.tree.stop_widening(path);
+        }
+        found
     }
 
-    /// Ends a path whose context the model cannot read.
+    /// Ends a path whose context the model cannot read. A node that is widened has been read before, and keeps its children.
     pub(super) fn end_unreadable(&self, path: &Path<'_>) {
-        let data = self.data(self.leaf(path));
+        let leaf = self.leaf(path);
+        if Self::is_widened(leaf) {
+            return self
+                .commit(path, Draft { children: Vec::new(), value: 0.0, unscored: Vec::new() });
+        }
+        let data = self.data(leaf);
         // The claim makes this thread the only one to set either; a value from `update_leaf_value`
         // may stand.
         _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));

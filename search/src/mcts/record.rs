@@ -38,12 +38,15 @@ impl<E: Environment> Search<'_, E> {
     /// Takes the steps' texts and endings out of the search: beside a cheap evaluator, copies would be much of what a
     /// small tree costs.
     fn nodes(&mut self) -> Nodes {
-        let Self { tree, cold, environment, .. } = self;
+        let Self { tree, cold, environment, config, .. } = self;
         let (tree, count) = (&*tree, tree.len());
         let mut recorder = Recorder {
             environment: *environment,
             tree,
-            nodes: Nodes::with_capacity_and_hasher(count, Default::default()),
+            nodes: Nodes::with_capacity_and_hasher(
+                count / (1 + config.widening),
+                Default::default(),
+            ),
             parents: vec![None; count],
             edges: Vec::new(),
         };
@@ -56,9 +59,15 @@ impl<E: Environment> Search<'_, E> {
         for first in 1..count {
             let Some((parent, position)) = recorder.parents[first] else { continue };
             let tag = recorder.tag(position);
-            let mut family = cold.take(first as u32);
-            for (index, (child, data)) in parent.children(tree).zip(&mut family).enumerate() {
-                recorder.add(cold, TreeRecord::extend_tag(tag.clone(), index), child, data);
+            let children = parent.children(tree).enumerate();
+            // More than one where the parent was widened.
+            let mut family = Vec::new().into_iter();
+            for (index, child) in children {
+                if family.as_slice().is_empty() {
+                    family = cold.take((first + index) as u32).into_iter();
+                }
+                let Some(mut data) = family.next() else { break };
+                recorder.add(cold, TreeRecord::extend_tag(tag.clone(), index), child, &mut data);
             }
         }
         recorder.finish()

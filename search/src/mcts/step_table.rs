@@ -4,7 +4,8 @@ use super::step_data::StepData;
 use crate::sync::OnceLock;
 use crate::tree::{Chunked, Node, NodeId};
 
-/// Step data by family: siblings come and stay together, and each family is moved in as a whole, and not one by one.
+/// Step data by family: siblings come and stay together, and each family is moved in as a whole, and not one by one. Where a
+/// node is widened, its children are several families, each behind the one before.
 pub(super) struct StepTable<S> {
     /// By the id of the first sibling.
     families: Chunked<OnceLock<Box<[StepData<S>]>>>,
@@ -19,9 +20,17 @@ impl<S> StepTable<S> {
     /// The data of a node that this thread claimed, created, or read of in a published word.
     #[inline]
     pub(super) fn get(&self, node: Node<'_>) -> &StepData<S> {
-        let (first, index) = node.place();
-        let family = self.families.get(first.index()).get();
-        &family.expect("cold data are written before a node is published")[index]
+        let (first, mut index) = node.place();
+        let mut first = first.index();
+        loop {
+            let family = self.families.get(first).get();
+            let family = family.expect("cold data are written before a node is published");
+            if let Some(data) = family.get(index) {
+                return data;
+            }
+            first += family.len() as u32;
+            index -= family.len();
+        }
     }
 
     /// Writes the data of siblings that are not published yet; their ids go on from `first`.

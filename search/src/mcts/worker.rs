@@ -106,7 +106,7 @@ impl<E: Environment> Search<'_, E> {
             {
                 let next = claimed + held;
                 match descend(&self.tree, rule, at_root, &mut paths[next]) {
-                    Descent::Leaf => {
+                    Descent::Leaf | Descent::Widening => {
                         paths.swap(claimed, next);
                         claimed += 1;
                     }

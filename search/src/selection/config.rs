@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gumbel::GumbelConfig;
 use super::rules::{RuleContext, RuleName, RuleSet};
-use super::{FirstPlayUrgency, RootNoise, Widening};
+use super::{FirstPlayUrgency, RootNoise, Unpruning};
 use crate::error::ConfigError;
 
 /// Settings of selection beside `c_puct`. The defaults are AlphaMath's: PUCT and nothing else.
@@ -28,7 +28,7 @@ pub struct SelectionConfig {
     pub normalise_q: bool,
     /// Looks at the children of highest prior first, at more as visits grow.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub widening: Option<Widening>,
+    pub unpruning: Option<Unpruning>,
     /// Noise on the root's priors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_noise: Option<RootNoise>,
@@ -53,7 +53,7 @@ impl SelectionConfig {
         if let Some(reduction) = self.first_play_reduction {
             ConfigError::require_not_negative("selection.first_play_reduction", reduction)?;
         }
-        self.widening.iter().try_for_each(Widening::validate)?;
+        self.unpruning.iter().try_for_each(Unpruning::validate)?;
         self.root_noise.iter().try_for_each(RootNoise::validate)?;
         self.gumbel.validate()
     }
@@ -83,8 +83,8 @@ mod tests {
             ("selection.c_puct_base", r#"{"c_puct_base": 0}"#),
             ("selection.first_play_urgency", r#"{"first_play_urgency": 2}"#),
             ("selection.first_play_reduction", r#"{"first_play_reduction": -1}"#),
-            ("selection.widening.coefficient", r#"{"widening": {"coefficient": 0.5}}"#),
-            ("selection.widening.exponent", r#"{"widening": {"exponent": 2}}"#),
+            ("selection.unpruning.coefficient", r#"{"unpruning": {"coefficient": 0.5}}"#),
+            ("selection.unpruning.exponent", r#"{"unpruning": {"exponent": 2}}"#),
             ("selection.root_noise.alpha", r#"{"root_noise": {"alpha": 0}}"#),
             ("selection.root_noise.fraction", r#"{"root_noise": {"fraction": 1.5}}"#),
             ("selection.gumbel.considered", r#"{"gumbel": {"considered": 0}}"#),

@@ -18,7 +18,7 @@ mod regularised_policy;
 mod rules;
 mod scored;
 mod uct;
-mod widening;
+mod unpruning;
 
 pub use config::SelectionConfig;
 pub use first_play::FirstPlayUrgency;
@@ -27,7 +27,7 @@ pub use puct::{Puct, c_puct_at};
 pub use rules::{NodeRule, RuleContext, RuleName, RuleSet};
 pub use scored::{Bonus, Scored};
 pub use uct::uct_bonus;
-pub use widening::Widening;
+pub use unpruning::Unpruning;
 
 use crate::tree::{Entered, Siblings};
 

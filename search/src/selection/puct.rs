@@ -31,7 +31,7 @@ pub(super) fn build(context: &RuleContext<'_>) -> RuleSet {
     let base = selection.c_puct_base;
     let plain = selection.first_play() == FirstPlayUrgency::Constant(0.0)
         && !selection.normalise_q
-        && selection.widening.is_none();
+        && selection.unpruning.is_none();
     if plain {
         let puct = Puct { c_puct, base };
         return RuleSet { root: NodeRule::Puct(puct), interior: NodeRule::Puct(puct) };

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::config::SelectionConfig;
-use super::{FirstPlayUrgency, Rule, Widening, c_puct_at, first_best, uct_bonus};
+use super::{FirstPlayUrgency, Rule, Unpruning, c_puct_at, first_best, uct_bonus};
 use crate::tree::{Child, Entered, Siblings};
 
 /// `Q' + bonus`, highest first, lowest index first among equals. `Q'` is the mean value, for an untried child the
@@ -18,7 +18,7 @@ pub struct Scored {
     /// MuZero does over a whole tree, arXiv 1911.08265 eq. 5, and mctx over siblings).
     pub normalise_q: bool,
     /// Which children are looked at; all when None.
-    pub widening: Option<Widening>,
+    pub unpruning: Option<Unpruning>,
 }
 
 /// The exploration term.
@@ -48,7 +48,7 @@ impl Scored {
             bonus,
             first_play_urgency: selection.first_play(),
             normalise_q: selection.normalise_q,
-            widening: selection.widening,
+            unpruning: selection.unpruning,
         }
     }
 
@@ -72,9 +72,9 @@ impl Scored {
         for (score, child) in q.iter_mut().zip(children) {
             *score += bonus(child);
         }
-        if let Some(widening) = self.widening {
+        if let Some(unpruning) = self.unpruning {
             for (score, considered) in
-                q.iter_mut().zip(widening.considered(parent_visits, children))
+                q.iter_mut().zip(unpruning.considered(parent_visits, children))
             {
                 if !considered {
                     *score = f64::NAN;
@@ -112,7 +112,7 @@ mod tests {
         bonus: Bonus::Puct { c_puct: 1.5, base: None },
         first_play_urgency: FirstPlayUrgency::Constant(0.0),
         normalise_q: false,
-        widening: None,
+        unpruning: None,
     };
 
     fn child(visits: f64, value_sum: f64, prior: f64) -> Child {
@@ -137,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn widening_hides_and_uct_ignores_priors() {
+    fn unpruning_hides_and_uct_ignores_priors() {
         let children = [child(3.0, 1.5, 0.1), child(3.0, 1.5, 0.6), child(1.0, 0.5, f64::NAN)];
-        let narrow = Widening { coefficient: 1.0, exponent: 0.0 };
-        let scores = Scored { widening: Some(narrow), ..PUCT }.scores(16.0, 0.0, &children);
+        let narrow = Unpruning { coefficient: 1.0, exponent: 0.0 };
+        let scores = Scored { unpruning: Some(narrow), ..PUCT }.scores(16.0, 0.0, &children);
         assert!(scores[0].is_nan() && !scores[1].is_nan());
         let uct = Scored { bonus: Bonus::Uct { c: 1.0 }, ..PUCT };
         let scores = uct.scores(7.0, 0.0, &children);

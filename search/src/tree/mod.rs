@@ -10,6 +10,9 @@
 //! writes whatever cold data belongs to them, and *publishes* all of them with one Release store of
 //! the leaf's link. Whoever reads that link with Acquire sees the children whole. Nodes do not know
 //! their parents: a descent remembers its [`Path`].
+//!
+//! A node with [`Room`] that has run out of open children is not closed but *widened*: a thread claims it once more, writes
+//! further children behind the first, and publishes them with one Release addition to their number.
 
 mod chunked;
 mod link;
@@ -36,6 +39,8 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Most children of a node.
 pub const MAX_CHILDREN: usize = (1 << 15) - 1;
+/// Most times that a node may be widened.
+pub const MAX_WIDENINGS: usize = (1 << 15) - 1;
 
 /// What a child starts with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +89,15 @@ pub enum End {
     /// It is selected like any other node, and each time its value is backed up again: the rule of two-player engines,
     /// for callers that drive a tree themselves, as the benchmark does that plays the same game in other engines.
     Revisited,
+}
+
+/// Room for children that a node may get later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// How often they may come ([`Tree::claim_widening`]), at most [`MAX_WIDENINGS`].
+    pub widenings: usize,
+    /// How many there may be in all.
+    pub children: usize,
 }
 
 /// Children that are written and not yet published.
@@ -147,7 +161,7 @@ impl Tree {
     pub fn new(config: &TreeConfig) -> Self {
         let slots: Chunked<Slot> = Chunked::new();
         slots.reserve_zeroed(ROOT_HEADER);
-        slots.get(ROOT_HEADER).write_header(1, 1, NodeId::ROOT.0);
+        slots.get(ROOT_HEADER).write_header(1, 1, 0, NodeId::ROOT.0);
         Self {
             slots,
             next: AtomicU64::new((u64::from(Link::FIRST_RUN) << 32) | 1),
@@ -242,8 +256,19 @@ impl Tree {
         word.compare_exchange(free, taken, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives a claimed leaf back unexpanded.
+    /// Takes an expanded node for widening: all its children are closed, and it has a widening left, which this uses up.
+    #[must_use]
+    pub fn claim_widening(&self, node: Node<'_>) -> bool {
+        let link = node.link();
+        link.state() == NodeState::Expanded && self.run(link).header.claim_widening()
+    }
+
+    /// Gives a claimed leaf back unexpanded, or a node that was claimed for widening as it was.
     pub fn release(&self, leaf: Node<'_>) {
+        let link = leaf.link();
+        if link.state() == NodeState::Expanded {
+            return self.run(link).header.release_widening();
+        }
         // Release: pairs with the Acquire in `claim`.
         leaf.slot.link.store(Link::UNEXPANDED.0, Ordering::Release);
     }
@@ -271,12 +296,40 @@ impl Tree {
     /// which are 14 GiB.
     #[inline]
     pub fn prepare(&self, children: &[NewChild]) -> Run {
-        assert!((1..=MAX_CHILDREN).contains(&children.len()), "{} children", children.len());
-        let (address, first_id) = self.allocate(children.len() as u32);
+        self.prepare_with_room(children, Room::default())
+    }
+
+    /// As [`Tree::prepare`], with room for more children behind these.
+    ///
+    /// # Panics
+    /// As [`Tree::prepare`], the children to come counted in.
+    pub fn prepare_with_room(&self, children: &[NewChild], room: Room) -> Run {
+        let most = children.len() + room.children;
+        assert!(!children.is_empty() && most <= MAX_CHILDREN, "{most} children");
+        let (address, first_id) = self.allocate(most as u32);
         let slots = self.slots.from(address);
-        let open = children.iter().filter(|child| child.end != Some(End::Closed)).count();
-        slots[0].write_header(children.len(), open, first_id);
-        for (node, child) in slots[1..].iter().zip(children) {
+        let open = self.write(&slots[1..], children);
+        slots[0].write_header(children.len(), open, room.widenings, first_id);
+        Run { address, first_id, count: children.len(), open }
+    }
+
+    /// Writes more children of a node that the caller has claimed for widening, behind those that it has, where no other
+    /// thread sees them yet. The caller keeps within the [`Room`] that was made.
+    ///
+    /// # Panics
+    /// When the node has no children.
+    pub fn prepare_more(&self, node: Node<'_>, children: &[NewChild]) -> Run {
+        let link = node.link();
+        assert!(link.state() == NodeState::Expanded, "only a node with children is widened");
+        let header = self.run(link).header;
+        let (count, address) = (header.count(), link.run());
+        let open = self.write(&self.slots.from(address)[1 + count..], children);
+        Run { address, first_id: header.first_id() + count as u32, count: children.len(), open }
+    }
+
+    /// Writes the records of unpublished children; returns how many of them are open.
+    fn write(&self, slots: &[Slot], children: &[NewChild]) -> usize {
+        for (node, child) in slots.iter().zip(children) {
             // The one who has the shared node's address has seen its records written.
             let below = child.shared.map(|shared| Link(shared.address.0));
             let link = match child.end {
@@ -291,7 +344,7 @@ impl Tree {
             node.link.store(link.0, Ordering::Relaxed);
             node.prior.store(prior.to_bits(), Ordering::Relaxed);
         }
-        Run { address, first_id, count: children.len(), open }
+        children.iter().filter(|child| child.end != Some(End::Closed)).count()
     }
 
     /// Notes the value net's opinion of the state whose prepared children these are, in [-1, 1], for rules that read it
@@ -302,7 +355,7 @@ impl Tree {
     }
 
     /// Shows the children of the path's leaf, which the caller has claimed, to every thread. When none
-    /// of them is open the leaf is closed, and so may be nodes above it.
+    /// of them is open and none may come the leaf is closed, and so may be nodes above it.
     ///
     /// # Panics
     /// With an empty path.
@@ -313,7 +366,29 @@ impl Tree {
         // it.
         leaf.slot.link.store(run.address.0, Ordering::Release);
         if run.open == 0 {
-            self.close(path);
+            self.close_exhausted(path);
+        }
+    }
+
+    /// Shows more children of the path's leaf, which the caller has claimed for widening, to every thread.
+    ///
+    /// # Panics
+    /// With an empty path.
+    pub fn publish_more(&self, path: &Path<'_>, run: &Run) {
+        let leaf = path.leaf().expect("the caller has claimed the path's leaf");
+        self.run(leaf.link()).header.show_more(run.count, run.open);
+        if run.open == 0 {
+            self.close_exhausted(path);
+        }
+    }
+
+    /// The path has led to what was sought: none of its nodes is widened any more.
+    pub fn stop_widening(&self, path: &Path<'_>) {
+        for node in &path.nodes {
+            let link = node.link();
+            if link.state() == NodeState::Expanded {
+                self.run(link).header.stop_widening();
+            }
         }
     }
 
@@ -360,11 +435,13 @@ impl Tree {
         }
     }
 
-    /// Closes the path's leaf if none of its children is open: another thread may not have done it yet, or the leaf is an
+    /// Closes the path's leaf if none of its children is open and none may come: another thread may not have done it yet, or the leaf is an
     /// edge to a shared node that was exhausted by way of another edge.
     pub fn close_exhausted(&self, path: &Path<'_>) {
-        let exhausted =
-            |node: Node<'_>| node.state() == NodeState::Expanded && node.open_children(self) == 0;
+        let exhausted = |node: Node<'_>| {
+            let link = node.link();
+            link.state() == NodeState::Expanded && self.run(link).header.is_exhausted()
+        };
         if path.leaf().is_some_and(exhausted) {
             self.close(path);
         }

@@ -93,6 +93,13 @@ impl<'t> Node<'t> {
         siblings.iter().map(move |slot| Node { slot, header })
     }
 
+    /// How often the node may be widened yet; 0 while it is not expanded.
+    #[must_use]
+    pub fn widenings(self, tree: &Tree) -> usize {
+        let link = self.link();
+        if link.state() == NodeState::Expanded { tree.run(link).header.widenings() } else { 0 }
+    }
+
     /// How many of the node's children can still be searched.
     #[must_use]
     pub fn open_children(self, tree: &Tree) -> usize {

@@ -125,6 +125,12 @@ impl<'t> Siblings<'t> {
         }
     }
 
+    /// Whether a thread is making more of them ([`super::Tree::claim_widening`]).
+    #[must_use]
+    pub fn is_widened(&self) -> bool {
+        self.header.is_widened()
+    }
+
     /// The value net's own opinion of the state above them, in [-1, 1]: the value that the expansion which made them backed
     /// up, before any other was averaged in. None where it was not given ([`super::Tree::set_value`]).
     #[must_use]

@@ -41,7 +41,7 @@ fn every_rule_searches_and_is_reproducible() {
         r#"{"selection": {"first_play_urgency": -1}}"#,
         r#"{"selection": {"first_play_reduction": 0.3}}"#,
         r#"{"selection": {"normalise_q": true}}"#,
-        r#"{"selection": {"widening": {"coefficient": 1, "exponent": 0.3}}}"#,
+        r#"{"selection": {"unpruning": {"coefficient": 1, "exponent": 0.3}}}"#,
         r#"{"selection": {"root_noise": {"alpha": 0.1, "fraction": 0.9}}}"#,
         r#"{"leaf_batch": 4}"#,
         r#"{"leaf_batch": 4, "in_flight": "wu_uct"}"#,
@@ -58,8 +58,8 @@ fn every_rule_searches_and_is_reproducible() {
 
 #[test]
 fn plain_puct_is_the_general_rule_without_additions() {
-    // Widening to every child adds nothing, and takes the other way through the code.
-    let wide = config(r#"{"selection": {"widening": {"coefficient": 99, "exponent": 0}}}"#);
+    // Unpruning to every child adds nothing, and takes the other way through the code.
+    let wide = config(r#"{"selection": {"unpruning": {"coefficient": 99, "exponent": 0}}}"#);
     for seed in 0..20 {
         assert_eq!(grow(&MctsConfig::default(), seed).react, grow(&wide, seed).react);
     }
@@ -204,7 +204,7 @@ proptest! {
         wu_uct: bool,
         rule in prop::sample::select(vec!["puct", "uct", "gumbel", "regularised_policy"]),
     ) {
-        let json = format!(r#"{{"selection": {{"rule": "{rule}", "widening": {{}}}}}}"#);
+        let json = format!(r#"{{"selection": {{"rule": "{rule}", "unpruning": {{}}}}}}"#);
         let in_flight = if wu_uct { InFlightRule::WuUct } else { InFlightRule::VirtualLoss };
         let tree = grow(
             &MctsConfig { simulations: 90, workers, leaf_batch, in_flight, ..config(&json) },

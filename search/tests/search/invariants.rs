@@ -10,13 +10,14 @@ use crate::script::problem;
 const ACTIONS: [&str; 6] = ["a", "b", "c", "d", "=", "!"];
 
 fn configs() -> impl Strategy<Value = MctsConfig> {
-    let shape = (1..=6_usize, 1..=120_u64, 1..=6_usize, 1..=8_usize);
+    let shape = (1..=6_usize, 1..=120_u64, 1..=6_usize, 1..=8_usize, 0..=3_usize);
     let rules = (any::<bool>(), any::<bool>(), any::<bool>(), 0.0..4.0_f64, 0.0..3.0_f64);
     (shape, rules).prop_map(|(shape, rules)| MctsConfig {
         samples: shape.0,
         simulations: shape.1,
         max_depth: shape.2,
         workers: shape.3,
+        widening: shape.4,
         remove_duplicate: rules.0,
         update_leaf_value: rules.1,
         normalise_prior: rules.2,
@@ -53,7 +54,7 @@ fn check(tree: &TreeRecord, config: &MctsConfig) -> Result<(), TestCaseError> {
     for (tag, node) in &tree.react {
         let below = children(tree, tag);
         expanded += u64::from(!below.is_empty());
-        prop_assert!(below.len() <= config.samples);
+        prop_assert!(below.len() <= config.samples * (1 + config.widening));
         prop_assert!(node.q_value.abs() <= 1.0, "{} has Q {}", tag, node.q_value);
         prop_assert!((0.0..=1.0).contains(&node.prior));
         let own = own_visits(tree, tag, node, config);
@@ -65,12 +66,18 @@ fn check(tree: &TreeRecord, config: &MctsConfig) -> Result<(), TestCaseError> {
         prop_assert!((w - own_sum - sum).abs() < 1e-6, "W of {}: {} and {}", tag, w, own_sum + sum);
         prop_assert!(node.terminal.is_none() || below.is_empty(), "{} goes on", tag);
         prop_assert!(tree.path(tag).is_some());
-        if config.normalise_prior && !below.is_empty() {
+        if config.normalise_prior && !below.is_empty() && config.widening == 0 {
             let priors: f64 = below.iter().map(|child| child.prior).sum();
             prop_assert!((priors - 1.0).abs() < 1e-9);
         }
     }
-    prop_assert_eq!(expanded, tree.simulations);
+    if config.widening == 0 {
+        prop_assert_eq!(expanded, tree.simulations);
+    } else {
+        prop_assert!(
+            (expanded..=expanded * (1 + config.widening as u64)).contains(&tree.simulations)
+        );
+    }
     match tree.stop {
         StopReason::Simulations => prop_assert_eq!(tree.simulations, config.simulations),
         StopReason::Exhausted => {

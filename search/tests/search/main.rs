@@ -11,3 +11,4 @@ mod rewards;
 mod script;
 mod tokens;
 mod transpositions;
+mod widening;

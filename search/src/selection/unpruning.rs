@@ -1,4 +1,4 @@
-//! Progressive widening: few children at first, more as their parent is visited.
+//! Progressive unpruning: few children at first, more as their parent is visited.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,20 +9,20 @@ use crate::tree::Child;
 /// first (progressive unpruning, Chaslot et al. 2008; Coulom 2007).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Widening {
+pub struct Unpruning {
     /// Children at the first visit, >= 1.
     pub coefficient: f64,
-    /// In [0, 1]: 0 never widens.
+    /// In [0, 1]: 0 never shows more.
     pub exponent: f64,
 }
 
-impl Default for Widening {
+impl Default for Unpruning {
     fn default() -> Self {
         Self { coefficient: 1.0, exponent: 0.5 }
     }
 }
 
-impl Widening {
+impl Unpruning {
     /// How many children a parent of `visits` visits shows.
     #[must_use]
     pub fn width(&self, visits: f64) -> usize {
@@ -47,13 +47,13 @@ impl Widening {
         let Self { coefficient, exponent } = *self;
         ConfigError::require(
             coefficient.is_finite() && coefficient >= 1.0,
-            "selection.widening.coefficient",
+            "selection.unpruning.coefficient",
             &coefficient,
             "must be a finite number >= 1",
         )?;
         ConfigError::require(
             (0.0..=1.0).contains(&exponent),
-            "selection.widening.exponent",
+            "selection.unpruning.exponent",
             &exponent,
             "must be in [0, 1]",
         )
@@ -68,9 +68,9 @@ mod tests {
     fn the_likeliest_open_children_come_first() {
         let child = |prior| Child { prior, ..Child::default() };
         let children = [0.1, 0.4, f64::NAN, 0.4, 0.2].map(child);
-        let widening = Widening { coefficient: 1.0, exponent: 0.5 };
+        let unpruning = Unpruning { coefficient: 1.0, exponent: 0.5 };
         let considered = |visits| {
-            let flags = widening.considered(visits, &children);
+            let flags = unpruning.considered(visits, &children);
             (0..flags.len()).filter(|&index| flags[index]).collect::<Vec<_>>()
         };
         assert_eq!(considered(0.0), [1]);
