@@ -5,10 +5,11 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use espalier_search::Environment;
-use espalier_training::{Device, Dtype, ModelConfig, Parameters, Tokenizer};
+use espalier_training::{ModelConfig, Parameters, Tokenizer};
 use serde::Serialize;
 
 use super::footprint::Footprint;
+use super::memory::Memory;
 use crate::environment::{AnyEnvironment, Split};
 use crate::problems;
 use crate::recipe::Recipe;
@@ -53,29 +54,6 @@ pub struct NetShape {
     pub dtype: &'static str,
     /// Numbers in it, the value head's included.
     pub parameters: usize,
-}
-
-/// An estimate, in bytes; activations come on top.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Memory {
-    /// Where the net is searched.
-    pub device: Device,
-    /// Weights as they are read from files, in float32, on the host.
-    pub read_weights: usize,
-    /// Weights of a net that is searched.
-    pub weights: usize,
-    /// Keys and values, at most.
-    pub kv_cache: usize,
-    /// Tokens whose keys and values these are.
-    pub kv_cache_tokens: usize,
-    /// Numbers that training changes.
-    pub trained_parameters: usize,
-    /// Weights of a net that is trained, in float32.
-    pub training_weights: usize,
-    /// Their gradients.
-    pub gradients: usize,
-    /// AdamW's two moments.
-    pub optimizer: usize,
 }
 
 /// The first round's problems.
@@ -127,7 +105,7 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
     let wanted = recipe.rounds.problems.min(recipe.compute.concurrent_problems);
     let tokens = recipe.training.batch_tokens;
     let longest = config.as_ref().map(|config| config.max_position_embeddings);
-    let memory = config.as_ref().map(|config| memory(config, recipe)).transpose()?;
+    let memory = config.as_ref().map(|config| Memory::of(config, recipe)).transpose()?;
     Ok(DryRun {
         schema: "espalier.dry_run/1",
         recipe: recipe.name.clone(),
@@ -184,31 +162,6 @@ fn shape(config: &ModelConfig, from: String) -> Result<NetShape> {
         longest: config.max_position_embeddings,
         dtype: config.dtype()?.name(),
         parameters: Parameters::count_of(config),
-    })
-}
-
-fn memory(config: &ModelConfig, recipe: &Recipe) -> Result<Memory> {
-    let device = recipe.compute.device;
-    let dtype = config.dtype()?;
-    let cached = recipe.policy.local().kv_cache_dtype;
-    let cached = cached.unwrap_or(if device == Device::Cpu { Dtype::Float32 } else { dtype });
-    let of_token =
-        2 * config.num_hidden_layers * config.key_value_heads() * config.head_dim() * cached.size();
-    let kv_cache = recipe.compute.kv_cache_megabytes << 20;
-    let parameters = Parameters::count_of(config);
-    let lora = recipe.training.lora.as_ref();
-    let trained = lora.map_or(parameters, |lora| Parameters::adapter_count_of(config, lora));
-    let added = if lora.is_some() { trained } else { 0 };
-    Ok(Memory {
-        device,
-        read_weights: 4 * parameters,
-        weights: parameters * dtype.size(),
-        kv_cache,
-        kv_cache_tokens: kv_cache / of_token.max(1),
-        trained_parameters: trained,
-        training_weights: 4 * (parameters + added),
-        gradients: 4 * trained,
-        optimizer: 8 * trained,
     })
 }
 

@@ -3,7 +3,7 @@
 use espalier_training::Device;
 use serde::Serialize;
 
-use super::dry_run::Memory;
+use super::memory::Memory;
 use crate::recipe::{BootstrapKind, Recipe};
 
 /// Bytes of a token's text, as in English and code.

@@ -7,6 +7,7 @@ mod footprint;
 mod gate;
 mod harvest;
 mod measure;
+mod memory;
 mod search;
 mod train;
 
