@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{TINY, run, text, tiny_run};
+use crate::program::{TINY, fail, run, text, tiny_run};
 
 fn summary(run_dir: &Path, file: &str) -> Value {
     serde_json::from_slice(&fs::read(run_dir.join("rounds").join(file)).unwrap()).unwrap()
@@ -79,4 +79,21 @@ fn a_window_bounds_the_rounds_that_are_learnt_from() {
         rounds.map(|round| solutions(&run_dir, round)).sum()
     };
     assert_eq!([learnt(1), learnt(2), learnt(3)], [of(1..=1), of(1..=2), of(2..=3)]);
+}
+
+#[test]
+fn too_few_problems_of_any_round_are_known_before_anything_is_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    for (setting, part) in
+        [("rounds.gate.problems=500", "[rounds.gate]"), ("rounds.count=9", "widen the bounds")]
+    {
+        let run_dir = folder.path().join(part);
+        let message =
+            fail(&["run", "--config", TINY, "--run-dir", text(&run_dir), "--set", setting], 3);
+        assert!(message.contains(part) && message.contains("widen the bounds"), "{message}");
+        assert!(!run_dir.join("rounds/0/checkpoint").exists());
+    }
+    let nothing = ["--set", "labels.paths={max_correct=0, max_incorrect=0}"];
+    let message = fail(&[&["run", "--config", TINY][..], &nothing].concat(), 2);
+    assert!(message.contains("keep nothing to learn from"), "{message}");
 }

@@ -116,6 +116,10 @@ impl LabelsRecipe {
     /// # Errors
     /// Naming the key that cannot be used.
     pub fn validate(&self) -> Result<(), String> {
+        if self.paths.max_correct == 0 && self.paths.max_incorrect == 0 {
+            return Err("paths.max_correct and paths.max_incorrect = 0 keep nothing to learn from"
+                .to_owned());
+        }
         self.rule.build().validate()
     }
 

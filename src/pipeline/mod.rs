@@ -99,14 +99,17 @@ impl Rounds<'_> {
         self.run.write_metrics(summaries)
     }
 
-    /// Draws what no round changes and what the first one searches: a source that cannot be read is known at once.
+    /// Draws the problems of all rounds: a source that cannot be read, or that has too few, is known at once.
     fn draw_problems(&self) -> Result<()> {
         self.held_out_problems()?;
         for (name, source) in &self.recipe.evaluation.others {
             self.other_problems(name, source)?;
         }
-        if self.recipe.rounds.count > 0 {
-            self.training_problems(1)?;
+        if let Some(gate) = &self.recipe.rounds.gate {
+            self.validation_problems(gate)?;
+        }
+        for round in 1..=self.recipe.rounds.count {
+            self.training_problems(round)?;
         }
         Ok(())
     }
@@ -135,6 +138,16 @@ impl Rounds<'_> {
         let path = self.problems("test", || {
             let (count, seed) = (evaluation.problems, evaluation.seed);
             problems::draw(self.environment, problems, Split::Test, 0, count, seed)
+        })?;
+        problems::read(self.environment, &path)
+    }
+
+    fn validation_problems(&self, gate: &GateRecipe) -> Result<Vec<Problem>> {
+        let Recipe { problems, evaluation, .. } = self.recipe;
+        let path = self.problems("validation", || {
+            let (count, seed) = (gate.problems, evaluation.seed);
+            problems::draw(self.environment, problems, Split::Validation, 0, count, seed)
+                .context("[rounds.gate]")
         })?;
         problems::read(self.environment, &path)
     }
@@ -288,12 +301,8 @@ impl Rounds<'_> {
 
     /// Measures a round's net on validation problems and says whether it is taken on.
     fn gate(&self, round: usize, gate: &GateRecipe) -> Result<Value> {
-        let Recipe { problems, evaluation, .. } = self.recipe;
-        let path = self.problems("validation", || {
-            let (count, seed) = (gate.problems, evaluation.seed);
-            problems::draw(self.environment, problems, Split::Validation, 0, count, seed)
-        })?;
-        let problems = problems::read(self.environment, &path)?;
+        let evaluation = &self.recipe.evaluation;
+        let problems = self.validation_problems(gate)?;
         let policy = self.policy(round)?;
         let subject = Subject {
             environment: &self.environment(round),
