@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cancel::Cancel;
 use crate::environment::{Environment, Problem, Terminal};
 use crate::error::{ConfigError, SearchError};
-use crate::evaluator::Evaluator;
+use crate::evaluator::{Evaluator, remove_duplicates};
 use crate::growth::{Ask, Growth, Number, ROOT, finished};
 use crate::kind::{SearchKind, SearchSettings, never_continues};
 use crate::seed::derive_seed;
@@ -181,17 +181,12 @@ pub(crate) fn take_steps<E: Environment>(
 ) -> Result<Vec<Vec<Number>>, SearchError> {
     let proposals = growth.propose(asked, temperature)?;
     let mut families = Vec::with_capacity(asked.len());
-    for (ask, proposals) in asked.iter().zip(proposals) {
-        let mut seen: Vec<String> = Vec::new();
+    for (ask, mut proposals) in asked.iter().zip(proposals) {
+        if remove_duplicate {
+            remove_duplicates(&mut proposals);
+        }
         let mut children = Vec::with_capacity(proposals.len());
         for proposal in proposals {
-            let text = proposal.action.trim();
-            if remove_duplicate {
-                if seen.iter().any(|other| other == text) {
-                    continue;
-                }
-                seen.push(text.to_owned());
-            }
             let child = growth.step(ask.node, proposal)?;
             if !matches!(growth.node(child).terminal, Some(Terminal::Invalid(_))) {
                 children.push(child);

@@ -56,6 +56,19 @@ impl Proposal {
     }
 }
 
+/// Keeps the first of the steps that say the same, but for blanks around it.
+pub(crate) fn remove_duplicates(proposals: &mut Vec<Proposal>) {
+    let mut kept = 0;
+    for index in 0..proposals.len() {
+        let action = proposals[index].action.trim();
+        if !proposals[..kept].iter().any(|other| other.action.trim() == action) {
+            proposals.swap(kept, index);
+            kept += 1;
+        }
+    }
+    proposals.truncate(kept);
+}
+
 /// What the net says of one leaf.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {

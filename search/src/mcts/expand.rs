@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::once_value::OnceValue;
 use super::state::{Search, SharedStates};
 use super::step_data::StepData;
+use crate::evaluator::remove_duplicates;
 use crate::guard;
 use crate::seed::{derive_seed, stream};
 use crate::selection::mix_noise;
@@ -305,19 +306,6 @@ impl<E: Environment> Search<'_, E> {
 fn limit_depth(terminal: Option<Terminal>, depth: usize, max_depth: usize) -> Option<Terminal> {
     let too_deep = || (depth > max_depth).then(|| Terminal::Invalid(TOO_MANY_STEPS.to_owned()));
     terminal.or_else(too_deep)
-}
-
-/// Keeps the first of the steps that say the same.
-fn remove_duplicates(proposals: &mut Vec<Proposal>) {
-    let mut kept = 0;
-    for index in 0..proposals.len() {
-        let action = proposals[index].action.trim();
-        if !proposals[..kept].iter().any(|other| other.action.trim() == action) {
-            proposals.swap(kept, index);
-            kept += 1;
-        }
-    }
-    proposals.truncate(kept);
 }
 
 fn normalise<S>(siblings: &mut [StepData<S>]) {
