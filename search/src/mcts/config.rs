@@ -155,11 +155,11 @@ impl MctsConfig {
         let few = (1..=MAX_CHILDREN).contains(&self.samples);
         check(few, "samples", &self.samples, "must be in 1 ..= 32767")?;
         check(self.simulations >= 1, "simulations", &self.simulations, "must be >= 1")?;
-        // A shared state takes a node beside its edges', with a header of its own.
-        let each = if self.transpositions { 3 } else { 1 };
         let most = "must be at most 32767, and samples x (1 + widening) too";
         let room = self.samples.saturating_mul(self.widening.saturating_add(1));
         check(room <= MAX_CHILDREN, "widening", &self.widening, most)?;
+        // A shared state takes a node beside its edges', with a header of its own.
+        let each = if self.transpositions { 3 } else { 1 };
         let nodes = self.simulations.saturating_mul(room as u64).saturating_mul(each);
         let fits = nodes < MAX_NODES && self.layout().is_some();
         check(fits, "simulations", &self.simulations, "samples x simulations is too large a tree")?;

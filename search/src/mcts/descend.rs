@@ -53,10 +53,12 @@ pub fn descend<'t, I: Rule + ?Sized, R: Rule + ?Sized>(
             rule.choose(&parent, siblings)
         };
         let Some(index) = chosen else {
-            return match () {
-                () if tree.claim_widening(node) => Descent::Widening,
-                () if siblings.is_widened() => Descent::Collision,
-                () => Descent::DeadEnd,
+            return if tree.claim_widening(node) {
+                Descent::Widening
+            } else if siblings.are_claimed() {
+                Descent::Collision
+            } else {
+                Descent::DeadEnd
             };
         };
         node = siblings.node(index);

@@ -50,7 +50,7 @@ impl<E: Environment> Search<'_, E> {
             parents: vec![None; count],
             edges: Vec::new(),
         };
-        for root in &mut cold.take(0) {
+        for root in &mut cold.take(0, 1) {
             root.step = Some(StepText::prompt(environment.context(&root.state)));
             recorder.add(cold, Tag::const_new(TreeRecord::ROOT), tree.root(), root);
         }
@@ -59,15 +59,10 @@ impl<E: Environment> Search<'_, E> {
         for first in 1..count {
             let Some((parent, position)) = recorder.parents[first] else { continue };
             let tag = recorder.tag(position);
-            let children = parent.children(tree).enumerate();
-            // More than one where the parent was widened.
-            let mut family = Vec::new().into_iter();
-            for (index, child) in children {
-                if family.as_slice().is_empty() {
-                    family = cold.take((first + index) as u32).into_iter();
-                }
-                let Some(mut data) = family.next() else { break };
-                recorder.add(cold, TreeRecord::extend_tag(tag.clone(), index), child, &mut data);
+            let children = parent.children(tree);
+            let mut siblings = cold.take(first as u32, children.len());
+            for (index, (child, data)) in children.zip(&mut siblings).enumerate() {
+                recorder.add(cold, TreeRecord::extend_tag(tag.clone(), index), child, data);
             }
         }
         recorder.finish()

@@ -41,8 +41,20 @@ impl<S> StepTable<S> {
         debug_assert!(fresh.is_ok(), "an id is handed out once");
     }
 
-    /// Takes the data of siblings out; none for a node that is not the first of them, or when they were taken before.
-    pub(super) fn take(&mut self, first: u32) -> Vec<StepData<S>> {
+    /// Takes the data of `count` siblings out, `first` the first of them; none when they were taken before.
+    pub(super) fn take(&mut self, first: u32, count: usize) -> Vec<StepData<S>> {
+        let mut siblings = self.take_family(first);
+        while siblings.len() < count {
+            let more = self.take_family(first + siblings.len() as u32);
+            if more.is_empty() {
+                break;
+            }
+            siblings.extend(more);
+        }
+        siblings
+    }
+
+    fn take_family(&mut self, first: u32) -> Vec<StepData<S>> {
         let family = self.families.get_mut(first).and_then(OnceLock::take);
         family.map_or_else(Vec::new, Vec::from)
     }

@@ -122,7 +122,7 @@ fn assert_settled<E: Environment>(search: &Search<'_, E>) {
         assert_ne!(node.state(), NodeState::Expanding, "{node:?}");
         if node.state() == NodeState::Expanded {
             expanded += 1;
-            assert!(!tree.siblings(node).unwrap().is_widened(), "{node:?}");
+            assert!(!tree.siblings(node).unwrap().are_claimed(), "{node:?}");
             let closed = |child: &Node<'_>| child.is_closed();
             assert_eq!(
                 node.open_children(tree),

@@ -435,8 +435,8 @@ impl Tree {
         }
     }
 
-    /// Closes the path's leaf if none of its children is open and none may come: another thread may not have done it yet, or the leaf is an
-    /// edge to a shared node that was exhausted by way of another edge.
+    /// Closes the path's leaf if none of its children is open and none may come: another thread may not have done it yet,
+    /// or the leaf is an edge to a shared node that was exhausted by way of another edge.
     pub fn close_exhausted(&self, path: &Path<'_>) {
         let exhausted = |node: Node<'_>| {
             let link = node.link();

@@ -127,8 +127,8 @@ impl<'t> Siblings<'t> {
 
     /// Whether a thread is making more of them ([`super::Tree::claim_widening`]).
     #[must_use]
-    pub fn is_widened(&self) -> bool {
-        self.header.is_widened()
+    pub fn are_claimed(&self) -> bool {
+        self.header.is_claimed()
     }
 
     /// The value net's own opinion of the state above them, in [-1, 1]: the value that the expansion which made them backed

@@ -24,11 +24,11 @@ pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
 /// One sibling, in a header's word.
 const SIBLING: u64 = 1 << 32;
 /// A thread is widening the siblings.
-const WIDENED: u64 = 1 << 31;
+const CLAIMED: u64 = 1 << 31;
 /// One widening that is left.
 const WIDENING: u64 = 1 << 16;
 /// The bits of the widenings that are left.
-const WIDENINGS: u64 = WIDENED - WIDENING;
+const WIDENINGS: u64 = CLAIMED - WIDENING;
 /// The bits of the open siblings.
 const OPEN: u64 = WIDENING - 1;
 
@@ -88,15 +88,15 @@ impl Slot {
     }
 
     /// Of a header: whether a thread is widening the siblings.
-    pub(super) fn is_widened(&self) -> bool {
+    pub(super) fn is_claimed(&self) -> bool {
         // Relaxed: as for `open`.
-        self.stats.load(Ordering::Relaxed) & WIDENED != 0
+        self.stats.load(Ordering::Relaxed) & CLAIMED != 0
     }
 
     /// Of a header: takes the siblings for widening, which uses one up, when none of them is open and no other thread has them.
     pub(super) fn claim_widening(&self) -> bool {
-        let may = |word: u64| word & (OPEN | WIDENED) == 0 && word & WIDENINGS != 0;
-        let claim = |word: u64| may(word).then(|| word - WIDENING + WIDENED);
+        let may = |word: u64| word & (OPEN | CLAIMED) == 0 && word & WIDENINGS != 0;
+        let claim = |word: u64| may(word).then(|| word - WIDENING + CLAIMED);
         // Acquire on success pairs with the Release in `show_more` and `release_widening`: a second claimant sees what the
         // first one left behind. Relaxed on failure: nothing is read then.
         self.stats.fetch_update(Ordering::Acquire, Ordering::Relaxed, claim).is_ok()
@@ -105,14 +105,14 @@ impl Slot {
     /// Of a header: gives claimed siblings back as they were.
     pub(super) fn release_widening(&self) {
         // Release: pairs with the Acquire in `claim_widening`.
-        self.stats.fetch_sub(WIDENED - WIDENING, Ordering::Release);
+        self.stats.fetch_sub(CLAIMED - WIDENING, Ordering::Release);
     }
 
     /// Of a header that this thread has claimed: shows so many siblings more, which lie written behind the others.
     pub(super) fn show_more(&self, count: usize, open: usize) {
         let more = count as u64 * SIBLING + open as u64;
         // Release: pairs with the Acquire in `count`.
-        self.stats.fetch_add(more.wrapping_sub(WIDENED), Ordering::Release);
+        self.stats.fetch_add(more.wrapping_sub(CLAIMED), Ordering::Release);
     }
 
     /// Of a header: the siblings are enough.
@@ -130,7 +130,7 @@ impl Slot {
 }
 
 fn is_exhausted(header: u64) -> bool {
-    header & (OPEN | WIDENED | WIDENINGS) == 0
+    header & (OPEN | CLAIMED | WIDENINGS) == 0
 }
 
 #[cfg(all(test, not(espalier_loom)))]
@@ -160,14 +160,14 @@ mod tests {
         header.write_header(2, 1, 2, 7);
         assert!(!header.claim_widening(), "one is open");
         assert!(!header.close_one() && !header.is_exhausted(), "two widenings are left");
-        assert!(header.claim_widening() && header.is_widened());
+        assert!(header.claim_widening() && header.is_claimed());
         assert!(!header.claim_widening(), "another thread has them");
         header.release_widening();
-        assert_eq!((header.widenings(), header.is_widened()), (2, false));
+        assert_eq!((header.widenings(), header.is_claimed()), (2, false));
         assert!(header.claim_widening());
         header.show_more(3, 1);
         assert_eq!((header.count(), header.open(), header.widenings()), (5, 1, 1));
-        assert!(!header.is_widened() && !header.close_one());
+        assert!(!header.is_claimed() && !header.close_one());
         header.stop_widening();
         assert!(header.is_exhausted() && !header.claim_widening());
     }
