@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -53,12 +53,10 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = recipe(arguments).map_err(|message| UsageError(anyhow!(message)))?;
-    let against = arguments
-        .against
-        .iter()
-        .map(|file| Path::new(file.split_once(':').map_or(file.as_str(), |(_, path)| path)));
-    let mut inputs: Vec<_> = against.map(|path| ("--against", Some(path))).collect();
-    inputs.extend(arguments.files.iter().map(|file| ("a file that is read", Some(&**file))));
+    let against = recipe.decontaminate.iter().flat_map(|decontaminate| &decontaminate.against);
+    let against = against.flat_map(|source| source.path.iter());
+    let mut inputs: Vec<_> = against.map(|path| ("--against", Some(&**path))).collect();
+    inputs.extend(recipe.path.iter().map(|file| ("a file that is read", Some(&**file))));
     refuse_overwriting(&[("--out", arguments.out.as_deref())], &inputs)?;
     let (problems, report) = data::read(&recipe)?;
     if let Some(out) = &arguments.out {

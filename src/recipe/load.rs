@@ -58,8 +58,7 @@ pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Rec
 /// key: it belongs to the kind that the recipe had. None where the error is another.
 fn drop_unknown(table: &mut Table, set: &Table, section: &str, message: &str) -> Option<Value> {
     let key = message.strip_prefix("unknown field `")?.split('`').next()?;
-    let at = |table: &Table| table.get(section).and_then(Value::as_table).cloned();
-    let set = at(set)?;
+    let set = set.get(section)?.as_table()?;
     if !set.contains_key("kind") || set.contains_key(key) {
         return None;
     }
