@@ -1,22 +1,29 @@
 //! No command writes over what it reads, or what it has just written; and no file's number becomes a label that none can be.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::program::{TINY, fail, run, text};
 
-const UNIFORM: &str = "policy={kind=\"uniform\"}";
+/// The tiny recipe without a net.
+const RECIPE: [&str; 4] = ["--config", TINY, "--set", "policy={kind=\"uniform\"}"];
+
+/// So many problems, and their trees.
+fn grown(folder: &Path, count: &str) -> [PathBuf; 2] {
+    let [problems, trees] = ["problems", "trees"].map(|name| folder.join(name));
+    let generate = ["generate", "--count", count, "--out", text(&problems)];
+    run(&[&generate[..], &RECIPE].concat());
+    let search = ["search", "--problems", text(&problems), "--out", text(&trees)];
+    run(&[&search[..], &RECIPE].concat());
+    [problems, trees]
+}
 
 #[test]
 fn what_is_read_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let (problems, trees, labels) = (path("problems"), path("trees"), path("labels"));
-    let recipe = ["--config", TINY, "--set", UNIFORM];
-    let generate = ["generate", "--count", "4", "--out", text(&problems)];
-    run(&[&generate[..], &recipe].concat());
-    let search = ["search", "--problems", text(&problems), "--out", text(&trees)];
-    run(&[&search[..], &recipe].concat());
-    run(&[&["harvest", "--trees", text(&trees), "--out", text(&labels)][..], &recipe].concat());
+    let ([problems, trees], labels) = (grown(folder.path(), "4"), path("labels"));
+    run(&[&["harvest", "--trees", text(&trees), "--out", text(&labels)][..], &RECIPE].concat());
     let before = [&problems, &trees, &labels].map(|file| fs::read(file).unwrap());
 
     // By another name, too.
@@ -34,7 +41,7 @@ fn what_is_read_is_not_written_over() {
         &["evaluate", "--problems", problems_at, "--out", problems_at],
     ] {
         // Training has no use for the policy's kind.
-        let recipe = if command[0] == "train" { &recipe[..2] } else { &recipe[..] };
+        let recipe = if command[0] == "train" { &RECIPE[..2] } else { &RECIPE[..] };
         let message = fail(&[command, recipe].concat(), 2);
         assert!(message.contains("would be lost; name another path"), "{command:?}: {message}");
     }
@@ -48,12 +55,7 @@ fn what_is_read_is_not_written_over() {
 fn a_number_that_is_no_label_is_refused_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let (problems, trees, bent) = (path("problems"), path("trees"), path("bent"));
-    let recipe = ["--config", TINY, "--set", UNIFORM];
-    let generate = ["generate", "--count", "2", "--out", text(&problems)];
-    run(&[&generate[..], &recipe].concat());
-    let search = ["search", "--problems", text(&problems), "--out", text(&trees)];
-    run(&[&search[..], &recipe].concat());
+    let ([_, trees], bent) = (grown(folder.path(), "2"), path("bent"));
     let lines = fs::read_to_string(&trees).unwrap();
     let mut rows: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -64,7 +66,7 @@ fn a_number_that_is_no_label_is_refused_with_its_place() {
     fs::write(&bent, text_of(&rows)).unwrap();
     let labels = path("labels");
     let harvest = ["harvest", "--trees", text(&bent), "--out", text(&labels)];
-    let message = fail(&[&harvest[..], &recipe].concat(), 3);
+    let message = fail(&[&harvest[..], &RECIPE].concat(), 3);
     assert!(message.contains(&format!("bent:{last}")), "{message}");
     assert!(message.contains("7 is outside [-1, 1]"), "{message}");
     assert!(!labels.exists());
