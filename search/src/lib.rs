@@ -25,7 +25,12 @@
 //!    values and takes away the count in flight, all in one 64-bit word ([`tree::StatsLayout`]).
 //!    Rewards of children that ended at creation ride along: sums commute.
 //!
-//! A tree with one descent at a time makes the same steps with plain loads and stores in place of 1 and 5.
+//! A tree that one thread alone searches makes the same steps with plain loads and stores in place of the additions.
+//!
+//! **What waits for memory.** In a tree larger than the caches each level of a descent waits for the next siblings. A worker that
+//! gathers several leaves makes their descents a level at a time ([`descend_together`]): it asks for one's next siblings and goes
+//! on with the others. Below each node a descent sees what it would see if they were made one after the other, so that the tree of
+//! one worker is the same.
 //!
 //! Closing goes up along the path: whoever closes a node takes one from the count of open siblings in
 //! its run's header, and whoever brings that to 0 closes the parent. A closed flag is set once
@@ -119,8 +124,8 @@ pub use form::Form;
 pub use harvest::{HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, finished_paths};
 pub use kind::{SearchConfig, SearchKind, SearchSettings};
 pub use mcts::{
-    AnswerRule, Compatibility, Descent, InFlightRule, MctsConfig, StopConfig, continue_tree,
-    descend, search_tree,
+    AnswerRule, Compatibility, Descent, InFlightRule, MAX_TOGETHER, MctsConfig, StopConfig,
+    continue_tree, descend, descend_together, search_tree,
 };
 pub use pool::for_each_index;
 pub use seed::{derive_seed, shuffle};

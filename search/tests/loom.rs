@@ -6,7 +6,7 @@ use espalier_search::tree::{
     Chunked, End, InFlight, NewChild, Node, NodeId, NodeState, Path, Room, StatsLayout, Tree,
     TreeConfig,
 };
-use espalier_search::{Descent, descend, selection::Puct};
+use espalier_search::{Descent, descend, descend_together, selection::Puct};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -18,7 +18,7 @@ const ENDED: NewChild =
 fn tree() -> Tree {
     let layout = StatsLayout::new(1000, 16).unwrap();
     let in_flight = Some(InFlight { loss: 1.0, explored: 1.0 });
-    Tree::new(&TreeConfig { layout, in_flight, avoid_exhausted: true })
+    Tree::new(&TreeConfig { layout, in_flight, shared: true, avoid_exhausted: true })
 }
 
 fn open() -> NewChild {
@@ -232,6 +232,42 @@ fn one_of_two_widens_a_node_and_what_it_adds_is_seen_whole() {
         assert_eq!((tree.root().children(&tree).count(), tree.root().open_children(&tree)), (3, 1));
         assert!(!tree.root().is_closed());
         assert_eq!(tree.root().stats(&tree).in_flight, 0);
+    });
+}
+
+#[test]
+fn descents_that_take_turns_meet_another_threads() {
+    loom::model(|| {
+        let tree = Arc::new(tree());
+        expand(&tree, &[], &[open(), open()], 0.0);
+        // Expands the leaf of a path whose descent has claimed it.
+        let finish = |tree: &Tree, path: &Path<'_>, descent: Descent| match descent {
+            Descent::Leaf => {
+                let run = tree.prepare(&[ENDED, open()]);
+                tree.publish(path, &run);
+                tree.backup(path, tree.layout().visits(&[0.5]));
+                1
+            }
+            Descent::Collision => {
+                tree.retreat(path);
+                0
+            }
+            other => panic!("{other:?}"),
+        };
+        let other_tree = tree.clone();
+        let other = thread::spawn(move || {
+            let mut path = Path::new();
+            let descent = descend(&other_tree, &PUCT, &PUCT, &mut path);
+            finish(&other_tree, &path, descent)
+        });
+        let mut paths = [Path::new(), Path::new()];
+        let outcomes = descend_together(&tree, &PUCT, &PUCT, &mut paths);
+        let mine: u64 =
+            paths.iter().zip(outcomes).map(|(path, found)| finish(&tree, path, found)).sum();
+        let expanded = mine + other.join().unwrap();
+        let stats = tree.root().stats(&tree);
+        assert!(expanded >= 2, "only a third descent can meet a taken leaf");
+        assert_eq!((stats.in_flight, stats.visits), (0, 1 + expanded));
     });
 }
 

@@ -1,4 +1,4 @@
-//! Four threads grow one tree, with nothing between them but the tree: what a race detector is to look at. Not a libtest
+//! Four threads grow one tree, two of them by several descents at a time, with nothing between them but the tree: what a race detector is to look at. Not a libtest
 //! binary, whose own threads would stand in the reports; every chunk that is needed is reserved beforehand, since the
 //! standard cell that guards chunks is not built with the detector (loom tries that part).
 
@@ -21,11 +21,10 @@ mod model {
     use espalier_search::tree::{
         End, InFlight, NewChild, Path, Room, StatsLayout, Tree, TreeConfig,
     };
-    use espalier_search::{Descent, derive_seed, descend};
+    use espalier_search::{Descent, MAX_TOGETHER, derive_seed, descend, descend_together};
 
     const SIMULATIONS: u64 = 3000;
     const CHILDREN: usize = 5;
-    const THREADS: usize = 4;
     /// Every node may be widened once.
     const ROOM: Room = Room { widenings: 1, children: CHILDREN };
 
@@ -61,14 +60,16 @@ mod model {
     pub(super) fn grow(seed: u64) {
         let layout = StatsLayout::new(SIMULATIONS * 8, 64).expect("a small tree");
         let in_flight = Some(InFlight { loss: 1.0, explored: 1.0 });
-        let tree = roomy_tree(&TreeConfig { layout, in_flight, avoid_exhausted: true });
+        let tree =
+            roomy_tree(&TreeConfig { layout, in_flight, shared: true, avoid_exhausted: true });
         let cells = SIMULATIONS as usize * CHILDREN * 8;
         let cold = Cold(std::iter::repeat_with(|| UnsafeCell::new(0)).take(cells).collect());
         cold.write(0, derive_seed(seed, 0));
         let left = AtomicU64::new(SIMULATIONS);
         std::thread::scope(|scope| {
-            let work = || work(&tree, &cold, &left);
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+            let work = |together| work(&tree, &cold, &left, together);
+            let threads: Vec<_> =
+                [1, 1, 3, 5].into_iter().map(|k| scope.spawn(move || work(k))).collect();
             threads.into_iter().for_each(|thread| thread.join().expect("a worker"));
         });
         let root = tree.root();
@@ -79,21 +80,30 @@ mod model {
         assert_eq!((stats.in_flight, stats.visits), (0, visits + own));
     }
 
-    fn work(tree: &Tree, cold: &Cold, left: &AtomicU64) {
+    /// Simulations until none is left, as many at a time as may be in flight.
+    fn work(tree: &Tree, cold: &Cold, left: &AtomicU64, together: usize) {
         let puct = Puct { c_puct: 2.0, base: None };
-        let mut path = Path::new();
-        let take = |left: u64| left.checked_sub(1);
+        let mut paths: Vec<Path<'_>> = (0..together).map(|_| Path::new()).collect();
+        let take = |left: u64| left.checked_sub(together as u64);
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-            loop {
-                match descend(tree, &puct, &puct, &mut path) {
-                    Descent::Leaf => break expand(tree, cold, &path, false),
-                    Descent::Widening => break expand(tree, cold, &path, true),
-                    Descent::Exhausted => return,
-                    Descent::Collision | Descent::Ended => tree.retreat(&path),
-                    Descent::DeadEnd => {
-                        tree.close_exhausted(&path);
-                        tree.retreat(&path);
+            let mut wanted = together;
+            while wanted > 0 {
+                let outcomes = match &mut paths[..wanted] {
+                    [path] => [descend(tree, &puct, &puct, path); MAX_TOGETHER],
+                    paths => descend_together(tree, &puct, &puct, paths),
+                };
+                for (outcome, path) in outcomes[..wanted].iter().zip(&paths) {
+                    match outcome {
+                        Descent::Leaf => expand(tree, cold, path, false),
+                        Descent::Widening => expand(tree, cold, path, true),
+                        Descent::Exhausted => return,
+                        Descent::Collision | Descent::Ended => tree.retreat(path),
+                        Descent::DeadEnd => {
+                            tree.close_exhausted(path);
+                            tree.retreat(path);
+                        }
                     }
+                    wanted -= usize::from(matches!(outcome, Descent::Leaf | Descent::Widening));
                 }
             }
         }

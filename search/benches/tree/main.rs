@@ -3,7 +3,8 @@
 //!
 //! *Narrow* (c_puct 1.5) keeps a few thousand nodes in cache under a hot root; *wide* (c_puct 50) adds a node in nearly every
 //! simulation and is bound by memory. *AlphaMath* grows trees of 40 simulations with five children a node, texts, states and
-//! records included.
+//! records included; *large* is one such search of a fifth of the simulations. Where several descents are in flight the threads
+//! make them a level at a time, and *large* has as many leaves in a batch.
 //!
 //! `cargo bench -p espalier-search --bench tree -- --help` lists the options. `cargo test` runs it on small trees and checks that the
 //! floor makes the same descents.
@@ -32,12 +33,14 @@ pub struct Row {
     pub schema: &'static str,
     /// `espalier`, `mcts` (the crate, 0.3) or `floor` (the cheapest program that makes the same descents).
     pub engine: &'static str,
-    /// `narrow`, `wide` or `alphamath`.
+    /// `narrow`, `wide`, `large` or `alphamath`.
     pub shape: &'static str,
     /// Threads at work.
     pub threads: usize,
     /// Whether they share one tree; otherwise each has its own.
     pub shared: bool,
+    /// Descents that each thread keeps in flight.
+    pub together: usize,
     /// Simulations of all threads in a repetition.
     pub simulations: u64,
     /// Wall time of the median repetition over simulations.
@@ -156,6 +159,7 @@ fn row(case: &Case, repetitions: Vec<Repetition>, revision: &str) -> Option<Row>
         shape: case.shape,
         threads: case.threads,
         shared: case.shared,
+        together: case.together,
         simulations,
         ns_per_simulation: times[times.len() / 2],
         ns_min: times[0],

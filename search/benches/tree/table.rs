@@ -2,8 +2,18 @@
 
 use crate::Row;
 
-const HEADER: [&str; 9] =
-    ["shape", "engine", "threads", "tree", "ns/simulation", "min", "max", "path", "bytes/child"];
+const HEADER: [&str; 10] = [
+    "shape",
+    "engine",
+    "threads",
+    "tree",
+    "in flight",
+    "ns/simulation",
+    "min",
+    "max",
+    "path",
+    "bytes/child",
+];
 
 /// One line a row, under a header.
 pub fn table(rows: &[Row]) -> String {
@@ -14,6 +24,7 @@ pub fn table(rows: &[Row]) -> String {
             row.engine.to_owned(),
             row.threads.to_string(),
             if row.shared { "shared" } else { "each its own" }.to_owned(),
+            row.together.to_string(),
             format!("{:.0}", row.ns_per_simulation),
             format!("{:.0}", row.ns_min),
             format!("{:.0}", row.ns_max),
@@ -21,10 +32,10 @@ pub fn table(rows: &[Row]) -> String {
             number(row.bytes_per_child),
         ]
     };
-    let lines: Vec<[String; 9]> =
+    let lines: Vec<[String; 10]> =
         std::iter::once(HEADER.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: [usize; 9] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let widths: [usize; 10] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let mut text = String::new();
     for line in &lines {
         for (column, (cell, width)) in line.iter().zip(widths).enumerate() {

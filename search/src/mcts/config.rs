@@ -40,7 +40,8 @@ pub struct MctsConfig {
     pub negative_reward: f64,
     /// Threads in one tree (tree-parallel). One gives the same tree bit for bit under the same seed.
     pub workers: usize,
-    /// Leaves that a worker gathers and sends to the evaluator as one batch (leaf-parallel).
+    /// Leaves that a worker gathers and sends to the evaluator as one batch (leaf-parallel). The descents to them are made a
+    /// level at a time, which hides the wait for memory in a tree larger than the caches.
     pub leaf_batch: usize,
     /// Trees grown side by side, each with its part of the simulations, and merged (root-parallel).
     pub roots: usize,
@@ -235,6 +236,7 @@ impl MctsConfig {
                 }
                 InFlightRule::WuUct => InFlight { loss: 0.0, explored: 1.0 },
             }),
+            shared: self.workers > 1,
             avoid_exhausted: self.compatibility == Compatibility::None,
         })
     }

@@ -21,7 +21,7 @@ mod stop;
 mod worker;
 
 pub use config::{AnswerRule, Compatibility, InFlightRule, MctsConfig};
-pub use descend::{Descent, descend};
+pub use descend::{Descent, MAX_TOGETHER, descend, descend_together};
 pub(crate) use expand::CONTEXT_TOO_LONG;
 pub use stop::StopConfig;
 

@@ -1,7 +1,7 @@
 //! The workers of one tree: each takes simulations on, gathers leaves, and evaluates and backs them up until the search ends.
 
 use super::config::{Compatibility, MAX_DESCENTS};
-use super::descend::{Descent, descend};
+use super::descend::{Descent, MAX_TOGETHER, descend, descend_together};
 use super::expand::Scratch;
 use super::state::Search;
 use super::stop::Status;
@@ -100,34 +100,43 @@ impl<E: Environment> Search<'_, E> {
             let seen = self.control.progress.finished();
             let (mut claimed, mut held) = (0, 0);
             let mut met_worker = false;
-            while claimed < wanted
+            'gathering: while claimed < wanted
                 && held < MAX_DESCENTS as usize
                 && !self.control.progress.stopped()
             {
-                let next = claimed + held;
-                match descend(&self.tree, rule, at_root, &mut paths[next]) {
-                    Descent::Leaf | Descent::Widening => {
-                        paths.swap(claimed, next);
-                        claimed += 1;
-                    }
-                    Descent::Collision => {
-                        // Relaxed: a counter (see `collisions`).
-                        self.counts.collisions.fetch_add(1, Ordering::Relaxed);
-                        met_worker = true;
-                        held += 1;
-                    }
-                    Descent::DeadEnd | Descent::Ended => {
-                        if self.config.compatibility == Compatibility::AlphaMath {
-                            self.control.end(StopReason::DeadEnd);
-                        } else {
-                            // Another worker is about to do so, or a shared state was exhausted by another way.
-                            self.tree.close_exhausted(&paths[next]);
+                // No more at a time than may be held: they are then the descents that would be made one by one.
+                let first = claimed + held;
+                let together = (wanted - claimed).min(MAX_DESCENTS as usize - held);
+                let outcomes = match &mut paths[first..first + together] {
+                    [path] => [descend(&self.tree, rule, at_root, path); MAX_TOGETHER],
+                    paths => descend_together(&self.tree, rule, at_root, paths),
+                };
+                for outcome in &outcomes[..together] {
+                    let next = claimed + held;
+                    match outcome {
+                        Descent::Leaf | Descent::Widening => {
+                            paths.swap(claimed, next);
+                            claimed += 1;
                         }
-                        held += 1;
-                    }
-                    Descent::Exhausted => {
-                        self.control.end(StopReason::Exhausted);
-                        break;
+                        Descent::Collision => {
+                            // Relaxed: a counter (see `collisions`).
+                            self.counts.collisions.fetch_add(1, Ordering::Relaxed);
+                            met_worker = true;
+                            held += 1;
+                        }
+                        Descent::DeadEnd | Descent::Ended => {
+                            if self.config.compatibility == Compatibility::AlphaMath {
+                                self.control.end(StopReason::DeadEnd);
+                            } else {
+                                // Another worker is about to do so, or a shared state was exhausted by another way.
+                                self.tree.close_exhausted(&paths[next]);
+                            }
+                            held += 1;
+                        }
+                        Descent::Exhausted => {
+                            self.control.end(StopReason::Exhausted);
+                            break 'gathering;
+                        }
                     }
                 }
             }

@@ -108,7 +108,7 @@ impl ImprovedPolicy {
 }
 
 /// The net's own value of a node, its mean where that was not given.
-fn net_value(parent: &Entered, siblings: Siblings<'_>) -> f64 {
+fn net_value(parent: &Entered<'_>, siblings: Siblings<'_>) -> f64 {
     siblings.value().map_or_else(|| parent.q(), f64::from)
 }
 
@@ -147,7 +147,7 @@ impl GumbelInterior {
 }
 
 impl Rule for GumbelInterior {
-    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+    fn choose(&self, parent: &Entered<'_>, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
         first_best(self.scores(net_value(parent, siblings), &children))
     }
@@ -214,7 +214,7 @@ impl GumbelRoot {
 }
 
 impl Rule for GumbelRoot {
-    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+    fn choose(&self, parent: &Entered<'_>, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
         let state = self.state(children.len());
         // Relaxed: counts that only order further choices.

@@ -36,7 +36,7 @@ use crate::tree::{Entered, Siblings};
 pub trait Rule: Send + Sync {
     /// The index of a child that may be chosen, or `None` when there is none. `parent` is what their
     /// parent had before this descent, [`Siblings::value`] the value net's own opinion of it.
-    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize>;
+    fn choose(&self, parent: &Entered<'_>, siblings: Siblings<'_>) -> Option<usize>;
 
     /// Whether a finished search by this rule can go on as if it had never stopped. One that plans for its number of
     /// simulations cannot.

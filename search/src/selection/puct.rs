@@ -57,7 +57,7 @@ impl Puct {
 
 impl Rule for Puct {
     #[inline(always)]
-    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+    fn choose(&self, parent: &Entered<'_>, siblings: Siblings<'_>) -> Option<usize> {
         let visits = parent.visits();
         let weight = c_puct_at(self.c_puct, self.base, visits) * visits.sqrt();
         siblings.best(|child| Self::score(child, weight))

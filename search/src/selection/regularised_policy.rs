@@ -78,7 +78,7 @@ impl RegularisedPolicy {
 }
 
 impl Rule for RegularisedPolicy {
-    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+    fn choose(&self, parent: &Entered<'_>, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
         let value = siblings.value().map_or_else(|| parent.q(), f64::from);
         first_best(self.scores(value, &children))

@@ -86,7 +86,7 @@ impl Scored {
 }
 
 impl Rule for Scored {
-    fn choose(&self, parent: &Entered, siblings: Siblings<'_>) -> Option<usize> {
+    fn choose(&self, parent: &Entered<'_>, siblings: Siblings<'_>) -> Option<usize> {
         let children: Children = siblings.children().collect();
         first_best(self.scores(parent.visits(), parent.q(), &children))
     }

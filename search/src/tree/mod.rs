@@ -18,6 +18,7 @@ mod chunked;
 mod link;
 mod node;
 mod path;
+mod prefetch;
 mod siblings;
 mod slot;
 mod stats;
@@ -26,6 +27,7 @@ mod zeroed;
 
 use chunked::{Address, CAPACITY, fits_one_chunk};
 use link::Link;
+use prefetch::prefetch;
 use slot::{SLOT_BYTES, Slot};
 
 pub use chunked::Chunked;
@@ -134,9 +136,11 @@ struct RunView<'t> {
 pub struct TreeConfig {
     /// How statistics are packed.
     pub layout: StatsLayout,
-    /// What a simulation in flight counts for. None where one descent at a time is under way: statistics are
-    /// then changed by plain stores, and more threads would lose each other's visits.
+    /// What a simulation in flight counts for. None where one descent at a time is under way.
     pub in_flight: Option<InFlight>,
+    /// Whether several threads search the tree. Otherwise statistics are changed by plain stores, and more threads would
+    /// lose each other's visits.
+    pub shared: bool,
     /// Whether selection passes over nodes below which nothing is left, and not over ends alone.
     pub avoid_exhausted: bool,
 }
@@ -149,6 +153,7 @@ pub struct Tree {
     next: AtomicU64,
     layout: StatsLayout,
     in_flight: Option<InFlight>,
+    shared: bool,
     avoid_exhausted: bool,
 }
 
@@ -167,6 +172,7 @@ impl Tree {
             next: AtomicU64::new((u64::from(Link::FIRST_RUN) << 32) | 1),
             layout: config.layout,
             in_flight: config.in_flight,
+            shared: config.shared,
             avoid_exhausted: config.avoid_exhausted,
         }
     }
@@ -216,22 +222,29 @@ impl Tree {
     /// Starts a descent: `path` holds the root alone, with one simulation more in flight. Returns the
     /// root's statistics from before.
     #[inline]
-    pub fn start<'t>(&'t self, path: &mut Path<'t>) -> Entered {
+    pub fn start<'t>(&'t self, path: &mut Path<'t>) -> Entered<'t> {
         path.nodes.clear();
         self.enter(self.root(), path)
     }
 
     /// Goes down to a child of the path's leaf; returns the child's statistics from before.
     #[inline]
-    pub fn enter<'t>(&'t self, node: Node<'t>, path: &mut Path<'t>) -> Entered {
+    pub fn enter<'t>(&'t self, node: Node<'t>, path: &mut Path<'t>) -> Entered<'t> {
         path.nodes.push(node);
-        let (layout, in_flight) = (self.layout, self.in_flight);
-        let word = match in_flight {
+        let word = match self.in_flight {
             None => node.slot.stats.load(Ordering::Relaxed),
-            // Relaxed: a statistic; read-modify-writes of one word never lose an addition.
-            Some(_) => node.slot.stats.fetch_add(layout.in_flight(), Ordering::Relaxed),
+            Some(_) => self.add(node, self.layout.in_flight()),
         };
-        Entered { word, layout, in_flight }
+        Entered { word, tree: self }
+    }
+
+    /// Asks for the cache lines of a node's children, which are to be read a little later.
+    #[inline]
+    pub fn prefetch_siblings(&self, parent: Node<'_>) {
+        let link = parent.link();
+        if link.state() == NodeState::Expanded {
+            prefetch(self.slots.from(link.run()));
+        }
     }
 
     /// The children of an expanded node, for selection; `None` when it is not expanded.
@@ -242,11 +255,12 @@ impl Tree {
         (link.state() == NodeState::Expanded).then(|| {
             let RunView { header, siblings } = self.run(link);
             let (layout, in_flight) = (self.layout, self.in_flight);
-            Siblings { slots: siblings, header, layout, in_flight }
+            Siblings { slots: siblings, header, layout, in_flight, taking_turns: false }
         })
     }
 
     /// Takes a leaf for expansion; false when another thread has it or had it.
+    #[inline]
     #[must_use]
     pub fn claim(&self, leaf: Node<'_>) -> bool {
         let (free, taken) = (Link::UNEXPANDED.0, Link::EXPANDING.0);
@@ -408,31 +422,38 @@ impl Tree {
     /// Ends a simulation: each node of the path gets the visits and one simulation less in flight.
     #[inline]
     pub fn backup(&self, path: &Path<'_>, visits: Visits) {
-        if self.in_flight.is_none() {
-            for node in &path.nodes {
-                let word = &node.slot.stats;
-                // Relaxed, and no read-modify-write: no other thread changes the word.
-                word.store(word.load(Ordering::Relaxed).wrapping_add(visits.0), Ordering::Relaxed);
-            }
-        } else {
-            self.add(path, visits.0.wrapping_sub(self.layout.in_flight()));
-        }
+        let in_flight = self.in_flight.map_or(0, |_| self.layout.in_flight());
+        self.add_along(path, visits.0.wrapping_sub(in_flight));
     }
 
     /// Undoes a descent: at each node of the path one simulation less in flight.
     pub fn retreat(&self, path: &Path<'_>) {
         if self.in_flight.is_some() {
-            self.add(path, self.layout.in_flight().wrapping_neg());
+            self.add_along(path, self.layout.in_flight().wrapping_neg());
         }
     }
 
-    fn add(&self, path: &Path<'_>, amount: u64) {
+    #[inline]
+    fn add_along(&self, path: &Path<'_>, amount: u64) {
         // From the leaf up, where fewer threads meet.
         for node in path.nodes.iter().rev() {
-            // Relaxed: a statistic, as in `enter`. Additions commute, and no field leaves its range:
-            // each count that is taken away was added by the same simulation.
-            node.slot.stats.fetch_add(amount, Ordering::Relaxed);
+            self.add(*node, amount);
         }
+    }
+
+    /// Adds to a node's statistics; returns what they were. Additions commute, and no field leaves its range: each count
+    /// that is taken away was added by the same simulation.
+    #[inline(always)]
+    fn add(&self, node: Node<'_>, amount: u64) -> u64 {
+        let word = &node.slot.stats;
+        if self.shared {
+            // Relaxed: a statistic; read-modify-writes of one word never lose an addition.
+            return word.fetch_add(amount, Ordering::Relaxed);
+        }
+        // Relaxed, and no read-modify-write: no other thread changes the word.
+        let before = word.load(Ordering::Relaxed);
+        word.store(before.wrapping_add(amount), Ordering::Relaxed);
+        before
     }
 
     /// Closes the path's leaf if none of its children is open and none may come: another thread may not have done it yet,

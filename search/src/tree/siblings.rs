@@ -2,6 +2,7 @@
 
 use wide::{f64x2, u64x2};
 
+use super::Tree;
 use super::node::Node;
 use super::slot::Slot;
 use super::stats::StatsLayout;
@@ -64,21 +65,19 @@ impl Child {
 }
 
 /// The statistics of a node from before a descent entered it, simulations in flight counted in.
-#[derive(Debug, Clone, Copy)]
-pub struct Entered {
+#[derive(Clone, Copy)]
+pub struct Entered<'t> {
     pub(super) word: u64,
-    pub(super) layout: StatsLayout,
-    /// None where one descent at a time is under way.
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) tree: &'t Tree,
 }
 
-impl Entered {
+impl Entered<'_> {
     /// N, as the exploration term counts it.
     #[inline(always)]
     #[must_use]
     pub fn visits(&self) -> f64 {
-        let (visits, in_flight) = self.layout.counts(self.word);
-        match self.in_flight {
+        let (visits, in_flight) = self.tree.layout.counts(self.word);
+        match self.tree.in_flight {
             // Nobody else would read the count in flight.
             None => visits,
             Some(counts) => visits + counts.explored * in_flight,
@@ -88,7 +87,7 @@ impl Entered {
     /// Q, the mean of the values backed up, losses in flight left out; 0 when there are none.
     #[must_use]
     pub fn q(&self) -> f64 {
-        self.layout.unpack(self.word).q()
+        self.tree.layout.unpack(self.word).q()
     }
 }
 
@@ -100,9 +99,20 @@ pub struct Siblings<'t> {
     pub(super) layout: StatsLayout,
     /// None where one descent at a time is under way.
     pub(super) in_flight: Option<InFlight>,
+    /// See [`Siblings::taking_turns`].
+    pub(super) taking_turns: bool,
 }
 
 impl<'t> Siblings<'t> {
+    /// The same for one of several descents that take turns: [`Siblings::best`] then does without guesses. The next level is
+    /// not read at once, so that a winner foreseen gains nothing, and with one foreseen wrongly the processor would throw
+    /// away what it has begun of the descents whose turn comes next.
+    #[inline]
+    #[must_use]
+    pub fn taking_turns(self) -> Self {
+        Self { taking_turns: true, ..self }
+    }
+
     /// How many there are; never 0.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -159,7 +169,11 @@ impl<'t> Siblings<'t> {
     fn first_best(&self, score: impl Fn([&Slot; 2]) -> f64x2) -> Option<usize> {
         let (mut best, mut highest) = (usize::MAX, f64::NEG_INFINITY);
         let mut compare = |index: usize, score: f64| {
-            if score > highest {
+            let higher = score > highest;
+            if self.taking_turns {
+                best = if higher { index } else { best };
+                highest = if higher { score } else { highest };
+            } else if higher {
                 // A branch on purpose, which the optimiser would turn into a conditional move: a foreseen
                 // winner lets the processor start on the level below before this one's divisions are done.
                 // A hot path costs a third less, and an unforeseen one no more.

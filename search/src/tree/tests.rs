@@ -7,7 +7,7 @@ fn tree() -> Tree {
 fn tree_for(workers: usize, avoid_exhausted: bool) -> Tree {
     let layout = StatsLayout::new(100_000, 64).unwrap();
     let in_flight = (workers > 1).then_some(InFlight { loss: 1.0, explored: 1.0 });
-    Tree::new(&TreeConfig { layout, in_flight, avoid_exhausted })
+    Tree::new(&TreeConfig { layout, in_flight, shared: true, avoid_exhausted })
 }
 
 /// The path from the root through the children of these indices, with a simulation in flight.

@@ -79,7 +79,12 @@ fn the_rules_visit_what_mctx_visits_under_the_same_noise() {
         let root = GumbelRoot::with_noise(policy, simulations, case.noise.clone());
         let interior = GumbelInterior(policy);
         let layout = StatsLayout::new(simulations, 1).unwrap();
-        let tree = Tree::new(&TreeConfig { layout, in_flight: None, avoid_exhausted: true });
+        let tree = Tree::new(&TreeConfig {
+            layout,
+            in_flight: None,
+            shared: false,
+            avoid_exhausted: true,
+        });
         let mut states = HashMap::from([(0, 0)]);
         let mut path = Path::new();
         for _ in 0..simulations {

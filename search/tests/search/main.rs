@@ -7,6 +7,7 @@ mod gumbel;
 mod harvest;
 mod invariants;
 mod kinds;
+mod leaf_batch;
 mod rewards;
 mod script;
 mod tokens;
