@@ -7,6 +7,7 @@ mod data;
 mod evaluation;
 mod execution;
 mod gate;
+mod go_on;
 mod grading;
 mod improves;
 mod inspect;

@@ -21,6 +21,7 @@ const SMALL: &[(&str, &str)] = &[
     ("net.key_value_heads", "2"),
     ("net.intermediate", "64"),
     ("bootstrap.lines", "8000"),
+    ("bootstrap.problems", "0"),
     ("bootstrap.epochs", "4"),
     ("rounds.count", "1"),
     ("rounds.problems", "40"),

@@ -1,7 +1,7 @@
 //! What several subcommands share.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result};
 use clap::Args;
@@ -37,10 +37,16 @@ pub struct RecipeArguments {
 impl RecipeArguments {
     /// Loads the recipe.
     pub fn load(&self) -> Result<Recipe> {
+        self.load_over(None)
+    }
+
+    /// Loads the recipe; where none is named, this file instead of the embedded one.
+    pub fn load_over(&self, default: Option<&Path>) -> Result<Recipe> {
         let mut overrides = self.overrides.clone();
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.threads.map(|threads| format!("compute.threads={threads}")));
-        recipe::load(self.config.as_deref(), &overrides).map_err(|error| UsageError(error).into())
+        recipe::load(self.config.as_deref().or(default), &overrides)
+            .map_err(|error| UsageError(error).into())
     }
 }
 

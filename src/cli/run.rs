@@ -7,21 +7,30 @@ use super::arguments::{
     RecipeArguments, UsageError, check_training, print_json, print_line, start_environment,
 };
 use espalier::pipeline;
-use espalier::run_dir::RunDir;
+use espalier::run_dir::{Origin, RunDir};
 
 /// Run the whole loop of a recipe: search, harvest, train, evaluate, round after round.
 ///
 /// A run is a directory; killed at any moment and started again with the same command, it goes on where it was and loses no
-/// finished problem. At its end it prints the table of accuracy by round and decoding, which is also in the directory.
+/// finished problem. A finished run goes on with more rounds (`rounds.count`) or further measures (`evaluation.decodings`,
+/// `evaluation.measures`, `evaluation.others`), and keeps all that it has. At its end it prints the table of accuracy by round and
+/// decoding, which is also in the directory.
+///
+/// With `--from RUN@ROUND` it begins a branch: a new run whose rounds up to ROUND are those of RUN, and whose later rounds have other
+/// settings.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  espalier run --seed 2\n  espalier run --config configs/countdown.toml \
-    --set rounds.count=1 --run-dir runs/short"
+    after_help = "Examples:\n  espalier run --seed 2\n  espalier run --config configs/countdown.toml \
+    --set rounds.count=1 --run-dir runs/short\n  espalier run --config configs/countdown.toml --set rounds.count=3 \
+    --run-dir runs/short\n  espalier run --from runs/short@2 --set search.c_puct=2.5 --set rounds.count=4 --run-dir runs/wider"
 )]
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// The run directory [default: runs/NAME-sSEED].
+    /// Begin a branch after a round of another run, or go on with it. Without --config, --set changes that run's recipe.
+    #[arg(long, value_name = "RUN@ROUND")]
+    from: Option<Origin>,
+    /// The run directory [default: runs/NAME-sSEED; of a branch: RUN-from-ROUND].
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
     /// Run nothing: check the recipe and say what memory it takes and what its first batches look like. Neither the checkpoint nor the
@@ -34,7 +43,19 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
-    let recipe = arguments.recipe.load()?;
+    let given = arguments.run_dir.clone();
+    let (recipe, path) = match &arguments.from {
+        None => {
+            let recipe = arguments.recipe.load()?;
+            let name = format!("{}-s{}", recipe.name, recipe.seed);
+            (recipe, given.unwrap_or_else(|| PathBuf::from("runs").join(name)))
+        }
+        Some(origin) => {
+            let path = given.unwrap_or_else(|| origin.run_dir());
+            let file = origin.recipe(&path).map_err(UsageError)?;
+            (arguments.recipe.load_over(Some(&file))?, path)
+        }
+    };
     recipe.check_old_log_probs().map_err(UsageError)?;
     if arguments.dry_run {
         let report = pipeline::dry_run(&recipe).map_err(UsageError)?;
@@ -44,13 +65,15 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         return Err(UsageError(anyhow!(reason)).into());
     }
     check_training(&recipe)?;
-    let path = arguments
-        .run_dir
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-s{}", recipe.name, recipe.seed)));
+    if let Some(origin) = arguments.from.as_ref().filter(|origin| !origin.is_begun(&path)) {
+        origin.check(&recipe).map_err(UsageError)?;
+    }
     // The environment first: where it cannot be set up nothing is begun.
     let environment = start_environment(&recipe)?;
-    let run = RunDir::open(&path, &recipe)?;
+    let run = match &arguments.from {
+        None => RunDir::open(&path, &recipe)?,
+        Some(origin) => RunDir::branch(&path, &recipe, origin)?,
+    };
     let table = pipeline::run(&environment, &recipe, &run)?;
     print_line(&table.text())
 }

@@ -10,7 +10,9 @@ use super::measure::{Figures, Measure, Needs, Subject};
 use super::recipe::EvaluationRecipe;
 use super::record::{Decoded, Line, Record};
 use crate::jsonl;
-use crate::report::{RoundFiles, RoundsRow, Runs, Section, Table, label_of, percent, proportion};
+use crate::report::{
+    ABSENT, RoundFiles, RoundsRow, Runs, Section, Table, label_of, percent, proportion,
+};
 
 /// Settings: none of its own, for `[evaluation] decodings` and `[evaluation.decode]` are also those of other commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,35 +140,54 @@ fn table(results: &[Accuracy]) -> Table {
     table
 }
 
-/// The rows of one source: accuracy over problems and runs, and the tokens of the last round.
+/// The rows of one source: accuracy over problems and runs, and the tokens of the last round. A decoding, or the source, may be
+/// measured in some rounds alone, for a recipe may change between them; the runs have it in the same rounds.
 fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
     let read_one = |round: &RoundFiles| {
         let path = round.record(source);
-        if let Some(name) = source.filter(|_| !path.exists()) {
-            let folder = path.parent().unwrap_or(&path).display();
+        let there = source.is_none() || path.exists();
+        Ok((there.then(|| Answers::read(path.clone())).transpose()?, path))
+    };
+    let read = |round| {
+        let found: Vec<(Option<Answers>, PathBuf)> =
+            runs.round(round).map(read_one).collect::<Result<_>>()?;
+        let lacks = found.iter().find(|(answers, _)| answers.is_none());
+        if let (Some(name), Some((_, path)), true) =
+            (source, lacks, found.iter().any(|(answers, _)| answers.is_some()))
+        {
+            let folder = path.parent().unwrap_or(path).display();
             bail!("{folder} holds nothing of {name}; the runs are not of one recipe");
         }
-        Answers::read(path)
+        Ok(found.into_iter().filter_map(|(answers, _)| answers).collect())
     };
-    let read = |round| runs.round(round).map(read_one).collect();
     let rounds: Vec<Vec<Answers>> = (0..runs.rounds()).map(read).collect::<Result<_>>()?;
-    let Some(first) = rounds.first().and_then(|runs| runs.first()) else { return Ok(Vec::new()) };
+    let Some(first) = rounds.iter().flatten().next() else { return Ok(Vec::new()) };
     let problems = first.problems();
+    let mut names: Vec<String> = Vec::new();
+    for name in rounds.iter().filter_map(|runs| runs.first()).flat_map(Answers::decodings) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let mut rows = Vec::new();
-    for name in first.decodings() {
-        let (mut curve, mut tokens) = (Vec::new(), 0.0);
+    for name in names {
+        let (mut curve, mut tokens) = (Vec::new(), None);
         for runs in &rounds {
+            if !runs.iter().any(|answers| answers.of(&name).next().is_some()) {
+                curve.push(None);
+                continue;
+            }
             let correct = runs.iter().map(|answers| answers.correct(&name, &problems));
-            curve.push(proportion(&correct.collect::<Result<Vec<_>>>()?));
+            curve.push(Some(proportion(&correct.collect::<Result<Vec<_>>>()?)));
             let spent = runs.iter().map(|answers| answers.tokens(&name));
             let spent: Vec<f64> = spent.collect::<Result<_>>()?;
-            tokens = spent.iter().sum::<f64>() / spent.len() as f64;
+            tokens = Some(spent.iter().sum::<f64>() / spent.len() as f64);
         }
         rows.push(RoundsRow {
             section: Section::Answers,
             label: label_of(source, &name),
-            cells: curve.iter().copied().map(percent).collect(),
-            tokens: Some(format!("{tokens:.1}")),
+            cells: curve.iter().map(|share| share.map_or(ABSENT.to_owned(), percent)).collect(),
+            tokens: tokens.map(|tokens| format!("{tokens:.1}")),
             curve,
         });
     }

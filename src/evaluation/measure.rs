@@ -32,6 +32,8 @@ pub struct Subject<'a> {
     pub concurrent_problems: usize,
     /// The file of the record; measures write files of their own beside it.
     pub out: Option<&'a Path>,
+    /// Whether the answers that the file holds are kept, and only those that it lacks are given.
+    pub further: bool,
 }
 
 /// A file of a measure's own beside the record: of `evaluation.jsonl` and `process-math`, `evaluation.process-math.jsonl`.

@@ -106,8 +106,11 @@ impl Measure for PassAtK {
             for Pass { k, .. } in kept_rows(first, source)? {
                 let label = label_of(source, &format!("pass@{k}"));
                 let row = runs.row(Section::Answers, label, |rounds| {
-                    let sets = rounds.iter().map(|round| read_sets(round, source));
+                    let sets = rounds.iter().map(|round| read_sets(round, source, k));
                     let sets: Vec<Vec<SampleSet>> = sets.collect::<Result<_>>()?;
+                    if sets.iter().all(Vec::is_empty) {
+                        return Ok(None);
+                    }
                     let runs: Vec<&[SampleSet]> = sets.iter().map(Vec::as_slice).collect();
                     Ok(Some(percent(proportion(&estimates(k, &runs)?))))
                 })?;
@@ -143,10 +146,14 @@ fn kept_rows(round: &RoundFiles, source: Option<&str>) -> Result<Vec<Pass>> {
     Ok(rows.unwrap_or_default())
 }
 
-/// The sets of a record, by problem.
-fn read_sets(round: &RoundFiles, source: Option<&str>) -> Result<Vec<SampleSet>> {
+/// The sets of a record that pass@k is of, by problem: it may hold sets of several draws. None where it was not measured.
+fn read_sets(round: &RoundFiles, source: Option<&str>, k: usize) -> Result<Vec<SampleSet>> {
+    let Some(pass) = kept_rows(round, source)?.into_iter().find(|row| row.k == k) else {
+        return Ok(Vec::new());
+    };
     let lines: Vec<Line> = jsonl::read(&round.record(source))?;
-    let mut sets: Vec<SampleSet> = lines.into_iter().filter_map(Line::samples).collect();
+    let sets = lines.into_iter().filter_map(Line::samples);
+    let mut sets: Vec<SampleSet> = sets.filter(|set| set.draw.count == pass.samples).collect();
     sets.sort_by(|a, b| a.problem.cmp(&b.problem));
     Ok(sets)
 }

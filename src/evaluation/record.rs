@@ -1,6 +1,7 @@
 //! The record of a net's answers to problems: what the measures read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::grid;
 use super::measure::{Needs, Subject};
 use super::samples::{Draw, SampleSet};
-use crate::jsonl::{self, Log};
+use crate::jsonl::{self, Log, Writer};
 use crate::seed;
 
 /// One decoded problem, a line of `evaluation.jsonl`.
@@ -83,14 +84,15 @@ pub struct Record {
 
 impl Record {
     /// Answers every problem in every way that is needed, and writes the answers to the subject's file when it has one. Finished problems are
-    /// kept in a log beside it (`*.log`), so that after a kill only unfinished ones are answered; a log of other settings is refused.
+    /// kept in a log beside it (`*.log`), so that after a kill only unfinished ones are answered; a log of other settings is refused. What a
+    /// file holds that is recorded further stays in it as it is.
     ///
     /// # Errors
     /// The first problem's that could not be answered.
     pub fn gather(subject: &Subject<'_>, needs: &Needs) -> Result<Self> {
         let mut stage = Stage::open(subject)?;
         let mut record = Self::default();
-        let draw = Draw::for_needs(needs);
+        let draw = Draw::for_needs(needs).map(|draw| stage.kept.draw_for(draw));
         let mut drawn = None;
         if let Some(draw) = &draw {
             (record.samples, drawn) = stage.samples(draw)?;
@@ -121,6 +123,43 @@ struct Stage<'a> {
     cells: Vec<(usize, &'a Problem)>,
     decoded: HashMap<(String, usize, String), Decoded>,
     samples: HashMap<(usize, String), Vec<SampleSet>>,
+    kept: Kept,
+}
+
+/// What a file holds that is recorded further.
+#[derive(Default)]
+struct Kept {
+    /// The file as it is.
+    bytes: Vec<u8>,
+    /// Decodings of which it holds all answers.
+    decodings: HashSet<String>,
+    /// Draws of which it holds all samples.
+    draws: Vec<Draw>,
+}
+
+impl Kept {
+    /// The file appears whole, so that it holds all cells of what it holds any of.
+    fn read(path: &Path) -> Result<(Self, Vec<Line>)> {
+        if !path.exists() {
+            return Ok((Self::default(), Vec::new()));
+        }
+        let lines: Vec<Line> = jsonl::read(path)?;
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut kept = Self { bytes, ..Self::default() };
+        for line in &lines {
+            match line {
+                Line::Decoded(row) => _ = kept.decodings.insert(row.decoding.clone()),
+                Line::Samples(set) if kept.draws.contains(&set.draw) => {}
+                Line::Samples(set) => kept.draws.push(set.draw.clone()),
+            }
+        }
+        Ok((kept, lines))
+    }
+
+    /// A draw that is there and serves as well, or the one that is wanted.
+    fn draw_for(&self, wanted: Draw) -> Draw {
+        self.draws.iter().find(|draw| draw.serves(&wanted)).cloned().unwrap_or(wanted)
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -129,13 +168,24 @@ impl<'a> Stage<'a> {
         let cells = (0..subject.seeds)
             .flat_map(|seed| problems.iter().map(move |problem| (seed, problem)))
             .collect();
-        let mut stage =
-            Self { subject, out: None, cells, decoded: HashMap::new(), samples: HashMap::new() };
+        let mut stage = Self {
+            subject,
+            out: None,
+            cells,
+            decoded: HashMap::new(),
+            samples: HashMap::new(),
+            kept: Kept::default(),
+        };
         let Some(out) = subject.out else { return Ok(stage) };
+        let mut lines = Vec::new();
+        if subject.further {
+            (stage.kept, lines) = Kept::read(out)?;
+        }
         // A line says which decoding or draw, and which repetition, it is of, so a log also serves more of them.
         let parts = (environment, problems, &subject.recipe.decode, seed, net);
         let (log, before) = Log::open(&jsonl::log_beside(out), &jsonl::identity(&parts)?)?;
-        for line in before {
+        lines.extend(before);
+        for line in lines {
             match line {
                 Line::Decoded(row) => {
                     let cell = (row.decoding.clone(), row.seed, row.problem.clone());
@@ -202,8 +252,15 @@ impl<'a> Stage<'a> {
             Samples(&'a SampleSet),
         }
         let Some((out, log)) = self.out else { return Ok(()) };
-        let decoded = record.decoded.iter().map(Row::Decoded);
-        jsonl::write(out, decoded.chain(record.samples.iter().map(Row::Samples)))?;
+        let Kept { bytes, decodings, draws } = &self.kept;
+        let decoded = record.decoded.iter().filter(|row| !decodings.contains(&row.decoding));
+        let samples = record.samples.iter().filter(|set| !draws.contains(&set.draw));
+        let mut file = Writer::create(out)?;
+        file.bytes(bytes)?;
+        for row in decoded.map(Row::Decoded).chain(samples.map(Row::Samples)) {
+            file.row(&row)?;
+        }
+        file.finish()?;
         log.remove()
     }
 }
@@ -276,6 +333,7 @@ mod tests {
             seed: 1,
             concurrent_problems: 3,
             out: None,
+            further: false,
         };
         let needs = Needs { decodings: vec![espalier_search::decoding::Greedy.into()], samples: 0 };
         let error = Record::gather(&subject, &needs).unwrap_err();

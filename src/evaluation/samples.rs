@@ -63,6 +63,12 @@ impl Draw {
         (count > 0).then_some(Self { stream, count, values })
     }
 
+    /// Whether its samples can be read instead of another's.
+    #[must_use]
+    pub fn serves(&self, other: &Self) -> bool {
+        self.count >= other.count && (self.values || !other.values)
+    }
+
     /// Samples solutions of a problem and grades them.
     ///
     /// # Errors

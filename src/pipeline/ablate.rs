@@ -160,6 +160,7 @@ pub fn ablate(
             seed: seed::derive(recipe.seed, &["ablation"]),
             concurrent_problems: recipe.compute.concurrent_problems,
             out: Some(&rows),
+            further: false,
         };
         let record = Record::gather(&subject, &Decodings {}.needs(&recipe.evaluation))?;
         let results = accuracies(&subject, &record)?;

@@ -113,7 +113,11 @@ fn solutions(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Resul
 /// Trains a fresh net on random legal lines of the problems, in turn, from which those that solve their
 /// problem are left out. It knows the format afterwards and has seen no solution; its value head is as it was initialised.
 fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Result<Summary> {
-    let count = recipe.rounds.problems * recipe.rounds.count.max(1);
+    // The same however many rounds follow: a run may go on with more of them.
+    let count = match recipe.bootstrap.problems {
+        0 => recipe.rounds.problems,
+        count => count,
+    };
     let problems = training_problems(environment, recipe, count)?;
     let tokenizer = Tokenizer::characters()?;
     let stream = seed::derive(recipe.seed, &["net"]);

@@ -3,6 +3,7 @@
 mod ablate;
 mod bootstrap;
 mod dry_run;
+mod evaluate;
 mod footprint;
 mod gate;
 mod harvest;
@@ -25,17 +26,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{Problem, TreeRecord};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::data::SourceRecipe;
 use crate::environment::{AnyEnvironment, Split};
 use crate::evaluation::decodings::accuracies;
-use crate::evaluation::{self, Evaluated, EvaluationRecipe, Needs, Record, Subject};
+use crate::evaluation::{self, EvaluationRecipe, Needs, Record, Subject};
 use crate::jsonl::Indexed;
 use crate::labels::export_stepwise;
 use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, StartFrom};
-use crate::report::{Table, record_name, rounds_plot, rounds_table};
+use crate::report::{Table, rounds_plot, rounds_table};
 use crate::run_dir::RunDir;
 use crate::{jsonl, problems, seed};
 
@@ -85,7 +86,9 @@ impl Rounds<'_> {
         if let Some(recipe) = &self.recipe.rounds.gate {
             self.stage(round, "gate", summaries, || self.gate(round, recipe))?;
         }
-        self.stage(round, "evaluate", summaries, || self.evaluate(round))
+        let evaluated =
+            self.run.further_stage(round, "evaluate", |done| self.evaluate(round, done))?;
+        self.push(evaluated, summaries)
     }
 
     fn stage(
@@ -95,7 +98,11 @@ impl Rounds<'_> {
         summaries: &mut Vec<Value>,
         work: impl FnOnce() -> Result<Value>,
     ) -> Result<()> {
-        summaries.push(self.run.stage(round, name, work)?);
+        self.push(self.run.stage(round, name, work)?, summaries)
+    }
+
+    fn push(&self, summary: Value, summaries: &mut Vec<Value>) -> Result<()> {
+        summaries.push(summary);
         self.run.write_metrics(summaries)
     }
 
@@ -315,6 +322,7 @@ impl Rounds<'_> {
             seed: seed::derive(self.recipe.seed, &["gate"]),
             concurrent_problems: self.recipe.compute.concurrent_problems,
             out: Some(&self.run.round(round).join("gate.jsonl")),
+            further: false,
         };
         let needs = Needs { decodings: vec![gate.measure], samples: 0 };
         let measured = accuracies(&subject, &Record::gather(&subject, &needs)?)?;
@@ -331,53 +339,6 @@ impl Rounds<'_> {
             );
         }
         Ok(serde_json::to_value(verdict)?)
-    }
-
-    fn evaluate(&self, round: usize) -> Result<Value> {
-        let recipe = &self.recipe.evaluation;
-        let (problems, policy) = (self.held_out_problems()?, self.policy(round)?);
-        let mut summary = serde_json::Map::new();
-        for (measure, figures) in self.measure(round, None, &problems, &policy)? {
-            summary.insert(measure.keys().0.to_owned(), figures.summary);
-        }
-        for (name, source) in &recipe.others {
-            let problems = self.other_problems(name, source)?;
-            for (measure, figures) in self.measure(round, Some(name), &problems, &policy)? {
-                let Some(key) = measure.keys().1 else { continue };
-                summary.entry(key).or_insert_with(|| json!({}))[name] = figures.summary;
-            }
-        }
-        Ok(Value::Object(summary))
-    }
-
-    /// The recipe's measures on the held-out problems; those that other sources have, on the problems of the one of this name.
-    fn measure(
-        &self,
-        round: usize,
-        other: Option<&str>,
-        problems: &[Problem],
-        policy: &Policy,
-    ) -> Result<Evaluated<'_>> {
-        let out = self.run.round(round).join(record_name(other));
-        let subject = Subject {
-            environment: &self.environment(round),
-            evaluator: policy.evaluator(),
-            net: policy.fingerprint(),
-            problems,
-            recipe: &self.recipe.evaluation,
-            seeds: 1,
-            seed: self.stream("evaluate", round),
-            concurrent_problems: self.recipe.compute.concurrent_problems,
-            out: Some(&out),
-        };
-        let measures = self.recipe.evaluation.measures.iter();
-        let measures = measures.filter(|measure| other.is_none() || measure.keys().1.is_some());
-        let evaluated = evaluation::evaluate(&subject, measures)?;
-        let of = other.map(|name| format!("{name}, ")).unwrap_or_default();
-        for note in evaluated.iter().flat_map(|(_, figures)| &figures.notes) {
-            tracing::info!("round {round}: {of}{note}");
-        }
-        Ok(evaluated)
     }
 }
 

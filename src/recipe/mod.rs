@@ -122,7 +122,8 @@ pub struct BootstrapRecipe {
     pub epochs: usize,
     /// `checkpoint` and `solutions`: the pretrained net, a Hugging Face folder or a GGUF file.
     pub path: Option<PathBuf>,
-    /// `solutions`: how many training problems; 0 takes all.
+    /// `random_lines` and `solutions`: how many training problems the lines or solutions are of; 0: those of one round, or all that
+    /// have a solution.
     pub problems: usize,
     /// `solutions`: peak learning rate; absent, that of `[training]`.
     pub learning_rate: Option<f64>,

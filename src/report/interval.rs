@@ -62,7 +62,8 @@ fn wilson(p: f64, samples: f64) -> (f64, f64) {
     let scale = 1.0 + Z * Z / samples;
     let centre = (p + Z * Z / (2.0 * samples)) / scale;
     let half = Z / scale * (p * (1.0 - p) / samples + Z * Z / (4.0 * samples * samples)).sqrt();
-    ((centre - half).max(0.0), (centre + half).min(1.0))
+    // It holds the proportion itself, which the last digit of its ends may pass by.
+    ((centre - half).max(0.0).min(p), (centre + half).min(1.0).max(p))
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -163,7 +163,7 @@ pub struct RoundsRow {
     /// Sampled tokens a problem in the last round.
     pub tokens: Option<String>,
     /// The shares behind the cells, one a round, where the row is a curve of the plot.
-    pub curve: Vec<Proportion>,
+    pub curve: Vec<Option<Proportion>>,
 }
 
 /// The rows that one kind of measure has for runs.
@@ -196,8 +196,9 @@ pub fn rounds_plot(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Plot> {
     let runs = Runs::open(paths)?;
     let curves = rows_of(&runs, kinds)?.into_iter().filter(|row| !row.curve.is_empty());
     let series = curves.map(|row| {
-        let points = row.curve.iter().enumerate();
-        let points = points.map(|(round, share)| (round as f64, share.mean, share.low, share.high));
+        let points = row.curve.iter().enumerate().filter_map(|(round, share)| {
+            share.map(|share| (round as f64, share.mean, share.low, share.high))
+        });
         Series { label: row.label, points: points.collect() }
     });
     Ok(Plot {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::jsonl::{self, Rows, Writer};
-use crate::recipe;
+use crate::recipe::{self, BootstrapKind};
 use crate::run_dir::{self, MANIFEST_FORM};
 
 /// Converts a file of trees or labels, or a run directory, and says what was done; nothing where all is of the newest form.
@@ -99,7 +99,13 @@ fn run_directory(path: &Path) -> Result<Vec<String>> {
     let renamed = rename_old_keys(&mut table).with_context(|| recipe_path.display().to_string())?;
     done.extend(renamed.into_iter().map(|key| format!("{}: {key}", recipe_path.display())));
     // Keys that came since get the defaults, which are as before.
-    let recipe = recipe::parse(table, &[], &recipe_path.display().to_string())?;
+    let mut recipe = recipe::parse(table, &[], &recipe_path.display().to_string())?;
+    if recipe.bootstrap.kind == BootstrapKind::RandomLines {
+        // Round 0's lines were of the problems of all rounds.
+        let problems = recipe.rounds.problems.saturating_mul(recipe.rounds.count.max(1));
+        recipe.bootstrap.problems = problems;
+        done.push(format!("{}: bootstrap.problems is now {problems}", recipe_path.display()));
+    }
     jsonl::write_file(&recipe_path, toml::to_string_pretty(&recipe)?.as_bytes())?;
     for round in 0..=recipe.rounds.count {
         let folder = path.join("rounds").join(round.to_string());

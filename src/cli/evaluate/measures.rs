@@ -66,6 +66,7 @@ pub fn main(arguments: &MeasureArguments) -> Result<()> {
         seed: recipe.seed,
         concurrent_problems: recipe.compute.concurrent_problems,
         out: arguments.out.as_deref(),
+        further: false,
     };
     let evaluated = evaluate(&subject, &evaluation.measures)?;
     let figures = evaluated.iter().map(|(_, figures)| figures);

@@ -1,0 +1,287 @@
+//! A run as a directory.
+//!
+//! ```text
+//! recipe.toml            the resolved recipe
+//! manifest.json          versions, git revision, seed; how the recipe changed since, and branches
+//! source.toml            of a branch: the recipe of the run that it comes from, as it was then
+//! problems/              the problems of each round and the held-out ones, JSONL
+//! rounds/N/trees.jsonl   one tree a line
+//! rounds/N/labels.jsonl  one step-labelled solution a line
+//! rounds/N/stepwise.jsonl the same in TRL's stepwise form
+//! rounds/N/checkpoint/   the net after the round
+//! rounds/N/gate.jsonl    with a gate: one decoded validation problem a line
+//! rounds/N/evaluation.jsonl  one decoded problem a line; of another source in evaluation-NAME.jsonl
+//! rounds/N/STAGE.json    the summary of a finished stage: its presence says that the stage is done
+//! metrics.jsonl          all summaries, one a line
+//! table.txt, table.md, table.csv  accuracy by round and decoding
+//! ```
+
+mod branch;
+mod changes;
+mod manifest;
+
+pub use branch::Origin;
+pub use changes::Change;
+pub use manifest::{FIRST_MANIFEST, Link, MANIFEST_FORM, manifest};
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use toml::Table;
+
+use crate::jsonl;
+use crate::recipe::{self, Recipe, to_toml};
+
+/// An open run directory; held by one process at a time.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    /// The lock goes with the process, also after `kill -9`.
+    _lock: File,
+}
+
+impl RunDir {
+    /// Opens the directory for this recipe, creating it when it is not there.
+    ///
+    /// # Errors
+    /// When another process holds it, its rounds would be others under this recipe, or it cannot be written.
+    pub fn open(path: &Path, recipe: &Recipe) -> Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+        let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        if path.join(RECIPE).exists() {
+            run.go_on(recipe)?;
+        } else {
+            manifest::write(path, &manifest(recipe.seed))?;
+            run.write_recipe(recipe)?;
+        }
+        Ok(run)
+    }
+
+    /// Opens the directory of a branch, beginning the branch when it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and [`Origin::check`]; when the directory holds something else.
+    pub fn branch(path: &Path, recipe: &Recipe, origin: &Origin) -> Result<Self> {
+        if !origin.is_begun(path) {
+            return branch::begin(path, recipe, origin);
+        }
+        let link = manifest::branch_of(&manifest::read(path)?)?;
+        ensure!(
+            link.as_ref().is_some_and(|link| origin.is(link)),
+            "{} holds {}; choose another --run-dir",
+            path.display(),
+            link.map_or("a run that is no branch".to_owned(), |link| {
+                format!("a branch of {}@{}", link.run.display(), link.round)
+            })
+        );
+        let run = Self::open(path, recipe)?;
+        branch::tell_source(path);
+        Ok(run)
+    }
+
+    /// Checks that what the rounds hold would have come about under this recipe, too, and writes down what it changes.
+    fn go_on(&self, recipe: &Recipe) -> Result<()> {
+        let here = self.path.display();
+        manifest::read(&self.path)?;
+        // As a recipe, and not as the text that it is: keys that came since have their defaults.
+        let before = recipe::load(Some(&self.path.join(RECIPE)), &[])?;
+        let changes = Change::all(&table(&before)?, &table(recipe)?);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if let Some(change) = changes.iter().find(|change| !change.may_go_on()) {
+            bail!(
+                "{here} holds a run of another recipe: {change}; choose another --run-dir, remove it, or begin a branch of it \
+                 with --from {here}@ROUND"
+            );
+        }
+        let (count, begun) = (recipe.rounds.count, self.last_round(|_| true).unwrap_or(0));
+        ensure!(
+            begun <= count,
+            "{here} has begun round {begun}, and rounds.count = {count}: no round is taken back; write rounds.count = {begun} or \
+             more, or begin a branch with --from {here}@{count}"
+        );
+        let finished = self.last_round(|round| round.join("evaluate.json").exists());
+        manifest::add_change(&self.path, &changes, finished)?;
+        self.write_recipe(recipe)
+    }
+
+    fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
+        jsonl::write_file(&self.path.join(RECIPE), to_toml(recipe)?.as_bytes())
+    }
+
+    /// The last of the rounds from 0 on whose folder is there and passes.
+    fn last_round(&self, passes: impl Fn(&Path) -> bool) -> Option<usize> {
+        let there = |round: &usize| {
+            let folder = self.round(*round);
+            folder.exists() && passes(&folder)
+        };
+        (0..).take_while(there).last()
+    }
+
+    /// Where the run lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file of the problems folder.
+    #[must_use]
+    pub fn problems(&self, name: &str) -> PathBuf {
+        self.path.join("problems").join(format!("{name}.jsonl"))
+    }
+
+    /// The folder of a round.
+    #[must_use]
+    pub fn round(&self, round: usize) -> PathBuf {
+        self.path.join("rounds").join(round.to_string())
+    }
+
+    /// Does a stage unless it is done, and returns its summary. The summary is written last, so a stage that was cut short
+    /// is entered again and goes on from what it left.
+    ///
+    /// # Errors
+    /// The stage's own, with its name and round.
+    pub fn stage(
+        &self,
+        round: usize,
+        name: &str,
+        work: impl FnOnce() -> Result<Value>,
+    ) -> Result<Value> {
+        self.further_stage(round, name, |done| {
+            Ok(if done.is_some() { None } else { Some(work()?) })
+        })
+    }
+
+    /// As [`Self::stage`], of a stage that can be done further: `work` is given the summary of what was done and returns what
+    /// comes into its place, or nothing where nothing is left to do.
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
+    pub fn further_stage(
+        &self,
+        round: usize,
+        name: &str,
+        work: impl FnOnce(Option<&Value>) -> Result<Option<Value>>,
+    ) -> Result<Value> {
+        let path = self.round(round).join(format!("{name}.json"));
+        let done: Option<Value> = if path.exists() {
+            let text = fs::read_to_string(&path)?;
+            let read = serde_json::from_str(&text);
+            Some(read.with_context(|| {
+                format!("{} is damaged; remove it to redo the stage", path.display())
+            })?)
+        } else {
+            None
+        };
+        let result = work(done.as_ref()).with_context(|| format!("round {round}, {name}"))?;
+        let mut summary = json!({ "schema": "espalier.metrics/1", "round": round, "stage": name });
+        match (result, done) {
+            (None, done) => return Ok(done.unwrap_or_default()),
+            (Some(Value::Object(result)), _) => {
+                if let Value::Object(summary) = &mut summary {
+                    summary.extend(result);
+                }
+            }
+            (Some(_), _) => {}
+        }
+        jsonl::write_file(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
+        Ok(summary)
+    }
+
+    /// Rewrites `metrics.jsonl` from the summaries of all finished stages.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_metrics(&self, summaries: &[Value]) -> Result<()> {
+        jsonl::write(&self.path.join("metrics.jsonl"), summaries)
+    }
+}
+
+/// Holds a directory against other processes, until the file is dropped.
+///
+/// # Errors
+/// When another process holds it, or it cannot be written.
+pub fn lock(path: &Path) -> Result<File> {
+    let lock_path = path.join(".lock");
+    let lock = File::create(&lock_path)
+        .with_context(|| format!("cannot create {}", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{} is in use by another espalier process", path.display());
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+/// The recipe's file in a run directory.
+const RECIPE: &str = "recipe.toml";
+
+/// A recipe as the table that its file is.
+fn table(recipe: &Recipe) -> Result<Table> {
+    Ok(to_toml(recipe)?.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_belongs_to_one_recipe_and_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = recipe::load(None, &[]).unwrap();
+        let run = RunDir::open(folder.path(), &recipe).unwrap();
+        let error = RunDir::open(folder.path(), &recipe).unwrap_err().to_string();
+        assert!(error.contains("in use"), "{error}");
+        drop(run);
+        RunDir::open(folder.path(), &recipe).unwrap();
+        let mut other_machine = recipe.clone();
+        other_machine.compute.threads = 7;
+        RunDir::open(folder.path(), &other_machine).unwrap();
+        let other = Recipe { seed: 2, ..recipe };
+        let error = RunDir::open(folder.path(), &other).unwrap_err().to_string();
+        assert!(error.contains("another recipe: seed is 1 there and 2 here"), "{error}");
+        assert!(error.contains("--from"), "{error}");
+    }
+
+    #[test]
+    fn a_run_goes_on_under_its_recipe_of_now_and_the_manifest_says_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recipe = recipe::load(None, &[]).unwrap();
+        let open = |recipe: &Recipe| RunDir::open(folder.path(), recipe).map(drop);
+        open(&recipe).unwrap();
+        for round in 0..=4 {
+            fs::create_dir_all(folder.path().join(format!("rounds/{round}"))).unwrap();
+        }
+        fs::write(folder.path().join("rounds/0/evaluate.json"), "{}").unwrap();
+        recipe.rounds.count = 2;
+        let error = open(&recipe).unwrap_err().to_string();
+        assert!(error.contains("begun round 4") && error.contains("@2"), "{error}");
+        recipe.rounds.count = 5;
+        open(&recipe).unwrap();
+        open(&recipe).unwrap();
+        let kept = recipe::load(Some(&folder.path().join(RECIPE)), &[]).unwrap();
+        assert_eq!(kept.rounds.count, 5);
+        let manifest = manifest::read(folder.path()).unwrap();
+        let history = manifest["history"].as_array().unwrap();
+        assert_eq!(history.len(), 1);
+        assert_eq!(history[0]["changes"][0], json!({"key": "rounds.count", "before": 3, "now": 5}));
+        assert_eq!(history[0]["last_finished_round"], 0);
+        assert_eq!(history[0]["espalier"], manifest["espalier"]);
+    }
+
+    #[test]
+    fn a_finished_stage_is_not_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::open(folder.path(), &Recipe::default()).unwrap();
+        assert!(run.stage(1, "search", || bail!("cut short")).is_err());
+        let summary = run.stage(1, "search", || Ok(json!({ "trees": 3 }))).unwrap();
+        let again = run.stage(1, "search", || panic!("done already")).unwrap();
+        assert_eq!((&summary, &summary["trees"]), (&again, &json!(3)));
+    }
+}
