@@ -14,6 +14,7 @@ mod inspect;
 mod labels;
 mod no_net;
 mod outputs;
+mod probe;
 mod program;
 mod reasoning_gym;
 mod recipes;

@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use super::arguments::{UsageError, print_json, print_line};
 use espalier::jsonl;
-use espalier::report::{Outline, OutlineFilter, OutlineNode, check_tree};
+use espalier::report::{Outline, OutlineFilter, OutlineNode, SideBySide, check_tree};
 
 /// Look into the files that the other commands write.
 #[derive(Debug, Args)]
@@ -24,13 +25,17 @@ enum Kind {
 /// Show search trees as indented outlines, one node a line.
 ///
 /// P is the prior, N the visit count, Q the mean backed-up value, V the value net's opinion. `*` marks the path that a walk by Q takes
-/// to an answer.
+/// to an answer. With a second file the trees of each problem that both have are laid side by side, common steps on common lines.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  \
-    espalier inspect tree trees.jsonl --problem train-0-7 --depth 3 --min-visits 2")]
+#[command(after_help = "Examples:\n  \
+    espalier inspect tree trees.jsonl --problem train-0-7 --depth 3 --min-visits 2\n  \
+    espalier inspect tree RUN/rounds/1/probe.jsonl RUN/rounds/3/probe.jsonl --problem validation-0-7")]
 struct TreeArguments {
     /// Trees, as `espalier search` writes them.
     file: PathBuf,
+    /// Other trees of the same problems.
+    #[arg(conflicts_with = "json")]
+    other: Option<PathBuf>,
     /// Show the trees of this problem alone.
     #[arg(long, value_name = "ID")]
     problem: Option<String>,
@@ -52,23 +57,13 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 }
 
 fn inspect_tree(arguments: &TreeArguments) -> Result<()> {
-    let trees: Vec<TreeRecord> = jsonl::read_checked(&arguments.file, check_tree)?;
-    if trees.is_empty() {
-        bail!("{} holds no trees", arguments.file.display());
-    }
-    let wanted = |tree: &&TreeRecord| {
-        arguments.problem.as_ref().is_none_or(|problem| *problem == tree.problem)
-    };
-    let chosen: Vec<&TreeRecord> = trees.iter().filter(wanted).collect();
-    if let (Some(problem), []) = (&arguments.problem, chosen.as_slice()) {
-        return Err(UsageError(anyhow!(
-            "{} has no tree of problem {problem:?}; it has {}",
-            arguments.file.display(),
-            some_problems(&trees)
-        ))
-        .into());
-    }
     let filter = OutlineFilter { depth: arguments.depth, min_visits: arguments.min_visits };
+    let trees = read(&arguments.file)?;
+    let chosen = of_problem(&trees, arguments, &arguments.file)?;
+    if let Some(file) = &arguments.other {
+        let others = read(file)?;
+        return side_by_side(arguments, &chosen, file, &of_problem(&others, arguments, file)?);
+    }
     for (index, tree) in chosen.into_iter().enumerate() {
         let outline = Outline::new(tree, filter);
         if arguments.json {
@@ -79,6 +74,66 @@ fn inspect_tree(arguments: &TreeArguments) -> Result<()> {
             print_line("")?;
         }
         print_line(&outline.text())?;
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Vec<TreeRecord>> {
+    let trees: Vec<TreeRecord> = jsonl::read_checked(file, check_tree)?;
+    if trees.is_empty() {
+        bail!("{} holds no trees", file.display());
+    }
+    Ok(trees)
+}
+
+/// The trees of the problem that is asked for, or all.
+fn of_problem<'a>(
+    trees: &'a [TreeRecord],
+    arguments: &TreeArguments,
+    file: &Path,
+) -> Result<Vec<&'a TreeRecord>> {
+    let wanted = |tree: &&TreeRecord| {
+        arguments.problem.as_ref().is_none_or(|problem| *problem == tree.problem)
+    };
+    let chosen: Vec<&TreeRecord> = trees.iter().filter(wanted).collect();
+    if let (Some(problem), []) = (&arguments.problem, chosen.as_slice()) {
+        return Err(UsageError(anyhow!(
+            "{} has no tree of problem {problem:?}; it has {}",
+            file.display(),
+            some_problems(trees)
+        ))
+        .into());
+    }
+    Ok(chosen)
+}
+
+/// Each tree beside the one of the other file that is of the same problem, the first of several beside the first.
+fn side_by_side(
+    arguments: &TreeArguments,
+    trees: &[&TreeRecord],
+    file: &Path,
+    others: &[&TreeRecord],
+) -> Result<()> {
+    let filter = OutlineFilter { depth: arguments.depth, min_visits: arguments.min_visits };
+    let names = [&arguments.file, file].map(|file| file.display().to_string());
+    let mut of_problem: HashMap<&str, VecDeque<&TreeRecord>> = HashMap::new();
+    for other in others {
+        of_problem.entry(&other.problem).or_default().push_back(other);
+    }
+    let mut shown = 0;
+    for tree in trees {
+        let other = of_problem.get_mut(tree.problem.as_str()).and_then(VecDeque::pop_front);
+        let Some(other) = other else { continue };
+        if shown > 0 {
+            print_line("")?;
+        }
+        shown += 1;
+        print_line(&SideBySide::new([tree, other], filter).text(names.each_ref().map(|n| &**n)))?;
+    }
+    if shown == 0 {
+        return Err(
+            UsageError(anyhow!("{} and {} have no problem in common", names[0], names[1])).into()
+        );
     }
     Ok(())
 }

@@ -61,8 +61,8 @@ macro_rules! register {
             }
         }
 
-        /// Each measure's rows in the table of rounds.
-        pub const ROWS: &[RowsOf] = &[$(<$settings>::rows,)*];
+        /// The rows of each measure, and of the probe, in the table of rounds.
+        pub const ROWS: &[RowsOf] = &[$(<$settings>::rows,)* super::probe::rows];
     };
 }
 

@@ -7,6 +7,7 @@ mod grid;
 mod measure;
 mod measures;
 pub mod pass_at_k;
+pub mod probe;
 pub mod process;
 mod recipe;
 mod record;

@@ -158,7 +158,11 @@ fn read_sets(round: &RoundFiles, source: Option<&str>, k: usize) -> Result<Vec<S
     Ok(sets)
 }
 
-fn pass(k: usize, runs: &[&[SampleSet]]) -> Result<Pass> {
+/// pass@k over the sets of each repetition, by problem.
+///
+/// # Errors
+/// When there are none, they hold fewer than k samples, or their problems differ.
+pub fn pass(k: usize, runs: &[&[SampleSet]]) -> Result<Pass> {
     let share = proportion(&estimates(k, runs)?);
     let sets = || runs.iter().copied().flatten();
     let samples = sets().map(|set| set.draw.count).min().unwrap_or_default();

@@ -33,6 +33,20 @@ pub struct DryRun {
     pub search: FirstSearch,
     /// What a training step reads.
     pub training: FirstTraining,
+    /// What the probe does after every round, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeWork>,
+}
+
+/// What the probe asks of the policy after every round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProbeWork {
+    /// Validation problems.
+    pub problems: usize,
+    /// Simulations of each tree, at most.
+    pub simulations: u64,
+    /// Solutions sampled of each problem.
+    pub samples: usize,
 }
 
 /// The net of round 0.
@@ -125,6 +139,11 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
             tokens,
             longest: longest.map(|longest| [(tokens / longest).max(1), longest]),
         },
+        probe: recipe.rounds.probe.as_ref().map(|probe| ProbeWork {
+            problems: probe.problems,
+            simulations: probe.search.simulations,
+            samples: probe.pass_at_k.samples,
+        }),
     })
 }
 
@@ -266,8 +285,15 @@ impl fmt::Display for DryRun {
         }
         writeln!(f, ", {slots} at once")?;
         write!(f, "training   {} tokens a step", self.training.tokens)?;
-        match self.training.longest {
-            Some([rows, columns]) => write!(f, ": {rows} x {columns} of the longest"),
+        if let Some([rows, columns]) = self.training.longest {
+            write!(f, ": {rows} x {columns} of the longest")?;
+        }
+        match &self.probe {
+            Some(ProbeWork { problems, simulations, samples }) => write!(
+                f,
+                "\nprobe      {problems} problems after every round: a tree of {simulations} simulations and {samples} sampled \
+                 solutions each"
+            ),
             None => Ok(()),
         }
     }

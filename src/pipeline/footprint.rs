@@ -1,5 +1,6 @@
 //! The host memory and the disk that a run takes at most, from its recipe and its net's shape.
 
+use espalier_search::SearchSettings;
 use espalier_training::Device;
 use serde::Serialize;
 
@@ -55,7 +56,15 @@ impl Footprint {
         let problems = product([rounds, recipe.rounds.problems]);
         let paths = &recipe.labels.paths;
         let solutions = sum([paths.max_correct, paths.max_incorrect]);
+        let probe = recipe.rounds.probe.as_ref().map_or(0, |probe| {
+            let steps = [
+                probe.search.most_steps(),
+                product([probe.pass_at_k.samples, probe.search.max_depth]),
+            ];
+            product([rounds.saturating_add(1), probe.problems, sum(steps), step])
+        });
         let disk_trees = sum([
+            probe,
             product([problems, recipe.rounds.trees_per_problem, tree]),
             product([problems, solutions, search.most_depth(), step]),
         ]);

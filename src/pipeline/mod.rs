@@ -9,6 +9,7 @@ mod gate;
 mod harvest;
 mod measure;
 mod memory;
+mod probe;
 mod search;
 mod train;
 
@@ -86,6 +87,9 @@ impl Rounds<'_> {
         if let Some(recipe) = &self.recipe.rounds.gate {
             self.stage(round, "gate", summaries, || self.gate(round, recipe))?;
         }
+        if let Some(recipe) = &self.recipe.rounds.probe {
+            self.stage(round, "probe", summaries, || self.probe(round, recipe))?;
+        }
         let evaluated =
             self.run.further_stage(round, "evaluate", |done| self.evaluate(round, done))?;
         self.push(evaluated, summaries)
@@ -114,6 +118,9 @@ impl Rounds<'_> {
         }
         if let Some(gate) = &self.recipe.rounds.gate {
             self.validation_problems(gate)?;
+        }
+        if let Some(probe) = &self.recipe.rounds.probe {
+            self.probe_problems(probe)?;
         }
         for round in 1..=self.recipe.rounds.count {
             self.training_problems(round)?;

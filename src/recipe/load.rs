@@ -157,6 +157,9 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.objective.build().validate().context("[objective]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.validate()?;
+    if let Some(probe) = &recipe.rounds.probe {
+        probe.validate().context("[rounds.probe]")?;
+    }
     if recipe
         .rounds
         .first_temperature

@@ -23,6 +23,7 @@ use crate::compute::ComputeRecipe;
 use crate::data::DatasetRecipe;
 use crate::environment::EnvironmentRecipe;
 use crate::evaluation::EvaluationRecipe;
+use crate::evaluation::probe::ProbeRecipe;
 use crate::labels::LabelsRecipe;
 use crate::policy::PolicyRecipe;
 
@@ -198,6 +199,9 @@ pub struct RoundsRecipe {
     /// Takes a round's net on only if it does no worse than the one before. Absent: always.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecipe>,
+    /// Searches the same validation problems in the same way after every round, to see what the rounds do to the net. Absent: not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeRecipe>,
 }
 
 impl Default for RoundsRecipe {
@@ -210,6 +214,7 @@ impl Default for RoundsRecipe {
             window: 0,
             first_temperature: None,
             gate: None,
+            probe: None,
         }
     }
 }

@@ -8,7 +8,9 @@ use espalier_search::{AnswerRule, NodeRecord, StopReason, Tag, Terminal, TreeRec
 use super::one_line::one_line;
 
 /// Characters of a node's step that are shown.
-const STEP_WIDTH: usize = 60;
+pub(super) const STEP_WIDTH: usize = 60;
+/// Stands for a number that is not there.
+pub(super) const ABSENT_VALUE: &str = "–";
 /// Characters of an id, an answer or a reason that are shown.
 const NAME_WIDTH: usize = 40;
 
@@ -46,11 +48,7 @@ impl<'a> Outline<'a> {
     /// The outline of a tree that [`check_tree`] finds no fault with; of another it shows what hangs from the root.
     #[must_use]
     pub fn new(tree: &'a TreeRecord, filter: OutlineFilter) -> Self {
-        let mut best: HashSet<Tag> =
-            best_path(tree, AnswerRule::QValue).into_iter().map(|(tag, _)| tag).collect();
-        if !best.is_empty() {
-            best.insert(Tag::const_new(TreeRecord::ROOT));
-        }
+        let best = best_tags(tree);
         let mut nodes = Vec::new();
         // A stack and no recursion: how deep a foreign tree is, its author decides.
         let mut open: Vec<(Tag, usize, &NodeRecord)> = Vec::new();
@@ -79,7 +77,7 @@ impl<'a> Outline<'a> {
         let digits = visits.to_string().len();
         for (left, OutlineNode { node, .. }) in left.iter().zip(&self.nodes) {
             let NodeRecord { prior, visit_count, q_value, .. } = node;
-            let value = node.value.map_or("–".to_owned(), |value| format!("{value:+.3}"));
+            let value = node.value.map_or(ABSENT_VALUE.to_owned(), |value| format!("{value:+.3}"));
             let numbers = format!(
                 "P {prior:.3}  N {visit_count:>digits$}  Q {q_value:+.3}  V {value:>6}  {}",
                 ending(node)
@@ -91,25 +89,38 @@ impl<'a> Outline<'a> {
     }
 
     fn header(&self) -> String {
-        let TreeRecord { problem, seed, simulations, stop, react, .. } = self.tree;
-        let stop = match stop {
-            StopReason::Simulations => "all simulations done",
-            StopReason::Exhausted => "exhausted",
-            StopReason::DeadEnd => "dead end",
-            StopReason::Time => "time is up",
-            StopReason::Tokens => "all tokens used",
-            StopReason::Memory => "memory is full",
-            StopReason::Solved => "solved",
-            StopReason::Settled => "settled",
-            StopReason::Cancelled => "cancelled",
-        };
-        let (all, shown) = (react.len(), self.nodes.len());
+        let (all, shown) = (self.tree.react.len(), self.nodes.len());
         let hidden = if shown < all { format!(", {shown} shown") } else { String::new() };
-        let problem = one_line(problem, NAME_WIDTH);
-        format!(
-            "problem {problem}, seed {seed}: {simulations} simulations ({stop}), {all} nodes{hidden}"
-        )
+        format!("{}{hidden}", header_of(self.tree))
     }
+}
+
+/// What a tree is, in a line.
+pub(super) fn header_of(tree: &TreeRecord) -> String {
+    let TreeRecord { problem, seed, simulations, stop, react, .. } = tree;
+    let stop = match stop {
+        StopReason::Simulations => "all simulations done",
+        StopReason::Exhausted => "exhausted",
+        StopReason::DeadEnd => "dead end",
+        StopReason::Time => "time is up",
+        StopReason::Tokens => "all tokens used",
+        StopReason::Memory => "memory is full",
+        StopReason::Solved => "solved",
+        StopReason::Settled => "settled",
+        StopReason::Cancelled => "cancelled",
+    };
+    let (problem, nodes) = (one_line(problem, NAME_WIDTH), react.len());
+    format!("problem {problem}, seed {seed}: {simulations} simulations ({stop}), {nodes} nodes")
+}
+
+/// The nodes of the path that [`best_path`] takes by Q-value, the root included; none where it leads to no answer.
+pub(super) fn best_tags(tree: &TreeRecord) -> HashSet<Tag> {
+    let mut best: HashSet<Tag> =
+        best_path(tree, AnswerRule::QValue).into_iter().map(|(tag, _)| tag).collect();
+    if !best.is_empty() {
+        best.insert(Tag::const_new(TreeRecord::ROOT));
+    }
+    best
 }
 
 impl OutlineNode<'_> {
@@ -122,7 +133,7 @@ impl OutlineNode<'_> {
 }
 
 /// How the path ended at a node; empty where it did not.
-fn ending(node: &NodeRecord) -> String {
+pub(super) fn ending(node: &NodeRecord) -> String {
     match (&node.terminal, node.correct) {
         (None, _) => String::new(),
         (Some(Terminal::Invalid(reason)), _) => {

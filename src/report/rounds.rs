@@ -149,6 +149,18 @@ pub enum Section {
     Labels,
     /// The value net.
     Values,
+    /// The probe: the same problems searched alike after every round.
+    Probe,
+}
+
+impl Section {
+    /// What stands above its rows; nothing where each says itself what it is of.
+    fn title(self) -> Option<&'static str> {
+        match self {
+            Self::Answers | Self::Labels | Self::Values => None,
+            Self::Probe => Some("probe: validation problems, searched alike after every round"),
+        }
+    }
 }
 
 /// A row of figures by round.
@@ -181,8 +193,14 @@ pub fn rounds_table(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Table> {
     let mut rows = label_rows(&runs)?;
     rows.extend(rows_of(&runs, kinds)?);
     rows.sort_by_key(|row| row.section);
-    let mut table = Table::new(header);
-    for RoundsRow { label, cells, tokens, .. } in rows {
+    let mut table = Table::new(&header);
+    let mut last = None;
+    for RoundsRow { section, label, cells, tokens, .. } in rows {
+        let title = section.title().filter(|_| last != Some(section));
+        if let Some(title) = title {
+            table.push((0..header.len()).map(|cell| if cell == 0 { title } else { "" }));
+        }
+        last = Some(section);
         table.push([&[label], &cells[..], &[tokens.unwrap_or_default()]].concat());
     }
     Ok(table)
@@ -270,7 +288,14 @@ fn taken(rounds: &[&RoundFiles]) -> Result<Option<String>> {
 pub fn mean_auc(rounds: &[&RoundFiles], stage: &str, key: &str) -> Result<Option<String>> {
     let found = rounds.iter().map(|round| round.figure::<Auc>(stage, key));
     let found: Vec<Auc> = found.filter_map(Result::transpose).collect::<Result<_>>()?;
-    let shares = found.iter().map(|auc| Proportion { mean: auc.auc, low: auc.low, high: auc.high });
+    Ok(area_of_runs(found))
+}
+
+/// The mean over runs of an area, with half of its interval, for a table; the runs are independent.
+#[must_use]
+pub fn area_of_runs(areas: impl IntoIterator<Item = Auc>) -> Option<String> {
+    let areas = areas.into_iter();
+    let shares = areas.map(|auc| Proportion { mean: auc.auc, low: auc.low, high: auc.high });
     let mean = mean_of_runs(&shares.collect::<Vec<_>>());
-    Ok(mean.map(|mean| format!("{:.3} ± {:.3}", mean.mean, (mean.high - mean.low) / 2.0)))
+    mean.map(|mean| format!("{:.3} ± {:.3}", mean.mean, (mean.high - mean.low) / 2.0))
 }

@@ -173,11 +173,17 @@ pub(super) fn tell_source(branch: &Path) {
 fn take_over(origin: &Origin, changes: &[Change], into: &Path) -> Result<()> {
     let evaluation = changes.iter().all(Change::keeps_evaluation);
     let gate = changes.iter().all(Change::keeps_gate);
+    let probe = changes.iter().all(Change::keeps_probe);
     let is_of = |name: &str, stage: &str| {
         name.strip_prefix(stage).is_some_and(|rest| rest.starts_with(['.', '-']))
     };
     let wanted = |name: &str| {
-        let left = [(evaluation, "evaluate"), (evaluation, "evaluation"), (gate, "gate")];
+        let left = [
+            (evaluation, "evaluate"),
+            (evaluation, "evaluation"),
+            (gate, "gate"),
+            (probe, "probe"),
+        ];
         // What is being written has a part or a log of its own.
         !name.ends_with(".partial")
             && !name.ends_with(".log")
@@ -192,6 +198,7 @@ fn take_over(origin: &Origin, changes: &[Change], into: &Path) -> Result<()> {
         problems.iter().any(|file| file == name)
             || evaluation && is_of(name, "test")
             || gate && is_of(name, "validation")
+            || probe && is_of(name, "probe")
     };
     copy_folder(&origin.run.join("problems"), &into.join("problems"), &wanted)
 }

@@ -77,7 +77,8 @@ impl Change {
 
     /// Whether a run may go on under it: all that its rounds hold would have come about all the same.
     pub(super) fn may_go_on(&self) -> bool {
-        self.is_in(&["about", "compute", "name", "rounds.count"]) || self.is_of_measures()
+        let probed = self.key == "rounds.probe" && self.before.is_null();
+        self.is_in(&["about", "compute", "name", "rounds.count"]) || probed || self.is_of_measures()
     }
 
     /// Whether a branch may have it: what was taken over can still be read, and is what the branch's recipe says.
@@ -95,6 +96,11 @@ impl Change {
     pub(super) fn keeps_gate(&self) -> bool {
         let read = ["rounds.gate", "evaluation.seed", "evaluation.decode", "policy", "seed"];
         !self.is_in(&read)
+    }
+
+    /// As [`Self::keeps_evaluation`], of the probe's trees and figures.
+    pub(super) fn keeps_probe(&self) -> bool {
+        !self.is_in(&["rounds.probe", "policy"])
     }
 }
 
@@ -157,6 +163,9 @@ mod tests {
                 true,
                 false,
             ),
+            ("rounds.count = 1", "rounds = {count = 1, probe = {}}", true, true, true, true),
+            ("rounds.probe.seed = 1", "rounds.probe.seed = 2", false, true, true, true),
+            ("rounds = {count = 1, probe = {}}", "rounds.count = 1", false, true, true, true),
             ("net.width = 1", "net.width = 2", false, false, true, true),
             ("network = 1", "network = 2", false, true, true, true),
             ("problems.path = \"a\"", "problems.path = \"b\"", false, false, true, true),
@@ -177,6 +186,8 @@ mod tests {
             assert_eq!(told, (on, branch), "{change}");
             let kept = (change.keeps_evaluation(), change.keeps_gate());
             assert_eq!(kept, (evaluation, gate), "{change}");
+            let probe = !change.is_in(&["rounds.probe", "policy"]);
+            assert_eq!(change.keeps_probe(), probe, "{change}");
         }
     }
 }

@@ -10,6 +10,7 @@
 //! rounds/N/stepwise.jsonl the same in TRL's stepwise form
 //! rounds/N/checkpoint/   the net after the round
 //! rounds/N/gate.jsonl    with a gate: one decoded validation problem a line
+//! rounds/N/probe.jsonl   with a probe: one tree of a validation problem a line; its samples in probe-samples.jsonl
 //! rounds/N/evaluation.jsonl  one decoded problem a line; of another source in evaluation-NAME.jsonl
 //! rounds/N/STAGE.json    the summary of a finished stage: its presence says that the stage is done
 //! metrics.jsonl          all summaries, one a line

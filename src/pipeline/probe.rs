@@ -1,0 +1,100 @@
+//! The probe of a round's net: the same problems searched and answered in the same way after every round.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use espalier_search::{Problem, SearchConfig, TreeRecord};
+use serde_json::{Value, json};
+
+use super::{Rounds, SearchPlan, search};
+use crate::environment::Split;
+use crate::evaluation::probe::{ProbeRecipe, TreeFigures, value_states};
+use crate::evaluation::{EvaluationRecipe, Needs, Record, Subject, pass_at_k};
+use crate::jsonl::{Indexed, Rows};
+use crate::report::proportion;
+use crate::{problems, seed};
+
+impl Rounds<'_> {
+    /// The probe's problems, of which none is trained on or tested on. They do not depend on the run's seed or gate.
+    pub(super) fn probe_problems(&self, probe: &ProbeRecipe) -> Result<Indexed<Problem>> {
+        let path = self.problems("probe", || {
+            let (source, split) = (&self.recipe.problems, Split::Validation);
+            let stream = seed::derive(probe.seed, &["probe", "problems"]);
+            problems::draw(self.environment, source, split, 0, probe.problems, stream)
+                .context("[rounds.probe]")
+        })?;
+        problems::open(self.environment, &path)
+    }
+
+    /// Searches the problems with a round's net, samples its solutions of them, and reads the figures off both.
+    pub(super) fn probe(&self, round: usize, probe: &ProbeRecipe) -> Result<Value> {
+        let indexed = self.probe_problems(probe)?;
+        let problems: Vec<Problem> =
+            (0..indexed.len()).map(|number| indexed.get(number)).collect::<Result<_>>()?;
+        let (environment, policy) = (self.environment(round), self.policy(round)?);
+        let (folder, compute) = (self.run.round(round), &self.recipe.compute);
+        let config = SearchConfig::Mcts(probe.search.clone());
+        let plan = SearchPlan {
+            problems: &indexed,
+            config: &config,
+            trees_per_problem: 1,
+            seed: seed::derive(probe.seed, &["probe"]),
+            net: policy.fingerprint(),
+            before: None,
+            harvest: None,
+        };
+        let path = folder.join("probe.jsonl");
+        let searched = search(&environment, policy.evaluator(), &plan, compute, &path)?;
+
+        let trees = || Rows::<TreeRecord>::open(&path).map(Rows::rows);
+        let (mut figures, mut solved) = (TreeFigures::default(), HashMap::new());
+        for tree in trees()? {
+            let tree = tree?;
+            figures.add(&tree);
+            let right = tree.react.values().any(|node| node.correct == Some(true));
+            solved.insert(tree.problem, right);
+        }
+        // A problem whose search failed is not solved.
+        let solved = problems.iter().map(|problem| solved.get(&problem.id) == Some(&true));
+        let solved = proportion(&[solved.map(|solved| f64::from(u8::from(solved))).collect()]);
+        let by_id: HashMap<&str, &Problem> =
+            problems.iter().map(|problem| (problem.id.as_str(), problem)).collect();
+        let of = |id: &str| by_id.get(id).copied();
+        let values = value_states(&environment, policy.evaluator(), of, trees()?)?;
+
+        let subject = Subject {
+            environment: &environment,
+            evaluator: policy.evaluator(),
+            net: policy.fingerprint(),
+            problems: &problems,
+            recipe: &EvaluationRecipe { decode: probe.decode(), ..EvaluationRecipe::default() },
+            seeds: 1,
+            seed: seed::derive(probe.seed, &["probe", "samples"]),
+            concurrent_problems: compute.concurrent_problems,
+            out: Some(&folder.join("probe-samples.jsonl")),
+            further: false,
+        };
+        let needs = Needs { decodings: Vec::new(), samples: probe.pass_at_k.samples };
+        let samples = Record::gather(&subject, &needs)?.samples;
+        let pass = |&k: &usize| pass_at_k::pass(k, &[&samples]);
+        let passes = probe.pass_at_k.k.iter().map(pass).collect::<Result<Vec<_>>>()?;
+        let steps = figures.steps(&probe.search);
+        tracing::info!(
+            "round {round}: {:.1} % of {} probe problems solved, {:.2} of {} sampled steps a node differ",
+            100.0 * solved.mean,
+            problems.len(),
+            steps.map_or(0.0, |steps| steps.distinct),
+            probe.search.samples
+        );
+        Ok(json!({
+            "problems": problems.len(),
+            "solved": solved,
+            "pass_at_k": passes,
+            "steps": steps,
+            "simulations_per_problem": figures.simulations as f64 / searched.trees.max(1) as f64,
+            "stops": figures.stops,
+            "values": values,
+            "search": searched,
+        }))
+    }
+}
