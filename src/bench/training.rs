@@ -154,7 +154,8 @@ fn row(
         tokens_per_second: median,
         tokens_per_second_min: slowest,
         tokens_per_second_max: fastest,
-        padding: 1.0 - sum(&|time| time.tokens as f64) / sum(&|time| time.computed_tokens as f64),
+        padding: 1.0
+            - sum(&|time| time.row_tokens as f64) / sum(&|time| time.computed_tokens as f64),
         forward_share,
         backward_share: 1.0 - forward_share - optimizer_share,
         optimizer_share,

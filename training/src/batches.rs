@@ -1,4 +1,4 @@
-//! Which examples share a step, and how a step is cut into forward passes with little padding.
+//! Which examples share a step, and how a step is cut into forward passes, and these into blocks with little padding.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ const PURPOSE: u64 = u64::from_le_bytes(*b"batches\0");
 /// Largest share of padding in what a step computes.
 const MOST_PADDING: f64 = 0.05;
 
-/// Examples that stay together: one, or those of a group.
+/// Rows that stay together: an example or a tree of them, or those of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {
     /// How many.
-    pub examples: usize,
+    pub rows: usize,
     /// Tokens of the longest.
     pub longest: usize,
     /// Tokens of all.
@@ -24,17 +24,17 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// A single example.
+    /// A single row.
     #[must_use]
     pub fn one(length: usize) -> Self {
-        Self { examples: 1, longest: length, tokens: length }
+        Self { rows: 1, longest: length, tokens: length }
     }
 
-    /// Examples of these lengths.
+    /// Rows of these lengths.
     #[must_use]
     pub fn of(lengths: &[usize]) -> Self {
         Self {
-            examples: lengths.len(),
+            rows: lengths.len(),
             longest: lengths.iter().copied().max().unwrap_or(0),
             tokens: lengths.iter().sum(),
         }
@@ -66,7 +66,7 @@ impl Batches {
 }
 
 /// Plans an epoch of `count` units, the batch of each step in order: a function of its arguments. Every unit is in exactly one batch. A
-/// batch's examples, padded to the longest, have at most `budget` tokens, except that a unit of more is a batch alone.
+/// batch's rows, padded to the longest, have at most `budget` tokens, except that a unit of more is a batch alone.
 #[must_use]
 pub fn plan(
     count: usize,
@@ -92,15 +92,15 @@ pub fn plan(
         let bucket = &mut order[from..to.max(from + 1)];
         // Stable, so that equal lengths keep their shuffled order.
         bucket.sort_by_key(|&index| unit(index).longest);
-        let (mut start, mut examples) = (from, 0);
+        let (mut start, mut rows) = (from, 0);
         for (at, &index) in (from..).zip(&*bucket) {
             let unit = unit(index);
             // Ascending order: the newest unit has the longest example.
-            if at > start && (examples + unit.examples) * unit.longest > budget {
+            if at > start && (rows + unit.rows) * unit.longest > budget {
                 places.push(start as u32..at as u32);
-                (start, examples) = (at, 0);
+                (start, rows) = (at, 0);
             }
-            examples += unit.examples;
+            rows += unit.rows;
         }
         from += bucket.len();
         places.push(start as u32..from as u32);
@@ -120,14 +120,21 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Cuts a batch of units, whose longest examples have ascending lengths, into shares of like numbers of tokens, and each share
-    /// into as few passes as keep to the limit and have no more than 5 % of padding, as far as units allow. A unit over the limit
-    /// is a pass alone.
+    /// Cuts a batch of units into shares of like numbers of tokens, and each share into as few passes as keep to the limit. A unit over
+    /// the limit is a pass alone.
     #[must_use]
     pub fn passes(&self, units: &[Unit]) -> Vec<Vec<Range<usize>>> {
-        let limit = self.micro_batch_tokens.unwrap_or(usize::MAX);
         let shares = self.shares(units).into_iter();
-        shares.map(|share| passes(units, share, limit)).collect()
+        shares.map(|share| passes(units, share, self.row_tokens())).collect()
+    }
+
+    /// Tokens that fit into a pass whatever its padding is.
+    #[must_use]
+    pub fn row_tokens(&self) -> usize {
+        match self.micro_batch_tokens {
+            Some(limit) => (limit as f64 * (1.0 - MOST_PADDING)) as usize,
+            None => usize::MAX,
+        }
     }
 
     /// At most `shares` ranges, none of them empty.
@@ -154,54 +161,65 @@ impl Cut {
     }
 }
 
-/// Tokens that a pass over units of ascending lengths computes, padding included.
-#[must_use]
-pub fn padded(units: &[Unit]) -> usize {
-    let examples: usize = units.iter().map(|unit| unit.examples).sum();
-    examples * units.last().map_or(0, |unit| unit.longest)
-}
-
 fn passes(units: &[Unit], share: Range<usize>, limit: usize) -> Vec<Range<usize>> {
-    // Examples of the units before each.
-    let mut before = vec![0];
-    before.extend(units.iter().scan(0, |sum, unit| {
-        *sum += unit.examples;
-        Some(*sum)
-    }));
-    let mut passes: Vec<Range<usize>> = Vec::new();
-    let mut start = share.start;
+    let mut passes = Vec::new();
+    let (mut start, mut tokens) = (share.start, 0);
     for index in share.clone() {
-        let examples = before[index + 1] - before[start];
-        if index > start && examples.saturating_mul(units[index].longest) > limit {
+        tokens += units[index].tokens;
+        if index > start && tokens > limit {
             passes.push(start..index);
-            start = index;
+            (start, tokens) = (index, units[index].tokens);
         }
     }
     passes.push(start..share.end);
-    let tokens: usize = units[share].iter().map(|unit| unit.tokens).sum();
+    passes
+}
+
+/// Cuts rows into as few blocks of neighbours as have no more than 5 % of padding, each padded to its longest.
+#[must_use]
+pub fn blocks(lengths: &[usize]) -> Vec<Range<usize>> {
+    let longest = |block: &Range<usize>| lengths[block.clone()].iter().copied().max().unwrap_or(0);
+    let padded = |block: &Range<usize>| block.len() * longest(block);
+    let tokens: usize = lengths.iter().sum();
+    let mut blocks = vec![0..lengths.len()];
     loop {
-        let computed: usize = passes.iter().map(|pass| padded(&units[pass.clone()])).sum();
+        let computed: usize = blocks.iter().map(padded).sum();
         if (computed - tokens) as f64 <= MOST_PADDING * computed as f64 {
-            return passes;
+            return blocks;
         }
-        // Where a cut saves most: the examples before it are padded to the last of them and no longer to the pass's.
-        let saved = |pass: &Range<usize>, at: usize| {
-            let less = units[pass.end - 1].longest - units[at - 1].longest;
-            (before[at] - before[pass.start]) * less
-        };
-        let best = passes.iter().enumerate().flat_map(|(index, pass)| {
-            (pass.start + 1..pass.end).map(move |at| (saved(pass, at), index, at))
+        // Where a cut saves most. Padding is left, so that some block has rows of two lengths and a cut saves something.
+        let best = blocks.iter().enumerate().filter_map(|(index, block)| {
+            let (saved, at) = best_cut(&lengths[block.clone()])?;
+            Some((saved, index, block.start + at))
         });
-        // Padding is left, so that some pass has examples of two lengths; inside a unit it stays.
-        let Some((_, index, at)) =
-            best.max_by_key(|&(saved, _, _)| saved).filter(|&(saved, _, _)| saved > 0)
-        else {
-            return passes;
-        };
-        let end = passes[index].end;
-        passes[index].end = at;
-        passes.insert(index + 1, at..end);
+        let Some((_, index, at)) = best.max_by_key(|&(saved, ..)| saved) else { return blocks };
+        let end = blocks[index].end;
+        blocks[index].end = at;
+        blocks.insert(index + 1, at..end);
     }
+}
+
+/// Where a cut of a block saves most padding, and how much; `None` for a block of one row.
+fn best_cut(lengths: &[usize]) -> Option<(usize, usize)> {
+    // The longest row before each place, and from there on.
+    let longest = |most: &mut usize, &length: &usize| {
+        *most = length.max(*most);
+        Some(*most)
+    };
+    let before: Vec<usize> = lengths.iter().scan(0, longest).collect();
+    let mut after: Vec<usize> = lengths.iter().rev().scan(0, longest).collect();
+    after.reverse();
+    let count = lengths.len();
+    let all = count * before.last()?;
+    (1..count).map(|at| (all - at * before[at - 1] - (count - at) * after[at], at)).max()
+}
+
+/// Tokens of rows in blocks, padding included.
+#[must_use]
+pub fn padded(lengths: &[usize]) -> usize {
+    let tokens =
+        |block: Range<usize>| block.len() * lengths[block].iter().copied().max().unwrap_or(0);
+    blocks(lengths).into_iter().map(tokens).sum()
 }
 
 #[cfg(test)]
@@ -232,7 +250,7 @@ mod tests {
         for batch in &batches {
             let sorted: Vec<usize> = batch.iter().map(|&index| lengths[index]).collect();
             assert!(sorted.is_sorted(), "{sorted:?}");
-            assert!(padded(&units(&sorted)) <= 256, "{batch:?}");
+            assert!(sorted.len() * sorted.last().unwrap() <= 256, "{batch:?}");
         }
     }
 
@@ -287,7 +305,7 @@ mod tests {
                     for pass in shares.concat() {
                         assert!(pass.start == next && pass.end > next, "{pass:?} after {next}");
                         next = pass.end;
-                        let tokens = padded(&units(&lengths[pass.clone()]));
+                        let tokens = padded(&lengths[pass.clone()]);
                         assert!(pass.len() == 1 || tokens <= micro_batch_tokens.unwrap_or(8192));
                         computed += tokens;
                         passes += 1;
@@ -338,13 +356,15 @@ mod tests {
         for batch in &batches {
             let units: Vec<Unit> = batch.iter().map(|&index| groups[index]).collect();
             assert!(units.is_sorted_by_key(|unit| unit.longest));
-            assert!(units.len() == 1 || padded(&units) <= 512, "{units:?}");
+            let rows: usize = units.iter().map(|unit| unit.rows).sum();
+            assert!(units.len() == 1 || rows * units.last().unwrap().longest <= 512, "{units:?}");
             let passes = cut.passes(&units).concat();
             let mut next = 0;
             for pass in &passes {
                 assert!(pass.start == next && pass.end > next, "{passes:?}");
                 next = pass.end;
-                assert!(pass.len() == 1 || padded(&units[pass.clone()]) <= 200, "{units:?}");
+                let tokens: usize = units[pass.clone()].iter().map(|unit| unit.tokens).sum();
+                assert!(pass.len() == 1 || tokens <= 190, "{units:?}");
             }
             assert_eq!(next, units.len());
             parted += usize::from(passes.len() > 1);
@@ -353,11 +373,23 @@ mod tests {
     }
 
     #[test]
-    fn padding_inside_a_group_stays() {
-        let group = Unit::of(&[5, 50]);
-        let cut = Cut { shares: 1, micro_batch_tokens: None };
-        assert_eq!(cut.passes(&[group]), [vec![Range { start: 0, end: 1 }]]);
-        assert_eq!(cut.passes(&[group, group]), [vec![Range { start: 0, end: 2 }]]);
-        assert_eq!(padded(&[group, group]), 200);
+    fn blocks_are_few_and_have_little_padding() {
+        assert_eq!(blocks(&[7; 4]), [Range { start: 0, end: 4 }]);
+        assert_eq!(blocks(&[5, 5, 50, 50]), [0..2, 2..4]);
+        assert_eq!(padded(&[5, 5, 50, 50]), 110);
+        // Neighbours of any order.
+        assert_eq!(blocks(&[50, 5, 50]), [0..1, 1..2, 2..3]);
+        assert_eq!(blocks(&[96, 100]), [Range { start: 0, end: 2 }]);
+        assert!(padded(&[]) == 0);
+        for lengths in [skewed(200, 1.0, 1), {
+            let mut sorted = skewed(200, 1.0, 2);
+            sorted.sort_unstable();
+            sorted
+        }] {
+            let tokens: usize = lengths.iter().sum();
+            assert!(tokens as f64 >= 0.95 * padded(&lengths) as f64);
+            let blocks = blocks(&lengths);
+            assert!(blocks.iter().map(|block| block.len()).sum::<usize>() == 200);
+        }
     }
 }

@@ -18,6 +18,7 @@ mod path_tokens;
 mod schedule;
 mod settings;
 mod trainer;
+mod tree;
 
 pub use error::{Error, Result};
 pub use espalier_inference::{
@@ -34,9 +35,9 @@ pub use examples::{ExampleFile, Examples, Shape};
 pub use matmul::matmul_rate;
 pub use net::PolicyValueNet;
 pub use objective::{
-    AlphaMath, Average, Counts, Grouping, LabelledPath, LogProbs, Loss, Member, Objective,
-    ObjectiveConfig, PathStep, PathTargets, PolicySpan, PolicyTargets, Sampled, StepTargets,
-    TensorBatch, Unlearnt, log_probs,
+    AlphaMath, Average, Counts, Grouping, Grpo, LabelledPath, LogProbs, Loss, Member, Nft,
+    Objective, ObjectiveConfig, PathStep, PathTargets, PolicySpan, PolicyTargets, Sampled, Sft,
+    StepTargets, TensorBatch, Unlearnt, log_probs,
 };
 pub use schedule::Schedule;
 pub use trainer::{

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{EMBEDDING, PolicyValueNet};
+use super::{EMBEDDING, Layout, PolicyValueNet};
 use crate::error::Result;
 
 /// One gradient a trainable tensor, in the order of [`PolicyValueNet::trainable`]; `None` where the loss does not depend
@@ -10,17 +10,17 @@ use crate::error::Result;
 pub(crate) type Gradients = Vec<Option<Tensor>>;
 
 impl PolicyValueNet {
-    /// What `loss` makes of the final hidden states `[B * T, D]` of token ids `[B, T]`, and the gradients of its first part,
+    /// What `loss` makes of the final hidden states `[N, D]` of a pass, and the gradients of its first part,
     /// a scalar. Gradients are handed out and not kept in the leaves, so that threads can share these.
     pub(crate) fn gradients<L>(
         &self,
-        tokens: &Tensor,
+        layout: &Layout,
         loss: impl FnOnce(&Tensor) -> Result<(Tensor, L)>,
     ) -> Result<(L, Gradients)> {
         if self.activation_checkpointing {
-            return self.checkpointed(tokens, loss);
+            return self.checkpointed(layout, loss);
         }
-        let hidden = self.forward(tokens)?.f_view([-1, self.config.hidden_size as i64])?;
+        let hidden = self.states(layout)?;
         let (total, parts) = loss(&hidden)?;
         drop(hidden);
         let (_, leaves): (Vec<_>, Vec<_>) = self.trainable().unzip();
@@ -31,13 +31,13 @@ impl PolicyValueNet {
     /// block again. Blocks draw no random numbers, so that the second time gives what the first gave.
     fn checkpointed<L>(
         &self,
-        tokens: &Tensor,
+        layout: &Layout,
         loss: impl FnOnce(&Tensor) -> Result<(Tensor, L)>,
     ) -> Result<(L, Gradients)> {
-        let turns = self.turns(tokens)?;
+        let turns = self.turns(layout)?;
         let layers = self.config.num_hidden_layers;
         let mut inputs = Vec::with_capacity(layers);
-        let mut hidden = tch::no_grad(|| self.embed(tokens))?;
+        let mut hidden = tch::no_grad(|| self.embed(&layout.tokens))?;
         for layer in 0..layers {
             let next = tch::no_grad(|| self.block(layer, &hidden, &turns))?;
             inputs.push(std::mem::replace(&mut hidden, next));
@@ -79,7 +79,7 @@ impl PolicyValueNet {
         if let Some(gradient) = upstream
             && names.contains(&EMBEDDING)
         {
-            let total = self.embed(tokens)?.f_mul(&gradient)?.f_sum(None)?;
+            let total = self.embed(&layout.tokens)?.f_mul(&gradient)?.f_sum(None)?;
             segment(&total, None, &|name| name == EMBEDDING)?;
         }
         Ok((parts, gradients))

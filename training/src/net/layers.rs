@@ -9,7 +9,7 @@ use super::{PolicyValueNet, Turns};
 use crate::error::Result;
 
 impl PolicyValueNet {
-    /// `[B * T, D] -> [B * T, D]`; T is what `turns` has.
+    /// `[N, D] -> [N, D]`.
     pub(super) fn block(&self, layer: usize, hidden: &Tensor, turns: &Turns) -> Result<Tensor> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let norm = |hidden: &Tensor, part: &str| {
@@ -77,8 +77,7 @@ impl PolicyValueNet {
         let name = |part: &str| format!("model.layers.{layer}.self_attn.{part}");
         let normed = self.arithmetic.operand(normed)?;
         let project = |part: &str, heads: i64| -> Result<Tensor> {
-            let shape = [-1, turns.length(), heads, head_dim];
-            Ok(self.linear(&normed, &name(part))?.f_view(shape)?)
+            Ok(self.linear(&normed, &name(part))?.f_view([-1, heads, head_dim])?)
         };
         let norm = |states: Tensor, part: &str| {
             if !self.architecture.query_key_norms {
@@ -86,25 +85,48 @@ impl PolicyValueNet {
             }
             self.rms_norm(&states, &format!("{}.weight", name(part)))
         };
-        let query = norm(project("q_proj", heads)?, "q_norm")?.f_transpose(1, 2)?;
-        let key = norm(project("k_proj", key_value_heads)?, "k_norm")?.f_transpose(1, 2)?;
-        let value = project("v_proj", key_value_heads)?.f_transpose(1, 2)?;
+        let query = norm(project("q_proj", heads)?, "q_norm")?;
+        let key = norm(project("k_proj", key_value_heads)?, "k_norm")?;
+        let value = project("v_proj", key_value_heads)?;
         // Tables are fp32, and so is what they turn.
         let turned = |states: &Tensor| -> Result<Tensor> {
             Ok(turns.rotate(states)?.f_to_kind(value.kind())?)
         };
-        let mask = turns.mask(self.architecture.windows[layer]);
         let scores = Scores {
             scale: 1.0 / self.architecture.score_width.sqrt(),
             cap: self.architecture.attention_cap.map(f64::from),
         };
-        let mixed = attention(&turned(&query)?, &turned(&key)?, &value, mask, scores)?;
-        let mixed = mixed.f_transpose(1, 2)?.f_reshape([-1, heads * head_dim])?;
+        let blocks = |states: &Tensor| -> Result<Vec<Tensor>> {
+            Ok(states.f_split_with_sizes(turns.sizes.as_slice(), 0)?)
+        };
+        let (queries, keys) = (blocks(&turned(&query)?)?, blocks(&turned(&key)?)?);
+        let mut mixed = Vec::with_capacity(turns.sizes.len());
+        let masks = turns.masks(self.architecture.windows[layer]);
+        for (index, value) in blocks(&value)?.iter().enumerate() {
+            let rows = |states: &Tensor| -> Result<Tensor> {
+                let (_, heads, head_dim) = states.size3()?;
+                let length = turns.lengths[index];
+                Ok(states.f_view([-1, length, heads, head_dim])?.f_transpose(1, 2)?)
+            };
+            let (query, key, value) = (rows(&queries[index])?, rows(&keys[index])?, rows(value)?);
+            let of_block = attention(&query, &key, &value, masks[index].as_ref(), scores)?;
+            mixed.push(of_block.f_transpose(1, 2)?.f_reshape([-1, heads * head_dim])?);
+        }
+        let mixed = match mixed.as_slice() {
+            [alone] => alone.shallow_clone(),
+            several => Tensor::f_cat(several, 0)?,
+        };
         self.linear(&self.arithmetic.operand(&mixed)?, &name("o_proj"))
     }
 }
 
 impl Turns {
+    /// The masks of a layer with this window, one a block.
+    fn masks(&self, window: Option<usize>) -> &[Option<Tensor>] {
+        let found = self.masks.iter().find(|(other, _)| *other == window);
+        found.map_or(&[], |(_, masks)| masks)
+    }
+
     /// Turns pairs `(i, i + head_dim / 2)` by the position's angles: Hugging Face's `rotate_half` convention.
     fn rotate(&self, input: &Tensor) -> Result<Tensor> {
         let halves = input.f_chunk(2, -1)?;

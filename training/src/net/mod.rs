@@ -3,6 +3,7 @@
 mod arithmetic;
 mod gradients;
 mod layers;
+mod layout;
 
 use std::collections::BTreeMap;
 
@@ -13,14 +14,15 @@ use espalier_model::dtype::Dtype;
 use espalier_model::lora::{Adapter, PREFIX, add_product, pair_names};
 use espalier_model::parameters::{Parameters, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
 use espalier_model::rotary::Rope;
-use espalier_torch::attention::window_mask;
 use espalier_torch::tensor::{from_tensor, to_tensor};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
+use crate::objective::TensorBatch;
 use arithmetic::Arithmetic;
 pub(crate) use arithmetic::check_precision;
 pub(crate) use gradients::{Gradients, add};
+pub(crate) use layout::{Block, Layout};
 
 /// A decoder-only transformer (Llama's blocks) with a language-model head and a value head (AlphaMath, arXiv 2405.03553).
 #[derive(Debug)]
@@ -32,20 +34,24 @@ pub struct PolicyValueNet {
     /// The adapter that is trained in the weights' place, without its numbers.
     adapter: Option<Adapter>,
     rope: Rope,
-    /// Rotary tables of the lengths that nearly all batches have.
-    turns: Turns,
+    /// Cosines and sines of the positions that nearly all batches have.
+    tables: [Tensor; 2],
     arithmetic: Arithmetic,
     /// Whether a block's inner states are computed again in the backward pass instead of being kept.
     activation_checkpointing: bool,
 }
 
-/// Cosines and sines of every position's angles, each `[T, head_dim]`.
+/// What attention reads beside the states of a pass.
 #[derive(Debug)]
 struct Turns {
+    /// Cosines and sines of each token's angles, each `[N, 1, head_dim]`.
     cosines: Tensor,
     sines: Tensor,
-    /// What is added to scores, `[1, 1, T, T]`, by window, for windows below T.
-    masks: Vec<(usize, Tensor)>,
+    /// Tokens of each block, and of each of its rows.
+    sizes: Vec<i64>,
+    lengths: Vec<i64>,
+    /// What is added to the scores of each block, by window.
+    masks: Vec<(Option<usize>, Vec<Option<Tensor>>)>,
 }
 
 /// Positions whose tables are kept. A long-context model's own limit would be most of its memory.
@@ -66,14 +72,14 @@ impl PolicyValueNet {
         let tensors = tensors.collect();
         let rope = Rope::new(&config).expect("the configuration was checked");
         let architecture = config.architecture().expect("the configuration was checked");
-        let turns = Turns::new(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
+        let tables = tables(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
         Self {
             config,
             architecture,
             tensors,
             adapter: None,
             rope,
-            turns,
+            tables,
             arithmetic: Arithmetic::new(Dtype::Float32, Device::Cpu),
             activation_checkpointing: false,
         }
@@ -92,7 +98,7 @@ impl PolicyValueNet {
             let trained = tensor.requires_grad();
             *tensor = tensor.f_detach()?.f_to_device(device)?.f_set_requires_grad(trained)?;
         }
-        self.turns = self.turns.on(device)?;
+        self.tables = on(self.tables, device)?;
         self.arithmetic = Arithmetic::new(Dtype::Float32, device);
         Ok(self)
     }
@@ -121,7 +127,7 @@ impl PolicyValueNet {
 
     /// Where the net's tensors are.
     pub(crate) fn device(&self) -> Device {
-        self.turns.cosines.device()
+        self.tables[0].device()
     }
 
     /// The net of a checkpoint with an adapter beside its weights: adapter and value head have gradients, and nothing
@@ -156,7 +162,7 @@ impl PolicyValueNet {
             tensors: tensors.collect(),
             adapter: self.adapter.clone(),
             rope: self.rope.clone(),
-            turns: self.turns.first(self.turns.length()),
+            tables: self.tables.each_ref().map(Tensor::shallow_clone),
             arithmetic: self.arithmetic,
             activation_checkpointing: self.activation_checkpointing,
         }
@@ -174,20 +180,32 @@ impl PolicyValueNet {
     /// # Errors
     /// When libtorch refuses, as when memory runs out.
     pub fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let turns = self.turns(tokens)?;
-        let mut hidden = self.embed(tokens)?;
+        let mut shape = tokens.size();
+        shape.push(self.config.hidden_size as i64);
+        Ok(self.states(&Layout::texts(tokens)?)?.f_view(shape.as_slice())?)
+    }
+
+    /// Final hidden states `[N, D]` of a batch.
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
+    pub fn of_batch(&self, batch: &TensorBatch) -> Result<Tensor> {
+        self.states(&batch.layout)
+    }
+
+    /// Final hidden states `[N, D]` of a pass.
+    fn states(&self, layout: &Layout) -> Result<Tensor> {
+        let turns = self.turns(layout)?;
+        let mut hidden = self.embed(&layout.tokens)?;
         for layer in 0..self.config.num_hidden_layers {
             hidden = self.block(layer, &hidden, &turns)?;
         }
-        let mut shape = tokens.size();
-        shape.push(self.config.hidden_size as i64);
-        Ok(self.final_norm(&hidden)?.f_view(shape.as_slice())?)
+        self.final_norm(&hidden)
     }
 
-    /// `[B, T] -> [B * T, D]`.
+    /// `[N] -> [N, D]`.
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        let ids = tokens.f_view([-1])?;
-        let embedded = Tensor::f_embedding(self.tensor(EMBEDDING), &ids, -1, false, false)?;
+        let embedded = Tensor::f_embedding(self.tensor(EMBEDDING), tokens, -1, false, false)?;
         match self.architecture.embedding_scale {
             Some(scale) => Ok(embedded.f_mul_scalar(f64::from(scale))?),
             None => Ok(embedded),
@@ -198,22 +216,33 @@ impl PolicyValueNet {
         self.rms_norm(hidden, "model.norm.weight")
     }
 
-    /// The rotary tables of a batch, and the masks of its layers' windows.
-    fn turns(&self, tokens: &Tensor) -> Result<Turns> {
-        let length = tokens.size().last().copied().unwrap_or(0);
-        let mut turns = if length <= self.turns.length() {
-            self.turns.first(length)
+    /// The angles of a pass's tokens, and the masks of its blocks.
+    fn turns(&self, layout: &Layout) -> Result<Turns> {
+        let known = self.tables[0].size()[0] as usize;
+        let longer;
+        let tables = if layout.longest <= known {
+            &self.tables
         } else {
-            Turns::new(&self.rope, length as usize).on(self.device())?
+            longer = on(tables(&self.rope, layout.longest), self.device())?;
+            &longer
         };
+        let of_tokens = |table: &Tensor| -> Result<Tensor> {
+            Ok(table.f_index_select(0, &layout.positions)?.f_unsqueeze(1)?)
+        };
+        let sizes: Vec<i64> = layout.blocks.iter().map(Block::tokens).collect();
+        let positions = layout.positions.f_split_with_sizes(sizes.as_slice(), 0)?;
         let kind = (self.arithmetic.kind(), self.device());
-        for &window in self.architecture.windows.iter().flatten() {
-            let known = turns.masks.iter().any(|(other, _)| *other == window);
-            if (window as i64) < length && !known {
-                turns.masks.push((window, window_mask(length, window as i64, kind)?));
+        let mut masks: Vec<(Option<usize>, Vec<Option<Tensor>>)> = Vec::new();
+        for &window in &self.architecture.windows {
+            if masks.iter().all(|(other, _)| *other != window) {
+                let blocks = layout.blocks.iter().zip(&positions);
+                let of_blocks = blocks.map(|(block, own)| block.mask(own, window, kind));
+                masks.push((window, of_blocks.collect::<Result<_>>()?));
             }
         }
-        Ok(turns)
+        let lengths = layout.blocks.iter().map(|block| block.length).collect();
+        let [cosines, sines] = tables.each_ref().map(of_tokens);
+        Ok(Turns { cosines: cosines?, sines: sines?, sizes, lengths, masks })
     }
 
     /// Logits `[.., V]`, fp32 and not normalised, of hidden states `[.., D]`.
@@ -295,35 +324,17 @@ impl PolicyValueNet {
     }
 }
 
-impl Turns {
-    fn new(rope: &Rope, length: usize) -> Self {
-        let (cosines, sines) = rope.tables(length);
-        let table = |values: &[f32]| {
-            let halves = Tensor::from_slice(values).view([length as i64, -1]);
-            Tensor::cat(&[&halves, &halves], 1)
-        };
-        Self { cosines: table(&cosines), sines: table(&sines), masks: Vec::new() }
-    }
+/// Cosines and sines of the first positions' angles, each `[T, head_dim]`.
+fn tables(rope: &Rope, length: usize) -> [Tensor; 2] {
+    let (cosines, sines) = rope.tables(length);
+    [cosines, sines].map(|values| {
+        let halves = Tensor::from_slice(&values).view([length as i64, -1]);
+        Tensor::cat(&[&halves, &halves], 1)
+    })
+}
 
-    fn on(&self, device: Device) -> Result<Self> {
-        let (cosines, sines) = (self.cosines.f_to_device(device)?, self.sines.f_to_device(device)?);
-        Ok(Self { cosines, sines, masks: Vec::new() })
-    }
-
-    /// The mask of a layer with this window, where it hides anything but what comes later.
-    fn mask(&self, window: Option<usize>) -> Option<&Tensor> {
-        self.masks.iter().find_map(|(other, mask)| (Some(*other) == window).then_some(mask))
-    }
-
-    fn length(&self) -> i64 {
-        self.cosines.size()[0]
-    }
-
-    /// The first positions, in the same memory.
-    fn first(&self, length: i64) -> Self {
-        let first = |table: &Tensor| table.narrow(0, 0, length);
-        Self { cosines: first(&self.cosines), sines: first(&self.sines), masks: Vec::new() }
-    }
+fn on([cosines, sines]: [Tensor; 2], device: Device) -> Result<[Tensor; 2]> {
+    Ok([cosines.f_to_device(device)?, sines.f_to_device(device)?])
 }
 
 const EMBEDDING: &str = "model.embed_tokens.weight";

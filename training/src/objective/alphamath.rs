@@ -2,18 +2,16 @@
 
 use espalier_model::random::{stream, uniform};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 use super::{
     Counts, LabelledPath, Loss, Objective, PathTargets, PolicyTargets, StepTargets, TensorBatch,
-    Unlearnt, rows,
+    Unlearnt, chosen, rows,
 };
 use crate::error::Result;
 use crate::net::PolicyValueNet;
 use crate::settings::Setting;
 
-/// libtorch's default; no target has it.
-const IGNORED: i64 = -100;
 /// Distinguishes this use of the seed from others.
 const DROPOUT: u64 = u64::from_le_bytes(*b"dropout\0");
 
@@ -37,8 +35,7 @@ impl Default for AlphaMath {
 }
 
 impl AlphaMath {
-    /// The loss of a net's outputs: logits `[P, V]` for `batch.policy_targets`, values `[N]` for
-    /// `batch.value_targets`. Logits are read only when the batch has policy targets.
+    /// The loss of a net's outputs: logits `[U, V]` at `batch.policy_places`, values `[E]` for `batch.value_targets`. Logits are read only when the batch has policy targets.
     fn combine(
         &self,
         logits: impl FnOnce() -> Result<Tensor>,
@@ -47,15 +44,8 @@ impl AlphaMath {
         whole: Counts,
     ) -> Result<Loss> {
         let policy = if batch.policy_count() > 0 {
-            let targets = &batch.policy_targets;
-            let sum = logits()?.f_cross_entropy_loss(
-                targets,
-                None::<Tensor>,
-                Reduction::Sum,
-                IGNORED,
-                0.0,
-            )?;
-            Some(sum.f_mul_scalar(1.0 / whole.policy as f64)?)
+            let sum = chosen(&logits()?, batch)?.f_sum(Kind::Float)?;
+            Some(sum.f_mul_scalar(-1.0 / whole.policy as f64)?)
         } else {
             None
         };
@@ -89,8 +79,8 @@ impl AlphaMath {
         let mut mask = Vec::with_capacity(streams.len() * width);
         // Drawn by the processor, of which it takes some ten microseconds a step: the same whatever the device is, and
         // however a step is cut.
-        for &[seed, step_end, step] in streams {
-            let mut rng = stream(seed, [DROPOUT.wrapping_add(step_end), step]);
+        for &[seed, text, step] in streams {
+            let mut rng = stream(seed, [DROPOUT.wrapping_add(text), step]);
             mask.extend((0..width).map(|_| if uniform(&mut rng) < drop { 0.0 } else { keep }));
         }
         let mask = Tensor::f_from_slice(&mask)?.f_view_as(input)?;
@@ -128,9 +118,9 @@ impl Objective for AlphaMath {
         batch: &TensorBatch,
         whole: Counts,
     ) -> Result<Loss> {
-        let step_ends = self.dropout(&rows(hidden, &batch.value_rows)?, &batch.streams)?;
-        let values = net.values(&step_ends)?;
-        self.combine(|| net.logits(&rows(hidden, &batch.policy_rows)?), &values, batch, whole)
+        let step_ends = self.dropout(&rows(hidden, &batch.value_places)?, &batch.streams)?;
+        let values = net.values(&step_ends)?.f_index_select(0, &batch.value_index)?;
+        self.combine(|| net.logits(&rows(hidden, &batch.policy_places)?), &values, batch, whole)
     }
 }
 
@@ -152,7 +142,7 @@ mod tests {
             value_targets: values.iter().map(|&value| (0, value)).collect(),
             ..Example::default()
         };
-        TensorBatch::new(&[Member::alone(&example)], tch::Device::Cpu).unwrap()
+        TensorBatch::padded(&[Member::alone(&example)], tch::Device::Cpu).unwrap()
     }
 
     fn plain() -> AlphaMath {

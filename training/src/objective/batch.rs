@@ -1,10 +1,14 @@
 //! Examples of one forward and backward pass as tensors.
 
+use std::collections::HashMap;
+
 use tch::{Device, Kind, Tensor};
 
 use super::Average;
 use crate::error::Result;
 use crate::example::Example;
+use crate::net::{Block, Layout};
+use crate::tree::TokenTree;
 
 /// An example of a step, and what the step gives it.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +21,6 @@ pub struct Member<'a> {
     pub reference_log_probs: &'a [f32],
     /// Seed of the run, and the step.
     pub seed: [u64; 2],
-    /// Step ends of the step's examples before this one: each step end has a stream of its own.
-    pub first_step_end: u64,
 }
 
 impl<'a> Member<'a> {
@@ -26,18 +28,19 @@ impl<'a> Member<'a> {
     #[must_use]
     pub fn alone(example: &'a Example) -> Self {
         let none: &[f32] = &[];
-        let (old_log_probs, reference_log_probs) = (none, none);
-        Self { example, old_log_probs, reference_log_probs, seed: [0; 2], first_step_end: 0 }
+        Self { example, old_log_probs: none, reference_log_probs: none, seed: [0; 2] }
     }
 }
 
-/// B examples, T tokens with padding on the right, P tokens that the policy learns, N step ends with a value.
+/// B examples in N tokens, padding included; P tokens that the policy learns, at U places; E step ends with a value, at M places. Where
+/// examples share a beginning, what they learn there is at one place.
 #[derive(Debug)]
 pub struct TensorBatch {
-    /// Token ids, i64 `[B, T]`.
-    pub tokens: Tensor,
-    /// Rows of the flattened `[B * T]` after which the policy learns the next token, i64 `[P]`.
-    pub policy_rows: Tensor,
+    pub(crate) layout: Layout,
+    /// Places after which the policy learns the next token, i64 `[U]`.
+    pub policy_places: Tensor,
+    /// Of each learnt token its place's number in 0..U, i64 `[P]`.
+    pub policy_index: Tensor,
     /// Those tokens, i64 `[P]`.
     pub policy_targets: Tensor,
     /// Their weights, f32 `[P]`.
@@ -52,67 +55,71 @@ pub struct TensorBatch {
     pub reference_log_probs: Tensor,
     /// Group of each example, B of them; examples of one group are neighbours where a pass never parts a group.
     pub groups: Vec<Option<u32>>,
-    /// Rows of step ends in the flattened `[B * T]`, i64 `[N]`.
-    pub value_rows: Tensor,
-    /// Their targets, f32 `[N]`.
+    /// Places of step ends, i64 `[M]`.
+    pub value_places: Tensor,
+    /// Of each step end its place's number in 0..M, i64 `[E]`.
+    pub value_index: Tensor,
+    /// Their targets, f32 `[E]`.
     pub value_targets: Tensor,
-    /// Seed of the run, number of the step end in its step, and the step: where the random numbers of a step end come from.
+    /// Where the random numbers of a step end's place come from, M of them: seed of the run, a hash of the text up to there, and the
+    /// step. A place that examples share has one in any layout.
     pub streams: Vec<[u64; 3]>,
 }
 
 impl TensorBatch {
-    /// Pads examples to the longest.
+    /// A pass over examples each of which is a row alone, padded to the longest.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn new(members: &[Member<'_>], device: Device) -> Result<Self> {
-        let lengths = members.iter().map(|member| member.example.tokens.len());
-        let longest = lengths.max().unwrap_or(0);
-        let mut tokens: Vec<i64> = Vec::with_capacity(members.len() * longest);
-        let (mut policy_rows, mut policy_targets) = (Vec::new(), Vec::new());
-        let (mut policy_weights, mut policy_examples) = (Vec::new(), Vec::new());
-        let (mut value_rows, mut value_targets) = (Vec::new(), Vec::new());
-        let mut streams = Vec::new();
-        for (index, member) in members.iter().enumerate() {
-            let Member { example, seed: [seed, step], first_step_end, .. } = member;
-            let start = index * longest;
-            tokens.extend(example.tokens.iter().map(|&token| i64::from(token)));
-            for (position, weight) in example.learnt() {
-                // Position t predicts token t + 1.
-                policy_rows.push((start + position - 1) as i64);
-                policy_targets.push(i64::from(example.tokens[position]));
-                policy_weights.push(weight);
-                policy_examples.push(index as i64);
-            }
-            tokens.resize(start + longest, 0);
-            for (number, &(position, value)) in (*first_step_end..).zip(&example.value_targets) {
-                value_rows.push((start + position) as i64);
-                value_targets.push(value);
-                streams.push([*seed, number, *step]);
-            }
+    pub fn padded(members: &[Member<'_>], device: Device) -> Result<Self> {
+        let rows: Vec<Vec<Member<'_>>> = members.iter().map(|&member| vec![member]).collect();
+        Self::new(&[&rows], device)
+    }
+
+    /// A pass over blocks of rows, each padded to the longest of its block. A row is a tree of its examples.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new(blocks: &[&[Vec<Member<'_>>]], device: Device) -> Result<Self> {
+        let mut lists = Lists::default();
+        for rows in blocks {
+            lists.block(rows)?;
         }
-        let signals = members.iter().flat_map(|member| member.example.signals.iter().copied());
-        let signals: Vec<f32> = signals.collect();
-        let width = signals.len() / members.len().max(1);
-        let flat = |of: &dyn Fn(&Member<'_>) -> Vec<f32>| members.iter().flat_map(of).collect();
-        let old: Vec<f32> = flat(&|member| member.old_log_probs.to_vec());
-        let reference: Vec<f32> = flat(&|member| member.reference_log_probs.to_vec());
         let ids = |ids: &[i64]| Tensor::f_from_slice(ids)?.f_to_device(device);
         let numbers = |numbers: &[f32]| Tensor::f_from_slice(numbers)?.f_to_device(device);
+        let width = lists.signals.len() / lists.groups.len().max(1);
+        let examples = lists.groups.len() as i64;
+        let mut blocks = std::mem::take(&mut lists.blocks);
+        for block in &mut blocks {
+            block.ends = block.ends.take().map(|ends| ends.f_to_device(device)).transpose()?;
+        }
         Ok(Self {
-            tokens: ids(&tokens)?.f_view([-1, longest.max(1) as i64])?,
-            policy_rows: ids(&policy_rows)?,
-            policy_targets: ids(&policy_targets)?,
-            policy_weights: numbers(&policy_weights)?,
-            policy_examples: ids(&policy_examples)?,
-            signals: numbers(&signals)?.f_view([members.len() as i64, width as i64])?,
-            old_log_probs: numbers(&old)?,
-            reference_log_probs: numbers(&reference)?,
-            groups: members.iter().map(|member| member.example.group).collect(),
-            value_rows: ids(&value_rows)?,
-            value_targets: numbers(&value_targets)?,
-            streams,
+            layout: Layout {
+                tokens: ids(&lists.tokens)?,
+                positions: ids(&lists.positions)?,
+                blocks,
+                longest: lists.longest,
+            },
+            policy_places: ids(&lists.policy.places)?,
+            policy_index: ids(&lists.policy.index)?,
+            policy_targets: ids(&lists.policy_targets)?,
+            policy_weights: numbers(&lists.policy_weights)?,
+            policy_examples: ids(&lists.policy_examples)?,
+            signals: numbers(&lists.signals)?.f_view([examples, width as i64])?,
+            old_log_probs: numbers(&lists.old)?,
+            reference_log_probs: numbers(&lists.reference)?,
+            groups: lists.groups,
+            value_places: ids(&lists.value.places)?,
+            value_index: ids(&lists.value.index)?,
+            value_targets: numbers(&lists.value_targets)?,
+            streams: lists.streams,
         })
+    }
+
+    /// How many tokens are computed, N.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.layout.tokens.numel()
     }
 
     /// How many tokens the policy learns, P.
@@ -121,10 +128,10 @@ impl TensorBatch {
         self.policy_targets.numel()
     }
 
-    /// How many step ends the value head learns, N.
+    /// How many step ends the value head learns, E.
     #[must_use]
     pub fn value_count(&self) -> usize {
-        self.streams.len()
+        self.value_targets.numel()
     }
 
     /// A signal of each learnt token's path, f32 `[P]`; `index` counts from 0 in the order of
@@ -158,6 +165,110 @@ impl TensorBatch {
             Tensor::f_zeros([self.groups.len() as i64], (numbers.kind(), numbers.device()))?;
         Ok(zeros.f_index_add(0, &self.policy_examples, numbers)?)
     }
+}
+
+/// What becomes a batch's tensors.
+#[derive(Default)]
+struct Lists {
+    tokens: Vec<i64>,
+    positions: Vec<i64>,
+    blocks: Vec<Block>,
+    longest: usize,
+    policy: Places,
+    policy_targets: Vec<i64>,
+    policy_weights: Vec<f32>,
+    policy_examples: Vec<i64>,
+    signals: Vec<f32>,
+    old: Vec<f32>,
+    reference: Vec<f32>,
+    groups: Vec<Option<u32>>,
+    value: Places,
+    value_targets: Vec<f32>,
+    streams: Vec<[u64; 3]>,
+}
+
+/// Different places, and which of them each entry has.
+#[derive(Default)]
+struct Places {
+    places: Vec<i64>,
+    index: Vec<i64>,
+    known: HashMap<i64, i64>,
+}
+
+impl Places {
+    /// Adds an entry, and says whether its place is new.
+    fn push(&mut self, place: i64) -> bool {
+        let next = self.places.len() as i64;
+        let number = *self.known.entry(place).or_insert(next);
+        self.index.push(number);
+        if number == next {
+            self.places.push(place);
+        }
+        number == next
+    }
+}
+
+impl Lists {
+    fn block(&mut self, rows: &[Vec<Member<'_>>]) -> Result<()> {
+        let tree = |row: &Vec<Member<'_>>| {
+            let paths: Vec<&[u32]> =
+                row.iter().map(|member| member.example.tokens.as_slice()).collect();
+            TokenTree::new(&paths)
+        };
+        let trees: Vec<TokenTree> = rows.iter().map(tree).collect();
+        let length = trees.iter().map(|tree| tree.tokens.len()).max().unwrap_or(0);
+        let paths = trees.iter().all(TokenTree::is_path);
+        let mut ends = Vec::new();
+        for (tree, row) in trees.iter().zip(rows) {
+            let start = self.tokens.len();
+            for (member, places) in row.iter().zip(&tree.places) {
+                self.member(member, start, places);
+            }
+            self.tokens.extend(tree.tokens.iter().map(|&token| i64::from(token)));
+            self.positions.extend(tree.depths.iter().map(|&depth| i64::from(depth)));
+            // Padding sees itself alone.
+            self.tokens.resize(start + length, 0);
+            self.positions.resize(start + length, 0);
+            if !paths {
+                ends.extend(tree.ends.iter().map(|&end| i64::from(end)));
+                ends.extend((tree.tokens.len()..length).map(|place| place as i64 + 1));
+            }
+            self.longest = self.longest.max(tree.places.iter().map(Vec::len).max().unwrap_or(0));
+        }
+        let (rows, length) = (rows.len() as i64, length as i64);
+        let ends = (!paths).then(|| Tensor::f_from_slice(&ends)?.f_view([rows, length]));
+        self.blocks.push(Block { rows, length, ends: ends.transpose()? });
+        Ok(())
+    }
+
+    /// An example whose tokens lie at these places from `start` on.
+    fn member(&mut self, member: &Member<'_>, start: usize, places: &[u32]) {
+        let Member { example, old_log_probs, reference_log_probs, seed: [seed, step] } = member;
+        let at = |position: usize| start as i64 + i64::from(places[position]);
+        for (position, weight) in example.learnt() {
+            // Position t predicts token t + 1.
+            self.policy.push(at(position - 1));
+            self.policy_targets.push(i64::from(example.tokens[position]));
+            self.policy_weights.push(weight);
+            self.policy_examples.push(self.groups.len() as i64);
+        }
+        for &(position, value) in &example.value_targets {
+            if self.value.push(at(position)) {
+                self.streams.push([*seed, text_hash(&example.tokens[..=position]), *step]);
+            }
+            self.value_targets.push(value);
+        }
+        self.signals.extend_from_slice(&example.signals);
+        self.old.extend_from_slice(old_log_probs);
+        self.reference.extend_from_slice(reference_log_probs);
+        self.groups.push(example.group);
+    }
+}
+
+/// FNV-1a over tokens.
+fn text_hash(tokens: &[u32]) -> u64 {
+    let mix = |hash: u64, &token: &u32| (hash ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3);
+    tokens.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// What a whole batch holds, of which a [`TensorBatch`] may be a share: the denominators of the means. Losses that divide by
@@ -219,9 +330,9 @@ mod tests {
     fn every_learnt_token_has_its_row_weight_path_and_signals() {
         let examples = [example(3..5, 0.5, None), example(1..2, 2.0, None)];
         let members: Vec<Member<'_>> = examples.iter().map(Member::alone).collect();
-        let batch = TensorBatch::new(&members, Device::Cpu).unwrap();
+        let batch = TensorBatch::padded(&members, Device::Cpu).unwrap();
         let ids = |tensor: &Tensor| Vec::<i64>::try_from(tensor).unwrap();
-        assert_eq!(ids(&batch.policy_rows), [2, 3, 5]);
+        assert_eq!(ids(&batch.policy_places), [2, 3, 5]);
         assert_eq!(ids(&batch.policy_targets), [13, 14, 11]);
         assert_eq!(ids(&batch.policy_examples), [0, 0, 1]);
         let numbers = |tensor: Tensor| -> Vec<f64> {

@@ -156,9 +156,15 @@ pub struct Loss {
 /// # Errors
 /// When libtorch refuses, as when memory runs out.
 pub fn log_probs(net: &PolicyValueNet, hidden: &Tensor, batch: &TensorBatch) -> Result<Tensor> {
-    let logits = net.logits(&rows(hidden, &batch.policy_rows)?)?;
-    let chosen = logits.f_log_softmax(-1, tch::Kind::Float)?;
-    Ok(chosen.f_gather(1, &batch.policy_targets.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?)
+    chosen(&net.logits(&rows(hidden, &batch.policy_places)?)?, batch)
+}
+
+/// Log-probabilities of a batch's targets, fp32 `[P]`, from the logits of their places, `[U, V]`.
+fn chosen(logits: &Tensor, batch: &TensorBatch) -> Result<Tensor> {
+    let all = logits.f_log_softmax(-1, tch::Kind::Float)?;
+    let vocabulary = all.size().last().copied().unwrap_or(1);
+    let index = batch.policy_index.f_mul_scalar(vocabulary)?.f_add(&batch.policy_targets)?;
+    Ok(all.f_view([-1])?.f_index_select(0, &index)?)
 }
 
 /// Rows of final hidden states. The rows alone that have targets are read: a language model's head is as much work as a fifth

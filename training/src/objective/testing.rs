@@ -67,7 +67,7 @@ pub fn differentiate(
             (member, written.now)
         })
         .unzip();
-    let batch = TensorBatch::new(&members, Device::Cpu).unwrap();
+    let batch = TensorBatch::padded(&members, Device::Cpu).unwrap();
     let now = Tensor::from_slice(&now.concat()).set_requires_grad(true);
     let loss = loss(&now, &batch, Counts::of(examples.iter())).unwrap();
     loss.total.backward();

@@ -28,8 +28,11 @@ pub struct TrainConfig {
     /// Optimiser steps; overrides `epochs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<usize>,
-    /// Tokens of a step at most, counted as if all its examples were as long as its longest.
+    /// Tokens of a step at most, counted as if all its rows were as long as its longest.
     pub batch_tokens: usize,
+    /// Whether the paths of a problem are one row in which each beginning that they share lies once, with attention to a token's own path.
+    /// Losses and gradients are those of the paths one by one; a step has the paths of fewer problems, and more of each.
+    pub packed: bool,
     /// Tokens of one forward and backward pass at most, padding included. A step is accumulated over as many passes as that
     /// takes and stays the same step: fewer tokens a pass need less memory. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,7 @@ impl Default for TrainConfig {
             epochs: 10,
             max_steps: None,
             batch_tokens: 8192,
+            packed: false,
             micro_batch_tokens: None,
             precision: Dtype::Float32,
             activation_checkpointing: false,

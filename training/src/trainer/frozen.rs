@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::{Device, Job};
-use crate::batches::{Cut, Unit};
+use crate::batches::{Cut, Unit, blocks};
 use crate::error::Result;
 use crate::example::Example;
 use crate::net::PolicyValueNet;
@@ -104,12 +104,12 @@ impl Frozen {
 
 /// The log-probabilities of each example's learnt tokens.
 fn of_pass(net: &PolicyValueNet, examples: &[&Example]) -> Result<Vec<Box<[f32]>>> {
-    let members: Vec<Member<'_>> = examples.iter().map(|&example| Member::alone(example)).collect();
-    let batch = TensorBatch::new(&members, net.device())?;
-    let numbers = tch::no_grad(|| {
-        let width = net.config().hidden_size as i64;
-        log_probs(net, &net.forward(&batch.tokens)?.f_view([-1, width])?, &batch)
-    })?;
+    let rows: Vec<Vec<Member<'_>>> =
+        examples.iter().map(|&example| vec![Member::alone(example)]).collect();
+    let lengths: Vec<usize> = examples.iter().map(|example| example.tokens.len()).collect();
+    let blocks: Vec<_> = blocks(&lengths).into_iter().map(|block| &rows[block]).collect();
+    let batch = TensorBatch::new(&blocks, net.device())?;
+    let numbers = tch::no_grad(|| log_probs(net, &net.of_batch(&batch)?, &batch))?;
     let numbers = Vec::<f32>::try_from(&numbers.f_to_device(tch::Device::Cpu)?)?;
     let mut rest = numbers.as_slice();
     let take = |example: &&Example| {

@@ -1,11 +1,13 @@
 //! The loader thread: pads examples and copies them to the device while the step before is computed.
 
 use crossbeam::channel::{Receiver, bounded};
+use std::ops::Range;
 use std::thread::Scope;
 use tch::Device;
 
 use super::frozen::Frozen;
-use super::plan::Plan;
+use super::plan::{Plan, Row, lengths};
+use crate::batches::blocks;
 use crate::error::Result;
 use crate::objective::{Counts, Member, TensorBatch};
 
@@ -49,25 +51,32 @@ pub(super) fn load(
     device: Device,
     step: usize,
 ) -> Result<Batch> {
-    let mut step_ends = 0;
-    let mut members = Vec::new();
-    let indices = plan.members(step);
-    let examples =
-        indices.iter().map(|&index| plan.example(index as usize)).collect::<Result<Vec<_>>>()?;
-    for (&index, example) in indices.iter().zip(&examples) {
-        let index = index as usize;
-        members.push(Member {
-            example,
-            old_log_probs: frozen.old(index, example),
-            reference_log_probs: frozen.reference(index),
-            seed: [seed, step as u64],
-            first_step_end: step_ends,
-        });
-        step_ends += example.value_targets.len() as u64;
-    }
-    let pass = |range: std::ops::Range<usize>| TensorBatch::new(&members[range], device);
+    let rows = plan.rows(step);
+    let read = |row: &Row| row.members.iter().map(|&index| plan.example(index as usize)).collect();
+    let examples = rows.iter().map(read).collect::<Result<Vec<Vec<_>>>>()?;
+    let members: Vec<Vec<Member<'_>>> = rows
+        .iter()
+        .zip(&examples)
+        .map(|(row, examples)| {
+            let members = row.members.iter().zip(examples);
+            let members = members.map(|(&index, example)| Member {
+                example,
+                old_log_probs: frozen.old(index as usize, example),
+                reference_log_probs: frozen.reference(index as usize),
+                seed: [seed, step as u64],
+            });
+            members.collect()
+        })
+        .collect();
+    let pass = |pass: Range<usize>| {
+        let start = pass.start;
+        let blocks = blocks(&lengths(&rows[pass])).into_iter();
+        let blocks: Vec<_> =
+            blocks.map(|block| &members[start + block.start..start + block.end]).collect();
+        TensorBatch::new(&blocks, device)
+    };
     let share = |passes: Vec<_>| passes.into_iter().map(pass).collect::<Result<Vec<_>>>();
-    let shares = plan.passes(&indices).into_iter().map(share).collect::<Result<_>>()?;
-    let whole = Counts::of(members.iter().map(|member| member.example));
+    let shares = plan.passes(&rows).into_iter().map(share).collect::<Result<_>>()?;
+    let whole = Counts::of(members.iter().flatten().map(|member| member.example));
     Ok(Batch { shares, whole })
 }

@@ -234,10 +234,11 @@ impl<'a> Run<'a> {
         let learning_rate = self.schedule.at(self.step);
         let scale = (self.clip_norm / (gradient_norm + 1e-6)).min(1.0);
         self.optimizer.step(self.shards.net(), &sum, learning_rate, scale, self.threads)?;
-        let (tokens, computed_tokens) = plan.tokens(self.step);
+        let tokens = plan.tokens(self.step);
         self.time = StepTime {
-            tokens,
-            computed_tokens,
+            tokens: tokens.examples,
+            row_tokens: tokens.rows,
+            computed_tokens: tokens.computed,
             seconds: start.elapsed().as_secs_f64(),
             optimizer_seconds: gradients_done.elapsed().as_secs_f64(),
             forward_of_passes: forward / passes,
@@ -251,7 +252,7 @@ impl<'a> Run<'a> {
             parts,
             learning_rate,
             gradient_norm,
-            tokens,
+            tokens: tokens.examples,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::example::Example;
 use crate::examples::Examples;
 use crate::objective::Grouping;
+use crate::tree::shared;
 
 /// Epochs whose batches are in memory: the loader is ahead of the steps, so that two are read at a time.
 const EPOCHS_IN_MEMORY: usize = 2;
@@ -22,8 +23,9 @@ pub(super) struct Plan<'a> {
     examples: &'a dyn Examples,
     /// Indices of those that are learned.
     used: Vec<u32>,
-    /// The examples that share a step, each list in ascending order of length; `None` where each is one of its own.
-    groups: Option<Vec<Box<[u32]>>>,
+    /// The rows that share a step; `None` where each example is a row and a step of its own.
+    groups: Option<Vec<Box<[Row]>>>,
+    packed: bool,
     batch_tokens: usize,
     seed: u64,
     /// Steps before the end of each epoch.
@@ -33,6 +35,26 @@ pub(super) struct Plan<'a> {
     cut: Cut,
     dropped_too_long: usize,
     dropped_without_targets: usize,
+}
+
+/// What is computed as one row: an example, or several as a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Learned examples.
+    pub members: Box<[u32]>,
+    /// Tokens of the row.
+    pub tokens: usize,
+}
+
+/// Tokens of a step.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StepTokens {
+    /// Of its examples.
+    pub examples: usize,
+    /// Of its rows: beginnings that examples share count once.
+    pub rows: usize,
+    /// Of its passes, padding included.
+    pub computed: usize,
 }
 
 /// The batches of an epoch, as indices of examples or of groups.
@@ -74,6 +96,7 @@ impl<'a> Plan<'a> {
             examples,
             used,
             groups: None,
+            packed: config.packed,
             batch_tokens: config.batch_tokens,
             seed,
             ends: Vec::new(),
@@ -83,7 +106,7 @@ impl<'a> Plan<'a> {
             dropped_too_long: too_long,
             dropped_without_targets: empty,
         };
-        plan.groups = plan.make_groups();
+        plan.groups = plan.make_groups()?;
         let limit = config.max_steps.unwrap_or(usize::MAX);
         for epoch in 0.. {
             let wanted = config.max_steps.is_some() || epoch < config.epochs;
@@ -121,21 +144,25 @@ impl<'a> Plan<'a> {
         self.examples.shape(self.used[index] as usize).tokens
     }
 
-    /// The learned examples of a step: shorter ones first or, where passes part no groups, group after group.
-    pub fn members(&self, step: usize) -> Box<[u32]> {
+    /// The rows of a step: shorter ones first or, where passes part no groups, group after group.
+    pub fn rows(&self, step: usize) -> Vec<Row> {
         let epoch = self.epoch_of(step) - 1;
         let first = epoch.checked_sub(1).map_or(0, |before| self.ends[before]);
         let batches = self.epoch(epoch);
         let units = batches.get(step - first).iter();
-        let mut members: Vec<u32> = match &self.groups {
-            None => units.copied().collect(),
-            Some(groups) => units.flat_map(|&unit| groups[unit as usize].iter().copied()).collect(),
+        let mut rows: Vec<Row> = match &self.groups {
+            None => units.map(|&index| self.alone(index)).collect(),
+            Some(groups) => units.flat_map(|&unit| groups[unit as usize].iter().cloned()).collect(),
         };
         if self.grouping < Grouping::Pass {
-            // Stable: examples of equal length keep their shuffled order.
-            members.sort_by_key(|&index| self.length(index as usize));
+            // Stable: rows of equal length keep their shuffled order.
+            rows.sort_by_key(|row| row.tokens);
         }
-        members.into_boxed_slice()
+        rows
+    }
+
+    fn alone(&self, index: u32) -> Row {
+        Row { members: Box::new([index]), tokens: self.length(index as usize) }
     }
 
     /// The batches of an epoch, counted from 0.
@@ -155,15 +182,15 @@ impl<'a> Plan<'a> {
     fn make_epoch(&self, epoch: usize) -> Batches {
         let unit = |index: usize| match &self.groups {
             None => Unit::one(self.length(index)),
-            Some(groups) => self.unit(&groups[index]),
+            Some(groups) => unit(&groups[index]),
         };
         let count = self.groups.as_ref().map_or(self.len(), Vec::len);
         batches::plan(count, unit, self.batch_tokens, self.seed, epoch)
     }
 
-    fn make_groups(&self) -> Option<Vec<Box<[u32]>>> {
-        if self.grouping == Grouping::Paths {
-            return None;
+    fn make_groups(&self) -> Result<Option<Vec<Box<[Row]>>>> {
+        if self.grouping == Grouping::Paths && !self.packed {
+            return Ok(None);
         }
         // In the order of their first examples.
         let mut groups: Vec<Vec<u32>> = Vec::new();
@@ -178,21 +205,51 @@ impl<'a> Plan<'a> {
             }
             groups[place].push(index);
         }
-        let sorted = groups.into_iter().map(|mut group| {
-            group.sort_by_key(|&index| self.length(index as usize));
-            group.into_boxed_slice()
-        });
-        Some(sorted.collect())
+        let mut made = Vec::with_capacity(groups.len());
+        for mut group in groups {
+            if self.packed {
+                let trees = self.trees(&group)?;
+                match self.grouping {
+                    // Trees of one problem are independent of one another.
+                    Grouping::Paths => made.extend(trees.into_iter().map(|tree| Box::from([tree]))),
+                    Grouping::Step | Grouping::Pass => made.push(trees.into()),
+                }
+            } else {
+                group.sort_by_key(|&index| self.length(index as usize));
+                made.push(group.into_iter().map(|index| self.alone(index)).collect());
+            }
+        }
+        Ok(Some(made))
+    }
+
+    /// A group's examples as trees of neighbours in the order of their tokens, each as large as a step and a pass take.
+    fn trees(&self, group: &[u32]) -> Result<Vec<Row>> {
+        let limit = match self.grouping {
+            Grouping::Pass => usize::MAX,
+            Grouping::Paths | Grouping::Step => self.cut.row_tokens().min(self.batch_tokens),
+        };
+        let read = |&index: &u32| Ok((index, self.example(index as usize)?));
+        let mut examples = group.iter().map(read).collect::<Result<Vec<_>>>()?;
+        examples.sort_by(|(_, a), (_, b)| a.tokens.cmp(&b.tokens));
+        let mut trees: Vec<(Vec<u32>, usize)> = Vec::new();
+        let mut before: &[u32] = &[];
+        for (index, example) in &examples {
+            let added = example.tokens.len() - shared(before, &example.tokens);
+            match trees.last_mut() {
+                Some((members, tokens)) if *tokens + added <= limit => {
+                    members.push(*index);
+                    *tokens += added;
+                }
+                _ => trees.push((vec![*index], example.tokens.len())),
+            }
+            before = &example.tokens;
+        }
+        let row = |(members, tokens): (Vec<u32>, usize)| Row { members: members.into(), tokens };
+        Ok(trees.into_iter().map(row).collect())
     }
 
     fn group(&self, index: u32) -> Option<u32> {
         self.examples.shape(self.used[index as usize] as usize).group
-    }
-
-    fn unit(&self, members: &[u32]) -> Unit {
-        let lengths: Vec<usize> =
-            members.iter().map(|&index| self.length(index as usize)).collect();
-        Unit::of(&lengths)
     }
 
     /// How many shares a step has at most.
@@ -200,54 +257,68 @@ impl<'a> Plan<'a> {
         self.cut.shares
     }
 
-    /// What a step's passes may not part, as ranges of its members.
-    fn pieces(&self, members: &[u32]) -> Vec<Range<usize>> {
-        let group = |index: u32| match self.grouping {
-            Grouping::Pass => self.group(index),
+    /// What a step's passes may not part, as ranges of its rows.
+    fn pieces(&self, rows: &[Row]) -> Vec<Range<usize>> {
+        let group = |row: &Row| match self.grouping {
+            Grouping::Pass => self.group(row.members[0]),
             Grouping::Paths | Grouping::Step => None,
         };
-        let together = |&a: &u32, &b: &u32| group(a).is_some() && group(a) == group(b);
+        let together = |a: &Row, b: &Row| group(a).is_some() && group(a) == group(b);
         let mut next = 0;
-        let pieces = members.chunk_by(together).map(|piece| {
+        let pieces = rows.chunk_by(together).map(|piece| {
             next += piece.len();
             next - piece.len()..next
         });
         pieces.collect()
     }
 
-    /// The passes of each share of a step with these members, as ranges of them.
-    pub fn passes(&self, step: &[u32]) -> Vec<Vec<Range<usize>>> {
-        let pieces = self.pieces(step);
-        let members = |pass: Range<usize>| pieces[pass.start].start..pieces[pass.end - 1].end;
-        let shares = self.cut.passes(&self.units(step, &pieces)).into_iter();
-        shares.map(|share| share.into_iter().map(members).collect()).collect()
+    /// The passes of each share of a step with these rows, as ranges of them.
+    pub fn passes(&self, rows: &[Row]) -> Vec<Vec<Range<usize>>> {
+        let pieces = self.pieces(rows);
+        let units: Vec<Unit> = pieces.iter().map(|piece| unit(&rows[piece.clone()])).collect();
+        let of_rows = |pass: Range<usize>| pieces[pass.start].start..pieces[pass.end - 1].end;
+        let shares = self.cut.passes(&units).into_iter();
+        shares.map(|share| share.into_iter().map(of_rows).collect()).collect()
     }
 
-    /// Tokens of a step: its examples', and all that its passes compute, padding included.
-    pub fn tokens(&self, step: usize) -> (usize, usize) {
-        let members = self.members(step);
-        let units = self.units(&members, &self.pieces(&members));
-        let passes = self.cut.passes(&units).concat();
-        let computed = passes.into_iter().map(|pass| padded(&units[pass])).sum();
-        (units.iter().map(|unit| unit.tokens).sum(), computed)
-    }
-
-    fn units(&self, members: &[u32], pieces: &[Range<usize>]) -> Vec<Unit> {
-        pieces.iter().map(|piece| self.unit(&members[piece.clone()])).collect()
+    /// Tokens of a step.
+    pub fn tokens(&self, step: usize) -> StepTokens {
+        let rows = self.rows(step);
+        let members = rows.iter().flat_map(|row| &row.members);
+        let computed = |pass: Range<usize>| padded(&lengths(&rows[pass]));
+        StepTokens {
+            examples: members.map(|&index| self.length(index as usize)).sum(),
+            rows: rows.iter().map(|row| row.tokens).sum(),
+            computed: self.passes(&rows).concat().into_iter().map(computed).sum(),
+        }
     }
 
     pub fn report(&self, first: &StepMetrics, last: &StepMetrics) -> TrainReport {
-        let counts = (0..self.steps()).map(|step| self.tokens(step));
-        let (tokens, computed) = counts.fold((0, 0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
+        let mut sum = StepTokens::default();
+        for step in (0..self.steps()).map(|step| self.tokens(step)) {
+            sum.examples += step.examples;
+            sum.rows += step.rows;
+            sum.computed += step.computed;
+        }
         TrainReport {
             steps: self.steps(),
             examples: self.len(),
             dropped_too_long: self.dropped_too_long,
             dropped_without_targets: self.dropped_without_targets,
-            tokens,
-            padding: (computed - tokens) as f64 / computed.max(1) as f64,
+            tokens: sum.examples,
+            packing: sum.examples as f64 / sum.rows.max(1) as f64,
+            padding: (sum.computed - sum.rows) as f64 / sum.computed.max(1) as f64,
             first: first.clone(),
             last: last.clone(),
         }
     }
+}
+
+fn unit(rows: &[Row]) -> Unit {
+    Unit::of(&lengths(rows))
+}
+
+/// The tokens of each row.
+pub(super) fn lengths(rows: &[Row]) -> Vec<usize> {
+    rows.iter().map(|row| row.tokens).collect()
 }

@@ -22,7 +22,7 @@ pub struct StepMetrics {
     pub learning_rate: f64,
     /// Global norm of the gradients before clipping.
     pub gradient_norm: f64,
-    /// Tokens of the batch without padding.
+    /// Tokens of the batch's examples.
     pub tokens: usize,
 }
 
@@ -37,8 +37,10 @@ pub struct TrainReport {
     pub dropped_too_long: usize,
     /// Examples that were left out because they have neither policy nor value targets.
     pub dropped_without_targets: usize,
-    /// Tokens trained on over all epochs, without padding.
+    /// Tokens of the examples over all epochs.
     pub tokens: usize,
+    /// How many of the examples' tokens one token of a row stands for: 1 where no beginnings are shared.
+    pub packing: f64,
     /// Share of the computed tokens that was padding, in [0, 1).
     pub padding: f64,
     /// The first step.

@@ -97,7 +97,7 @@ fn share(
     let mut losses = Vec::with_capacity(passes.len());
     for batch in passes {
         let begin = Instant::now();
-        let (loss, gradients) = net.gradients(&batch.tokens, |hidden| {
+        let (loss, gradients) = net.gradients(&batch.layout, |hidden| {
             let Loss { total, parts } = objective.loss(net, hidden, &batch, whole)?;
             forward += begin.elapsed().as_secs_f64();
             let parts = parts.into_iter().map(|(name, part)| (name, part.detach())).collect();

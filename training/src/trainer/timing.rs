@@ -10,6 +10,8 @@ use crate::error::Result;
 pub struct StepTime {
     /// Tokens of the step's examples.
     pub tokens: usize,
+    /// Tokens of the step's rows: beginnings that examples share count once.
+    pub row_tokens: usize,
     /// Tokens that were computed: padding included.
     pub computed_tokens: usize,
     /// Wall time of the step. What the loader thread did meanwhile is not in it.

@@ -72,9 +72,8 @@ fn a_step_s_gradients_are_those_of_pytorch() {
         let net = PolicyValueNet::new(&with_value_head(Checkpoint::load(&dir).unwrap()));
         let examples = examples(&reference(&dir).ids);
         let members: Vec<Member<'_>> = examples.iter().map(Member::alone).collect();
-        let batch = TensorBatch::new(&members, Device::Cpu).unwrap();
-        let hidden = net.forward(&batch.tokens).unwrap();
-        let hidden = hidden.view([-1, net.config().hidden_size as i64]);
+        let batch = TensorBatch::padded(&members, Device::Cpu).unwrap();
+        let hidden = net.of_batch(&batch).unwrap();
         let whole = Counts::of(examples.iter());
         let loss = objective.loss(&net, &hidden, &batch, whole).unwrap();
         let difference =

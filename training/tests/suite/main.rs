@@ -2,5 +2,6 @@
 
 mod gradients;
 mod lora;
+mod packing;
 mod parity;
 mod training;

@@ -89,16 +89,15 @@ fn capped(
     Ok(weights.f_matmul(values)?)
 }
 
-/// What is added to scores, `[1, 1, rows, rows]`, so that a row sees `window` positions, its own included. Rows lie a multiple of 16
-/// numbers apart, as libtorch's kernels want.
+/// What is added to scores, `[B, 1, rows, rows]`, to hide what is true in `[B, rows, rows]`. Rows lie a multiple of 16 numbers apart, as
+/// libtorch's kernels want.
 ///
 /// # Errors
 /// When libtorch refuses, as when memory runs out.
-pub fn window_mask(rows: i64, window: i64, (kind, device): (Kind, Device)) -> Result<Tensor> {
-    let padded = (rows + 15) / 16 * 16;
-    let all = Tensor::f_ones([rows, padded], (Kind::Bool, device))?;
-    let hidden = all.f_triu(1)?.f_logical_or(&all.f_tril(-window)?)?;
-    let mask = Tensor::f_zeros([rows, padded], (kind, device))?;
-    let mask = mask.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_narrow(1, 0, rows)?;
-    Ok(mask.f_unsqueeze(0)?.f_unsqueeze(0)?)
+pub fn hidden_mask(hidden: &Tensor, (kind, device): (Kind, Device)) -> Result<Tensor> {
+    let (batch, rows, columns) = hidden.size3()?;
+    let mask = Tensor::f_zeros([batch, 1, rows, (columns + 15) / 16 * 16], (kind, device))?;
+    let mut mask = mask.f_narrow(3, 0, columns)?;
+    let _ = mask.f_masked_fill_(&hidden.f_unsqueeze(1)?, f64::NEG_INFINITY)?;
+    Ok(mask)
 }
