@@ -51,10 +51,6 @@ enum What {
 }
 
 impl Arguments {
-    pub fn times_training_alone(&self) -> bool {
-        self.what == [What::Training]
-    }
-
     /// The numbers of threads to time with, most first.
     fn threads(&self, recipe: &Recipe) -> Vec<usize> {
         let mut threads = bench::counts(recipe.compute.resolved_threads());

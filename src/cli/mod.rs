@@ -15,7 +15,6 @@ mod grade;
 mod harvest;
 mod import;
 mod inspect;
-mod memory;
 mod outputs;
 mod pretrain;
 mod quality;
@@ -82,16 +81,6 @@ enum Command {
     Upgrade(upgrade::Arguments),
 }
 
-impl Command {
-    fn trains(&self) -> bool {
-        match self {
-            Self::Run(_) | Self::Pretrain(_) | Self::Train(_) => true,
-            Self::Bench(arguments) => arguments.times_training_alone(),
-            _ => false,
-        }
-    }
-}
-
 /// Parses the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -108,9 +97,6 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    if cli.command.trains() {
-        memory::keep_freed_memory();
-    }
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::net::check_precision;
+use crate::optimizer::OptimizerKind;
 use crate::settings::Setting;
 
 /// Where a run is computed.
@@ -43,6 +44,8 @@ pub struct TrainConfig {
     /// Whether the inner states of blocks are computed again in the backward pass instead of being kept: a third more time
     /// and a fraction of the memory.
     pub activation_checkpointing: bool,
+    /// The rule of the update.
+    pub optimizer: OptimizerKind,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Share of the steps in which the learning rate rises, in [0, 1).
@@ -76,6 +79,7 @@ impl Default for TrainConfig {
             micro_batch_tokens: None,
             precision: Dtype::Float32,
             activation_checkpointing: false,
+            optimizer: OptimizerKind::AdamW,
             learning_rate: 4e-5,
             warmup_fraction: 0.03,
             min_learning_rate_ratio: 0.0,

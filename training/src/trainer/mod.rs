@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::net::PolicyValueNet;
 use crate::objective::Objective;
-use crate::optimizer::{AdamW, AdamWConfig, sum_and_norm};
+use crate::optimizer::{AdamWConfig, Optimizer, sum_and_norm};
 use crate::schedule::Schedule;
 
 pub use config::{Compute, TrainConfig};
@@ -154,7 +154,7 @@ fn partial_dir(out_dir: &Path) -> PathBuf {
 /// What changes from step to step.
 struct Run<'a> {
     shards: Shards,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     objective: &'a dyn Objective,
     schedule: Schedule,
     clip_norm: f64,
@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
             epsilon: config.adam_epsilon,
             weight_decay: config.weight_decay,
         };
-        let mut optimizer = AdamW::new(adam, &net);
+        let mut optimizer = Optimizer::new(config.optimizer, adam, &net);
         let (mut step, mut first) = (0, None);
         if let Some(saved) = saved {
             step = saved.state.step;

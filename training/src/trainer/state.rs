@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{Job, StepMetrics, TrainConfig, TrainReport};
 use crate::error::Result;
 use crate::net::PolicyValueNet;
-use crate::optimizer::AdamW;
+use crate::optimizer::Optimizer;
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
@@ -48,7 +48,7 @@ impl TrainerState {
         dir: &Path,
         base: &Checkpoint,
         net: &PolicyValueNet,
-        optimizer: &AdamW,
+        optimizer: &Optimizer,
     ) -> Result<()> {
         let moments = optimizer.tensors()?;
         let tensors = moments.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use espalier_model::error::Error as ModelError;
 use espalier_model::parameters::Parameter;
-use espalier_torch::tensor::{from_tensor, to_tensor};
+use espalier_torch::tensor::from_tensor;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -57,11 +56,17 @@ impl Run {
 }
 
 impl AdamW {
-    pub fn new(config: AdamWConfig, net: &PolicyValueNet) -> Self {
-        Self::in_runs(config, net, net.device() != Device::Cpu)
+    /// Over the tensors that are chosen by their place in [`PolicyValueNet::trainable`].
+    pub fn new(config: AdamWConfig, net: &PolicyValueNet, chosen: impl Fn(usize) -> bool) -> Self {
+        Self::in_runs(config, net, net.device() != Device::Cpu, chosen)
     }
 
-    fn in_runs(config: AdamWConfig, net: &PolicyValueNet, joined: bool) -> Self {
+    fn in_runs(
+        config: AdamWConfig,
+        net: &PolicyValueNet,
+        joined: bool,
+        chosen: impl Fn(usize) -> bool,
+    ) -> Self {
         let tensors: Vec<(&str, &Tensor)> = net.trainable().collect();
         let run = |members: Vec<usize>| {
             let length = members.iter().map(|&index| tensors[index].1.numel() as i64).sum();
@@ -72,7 +77,8 @@ impl AdamW {
             let members = members.into_iter().map(member).collect();
             Run { members, decays, first: zeros(), second: zeros() }
         };
-        let runs = runs(tensors.iter().map(|(_, tensor)| *tensor).enumerate(), joined);
+        let all = tensors.iter().map(|(_, tensor)| *tensor).enumerate();
+        let runs = runs(all.filter(|(index, _)| chosen(*index)), joined);
         Self { config, runs: runs.into_iter().map(run).collect(), steps: 0 }
     }
 
@@ -164,17 +170,7 @@ impl AdamW {
                 for part in run.parts(moment) {
                     let (name, mut part) = part?;
                     let name = format!("{prefix}{name}");
-                    let expected: Vec<usize> =
-                        part.size().iter().map(|&size| size as usize).collect();
-                    let Some(tensor) = tensors.remove(&name) else {
-                        return Err(ModelError::MissingTensor { name, expected }.into());
-                    };
-                    if tensor.shape != expected {
-                        return Err(
-                            ModelError::Shape { name, expected, found: tensor.shape }.into()
-                        );
-                    }
-                    part.f_copy_(&to_tensor(&tensor))?;
+                    super::restore(&mut tensors, name, &mut part)?;
                 }
             }
         }
@@ -386,7 +382,7 @@ mod tests {
         let norm = "model.norm.weight";
         // Algorithm 2 of the paper by hand, for one number; norms are not decayed.
         for (name, decay) in [(matrix, 0.1), (norm, 0.0)] {
-            let mut optimizer = AdamW::new(CONFIG, &net);
+            let mut optimizer = AdamW::new(CONFIG, &net, |_| true);
             let (mut x, mut m, mut v) = (first_of(&net, name), 0.0, 0.0);
             for (step, gradient) in [(1, 0.5), (2, -2.0), (3, 0.25)] {
                 let g = gradient * 0.5;
@@ -404,7 +400,8 @@ mod tests {
     #[test]
     fn a_tensor_without_gradient_counts_as_gradient_zero() {
         let (one, other) = (net(), net());
-        let mut optimizers = [AdamW::new(CONFIG, &one), AdamW::new(CONFIG, &other)];
+        let mut optimizers =
+            [AdamW::new(CONFIG, &one, |_| true), AdamW::new(CONFIG, &other, |_| true)];
         for gradient in [1.0, 0.0] {
             optimizers[0].step(&one, &constant(&one, gradient), 0.01, 1.0, 1).unwrap();
             let none = constant(&other, gradient).into_iter();
@@ -417,11 +414,11 @@ mod tests {
     #[test]
     fn a_restored_state_goes_on_as_the_saved_one() {
         let (one, other) = (net(), net());
-        let mut first = AdamW::new(CONFIG, &one);
+        let mut first = AdamW::new(CONFIG, &one, |_| true);
         first.step(&one, &constant(&one, 1.0), 0.01, 1.0, 1).unwrap();
-        let mut second = AdamW::new(CONFIG, &other);
+        let mut second = AdamW::new(CONFIG, &other, |_| true);
         second.step(&other, &constant(&other, 1.0), 0.01, 1.0, 1).unwrap();
-        let mut restored = AdamW::new(CONFIG, &other);
+        let mut restored = AdamW::new(CONFIG, &other, |_| true);
         restored.restore(second.tensors().unwrap(), 1).unwrap();
         first.step(&one, &constant(&one, -0.3), 0.01, 1.0, 1).unwrap();
         restored.step(&other, &constant(&other, -0.3), 0.01, 1.0, 1).unwrap();
@@ -436,7 +433,8 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let (one, other) = (wide(), wide());
-        let mut optimizers = [AdamW::new(CONFIG, &one), AdamW::new(CONFIG, &other)];
+        let mut optimizers =
+            [AdamW::new(CONFIG, &one, |_| true), AdamW::new(CONFIG, &other, |_| true)];
         let mut norms = Vec::new();
         for (net, (optimizer, threads)) in
             [&one, &other].into_iter().zip(optimizers.iter_mut().zip([1, 3]))
@@ -471,7 +469,8 @@ mod tests {
     #[test]
     fn tensors_that_are_joined_are_updated_as_each_alone() {
         let nets = [wide(), wide()];
-        let mut optimizers = [false, true].map(|join| AdamW::in_runs(CONFIG, &nets[0], join));
+        let mut optimizers =
+            [false, true].map(|join| AdamW::in_runs(CONFIG, &nets[0], join, |_| true));
         assert!(optimizers[0].runs.iter().all(|run| run.members.len() == 1));
         // Matrices, and norms with the biases.
         assert_eq!(optimizers[1].runs.len(), 2);
