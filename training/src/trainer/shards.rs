@@ -167,7 +167,8 @@ mod tests {
         Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap()
     }
 
-    /// Forty examples of 6 to 44 tokens; every third teaches no policy, every fourth no value, and four nothing at all.
+    /// Forty examples of 6 to 44 tokens, of which four at a time begin alike; every third teaches no policy, every fourth no value, and four
+    /// nothing at all.
     fn examples() -> Vec<Example> {
         (0..40)
             .map(|index| {
@@ -175,7 +176,13 @@ mod tests {
                 let values =
                     if index % 4 == 0 { vec![] } else { vec![(4, 0.5), (length - 1, -1.0)] };
                 Example {
-                    tokens: (0..length).map(|at| ((index * 31 + at * 17) % 90) as u32).collect(),
+                    tokens: (0..length)
+                        .map(|at| {
+                            let text = if at < 5 { index / 4 } else { index };
+                            ((text * 31 + at * 17) % 90) as u32
+                        })
+                        .collect(),
+                    group: Some(index as u32 / 4),
                     policy: match index % 3 {
                         0 => vec![],
                         _ => vec![PolicySpan { tokens: 3..length as u32, weight: 1.0 }],
@@ -245,6 +252,10 @@ mod tests {
             assert_same(&found, &expected);
             assert!(found.2 > expected.2, "{shards} shards, {micro_batch_tokens:?}: {}", found.2);
             assert!(micro_batch_tokens != Some(1) || found.2 == 36);
+            let packed =
+                step(&TrainConfig { packed: true, ..config }, PolicyValueNet::new(&checkpoint()));
+            assert_same(&packed, &expected);
+            assert!(micro_batch_tokens != Some(100) || packed.2 > 4, "{} passes", packed.2);
         }
     }
 
