@@ -129,18 +129,19 @@ impl LabelsRecipe {
         self.rule.build().needs_rollouts()
     }
 
-    /// Chooses and labels paths of a problem's trees.
+    /// Chooses and labels paths of a problem's trees; `state` names the state of a context, where the environment can.
     ///
     /// # Errors
     /// When the trees cannot be harvested or roll-outs fail.
     pub fn harvest(
         &self,
         trees: &[TreeRecord],
+        state: &dyn Fn(&str) -> Option<String>,
         rollouts: &mut dyn RolloutPlayer,
         seed: u64,
     ) -> Result<Vec<LabelledSolution>> {
         let mut paths = finished_paths(trees)?;
-        self.paths.choose(&mut paths, seed);
+        self.paths.choose(&mut paths, state, seed);
         self.rule.build().label(&mut paths, rollouts, seed).context("[labels]")?;
         Ok(paths)
     }

@@ -1,8 +1,8 @@
 //! Which finished paths of a problem are kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use espalier_search::{LabelledSolution, derive_seed, shuffle};
+use espalier_search::{LabelledSolution, LabelledStep, derive_seed, shuffle};
 use serde::{Deserialize, Serialize};
 
 /// How many solutions a problem gives. The defaults are AlphaMath's.
@@ -13,21 +13,33 @@ pub struct PathsRecipe {
     pub max_correct: usize,
     /// Most distinct incorrect ones, invalid endings included.
     pub max_incorrect: usize,
+    /// Whether answered paths through the same states count as one: `3*7` and `7*3` lead to one state.
+    pub distinct_states: bool,
 }
 
 impl Default for PathsRecipe {
     fn default() -> Self {
-        Self { max_correct: 4, max_incorrect: 4 }
+        Self { max_correct: 4, max_incorrect: 4, distinct_states: false }
     }
 }
 
 impl PathsRecipe {
-    /// Keeps up to `max_correct` correct and `max_incorrect` incorrect paths, in their order.
+    /// Keeps up to `max_correct` correct and `max_incorrect` incorrect paths, in their order. `state` names the state of a context, where
+    /// the environment can; of paths through the same states the one whose steps come first as text is kept, so that the policy learns one
+    /// way to write them.
     ///
     /// Where there are more, a seeded random choice decides, each path with equal chance. Taking those of highest Q, or the first
     /// found, would show the policy mostly the paths that it already prefers, and the label distribution would follow the choice
     /// rather than the search.
-    pub fn choose(&self, paths: &mut Vec<LabelledSolution>, seed: u64) {
+    pub fn choose(
+        &self,
+        paths: &mut Vec<LabelledSolution>,
+        state: &dyn Fn(&str) -> Option<String>,
+        seed: u64,
+    ) {
+        if self.distinct_states {
+            keep_distinct(paths, state);
+        }
         let mut chosen = HashSet::new();
         for (stream, correct, most) in [(0, false, self.max_incorrect), (1, true, self.max_correct)]
         {
@@ -44,10 +56,80 @@ impl PathsRecipe {
     }
 }
 
+/// Keeps one of the answered paths through the same states.
+fn keep_distinct(paths: &mut Vec<LabelledSolution>, state: &dyn Fn(&str) -> Option<String>) {
+    let mut first: HashMap<Vec<String>, usize> = HashMap::new();
+    let mut dropped = HashSet::new();
+    for (index, path) in paths.iter().enumerate() {
+        let Some(states) = states(path, state) else { continue };
+        let before = *first.entry(states.clone()).or_insert(index);
+        if before != index {
+            let later = actions(path).lt(actions(&paths[before]));
+            let [kept, other] = if later { [index, before] } else { [before, index] };
+            dropped.insert(other);
+            first.insert(states, kept);
+        }
+    }
+    let mut index = 0;
+    paths.retain(|_| {
+        index += 1;
+        !dropped.contains(&(index - 1))
+    });
+}
+
+/// The states of a path that ends with an answer; `None` where one has no name.
+fn states(path: &LabelledSolution, state: &dyn Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    path.answer.as_ref()?;
+    let mut context = path.prompt.clone();
+    let of_step = |step: &LabelledStep| {
+        context.push_str(&step.action);
+        context.push_str(&step.observation);
+        state(&context)
+    };
+    path.steps.iter().map(of_step).collect()
+}
+
+fn actions(path: &LabelledSolution) -> impl Iterator<Item = &str> {
+    path.steps.iter().map(|step| step.action.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::path;
     use super::*;
+
+    #[test]
+    fn of_paths_through_the_same_states_the_first_as_text_is_kept() {
+        let answered = |steps: &[(&str, f64)], answer: &str| LabelledSolution {
+            answer: Some(answer.to_owned()),
+            ..path(steps, answer == "3")
+        };
+        let ended = |steps: &[(&str, f64)]| path(steps, false);
+        let paths = vec![
+            answered(&[("2+1", 1.0)], "3"),
+            ended(&[("2+1", 0.0)]),
+            answered(&[("1*2", 0.0), ("2", 0.0)], "2"),
+            answered(&[("1+2", 0.5)], "3"),
+            answered(&[("2*1", 0.0), ("2", 0.0)], "2"),
+            ended(&[("1+2", 0.0)]),
+        ];
+        // A state is named by the sorted characters of its last line.
+        let state = |context: &str| {
+            let mut line: Vec<char> = context.lines().last()?.chars().collect();
+            line.sort_unstable();
+            Some(line.into_iter().collect())
+        };
+        let kept = |distinct_states, state: &dyn Fn(&str) -> Option<String>| {
+            let mut paths = paths.clone();
+            let recipe = PathsRecipe { max_correct: 9, max_incorrect: 9, distinct_states };
+            recipe.choose(&mut paths, state, 1);
+            paths
+        };
+        assert_eq!(kept(false, &state), paths);
+        assert_eq!(kept(true, &|_| None), paths);
+        let [one, two, three, five] = [1, 2, 3, 5].map(|index: usize| paths[index].clone());
+        assert_eq!(kept(true, &state), [one, two, three, five]);
+    }
 
     #[test]
     fn the_choice_is_bounded_keeps_the_order_and_follows_the_seed() {
@@ -56,7 +138,11 @@ mod tests {
         let chosen = |most: [usize; 2], seed| {
             let [max_correct, max_incorrect] = most;
             let mut paths = all.clone();
-            PathsRecipe { max_correct, max_incorrect }.choose(&mut paths, seed);
+            PathsRecipe { max_correct, max_incorrect, distinct_states: false }.choose(
+                &mut paths,
+                &|_| None,
+                seed,
+            );
             paths
         };
         let few = chosen([4, 6], 0);

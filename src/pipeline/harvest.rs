@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{Cancel, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index};
+use espalier_search::{
+    Cancel, Environment, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
@@ -127,7 +129,8 @@ fn label(
     let path = problems.path().display();
     let problem = problems.of(id)?.pop().with_context(|| format!("{path} does not hold it"))?;
     let mut rollouts = PolicyRollouts::new(environment, evaluator, &problem, cancel);
-    let mut solutions = plan.labels.harvest(trees, &mut rollouts, seed_of(plan.seed, trees))?;
+    let (state, seed) = (state_of(environment), seed_of(plan.seed, trees));
+    let mut solutions = plan.labels.harvest(trees, &state, &mut rollouts, seed)?;
     set_prompts(environment, trees, &mut solutions)?;
     Ok((solutions, rollouts.cost()))
 }
@@ -142,9 +145,15 @@ pub(super) fn label_trees(
     seed: u64,
     trees: &[TreeRecord],
 ) -> Result<Vec<LabelledSolution>> {
-    let mut solutions = labels.harvest(trees, &mut NoRollouts, seed_of(seed, trees))?;
+    let (state, seed) = (state_of(environment), seed_of(seed, trees));
+    let mut solutions = labels.harvest(trees, &state, &mut NoRollouts, seed)?;
     set_prompts(environment, trees, &mut solutions)?;
     Ok(solutions)
+}
+
+/// Names the state of a context, where the environment can.
+fn state_of(environment: &AnyEnvironment) -> impl Fn(&str) -> Option<String> {
+    |context| environment.state_key(&environment.read_context(context)?)
 }
 
 /// The seed of a problem's choice and roll-outs: with one for all, each would choose by the same numbers.
