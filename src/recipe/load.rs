@@ -248,7 +248,7 @@ mod tests {
             load(None, &overrides)
         };
         let sft = recipe(&["objective.kind=sft", "search.samples=3"]).unwrap();
-        assert_eq!((sft.objective.kind(), sft.labels.paths.max_correct), ("sft", 4));
+        assert_eq!((sft.objective.kind(), sft.labels.paths.max_correct), ("sft", 8));
         let samples = recipe(&["search.kind=samples", "search.temperature=0.5"]).unwrap();
         assert!(matches!(samples.search, SearchConfig::Samples(_)));
         for (wrong, part) in [
