@@ -181,7 +181,7 @@ pub fn blocks(lengths: &[usize]) -> Vec<Range<usize>> {
     let longest = |block: &Range<usize>| lengths[block.clone()].iter().copied().max().unwrap_or(0);
     let padded = |block: &Range<usize>| block.len() * longest(block);
     let tokens: usize = lengths.iter().sum();
-    let mut blocks = vec![0..lengths.len()];
+    let mut blocks = vec![Range { start: 0, end: lengths.len() }];
     loop {
         let computed: usize = blocks.iter().map(padded).sum();
         if (computed - tokens) as f64 <= MOST_PADDING * computed as f64 {
@@ -389,7 +389,7 @@ mod tests {
             let tokens: usize = lengths.iter().sum();
             assert!(tokens as f64 >= 0.95 * padded(&lengths) as f64);
             let blocks = blocks(&lengths);
-            assert!(blocks.iter().map(|block| block.len()).sum::<usize>() == 200);
+            assert!(blocks.iter().map(ExactSizeIterator::len).sum::<usize>() == 200);
         }
     }
 }
