@@ -26,6 +26,7 @@ const SMALL: &[(&str, &str)] = &[
     ("rounds.count", "1"),
     ("rounds.problems", "40"),
     ("rounds.trees_per_problem", "1"),
+    ("rounds.probe.problems", "6"),
     ("search.simulations", "6"),
     ("search.samples", "4"),
     ("training.epochs", "1"),
