@@ -1,5 +1,6 @@
 //! Which finished paths of a problem are kept.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use espalier_search::{LabelledSolution, LabelledStep, derive_seed, shuffle};
@@ -48,33 +49,31 @@ impl PathsRecipe {
             shuffle(&mut indices, derive_seed(seed, stream));
             chosen.extend(indices.into_iter().take(most));
         }
-        let mut index = 0;
-        paths.retain(|_| {
-            index += 1;
-            chosen.contains(&(index - 1))
-        });
+        retain_places(paths, |place| chosen.contains(&place));
     }
 }
 
 /// Keeps one of the answered paths through the same states.
 fn keep_distinct(paths: &mut Vec<LabelledSolution>, state: &dyn Fn(&str) -> Option<String>) {
-    let mut first: HashMap<Vec<String>, usize> = HashMap::new();
+    let mut kept: HashMap<Vec<String>, usize> = HashMap::new();
     let mut dropped = HashSet::new();
-    for (index, path) in paths.iter().enumerate() {
+    for (place, path) in paths.iter().enumerate() {
         let Some(states) = states(path, state) else { continue };
-        let before = *first.entry(states.clone()).or_insert(index);
-        if before != index {
-            let later = actions(path).lt(actions(&paths[before]));
-            let [kept, other] = if later { [index, before] } else { [before, index] };
-            dropped.insert(other);
-            first.insert(states, kept);
+        match kept.entry(states) {
+            Entry::Vacant(unseen) => _ = unseen.insert(place),
+            Entry::Occupied(mut seen) if actions(path).lt(actions(&paths[*seen.get()])) => {
+                dropped.insert(seen.insert(place));
+            }
+            Entry::Occupied(_) => _ = dropped.insert(place),
         }
     }
-    let mut index = 0;
-    paths.retain(|_| {
-        index += 1;
-        !dropped.contains(&(index - 1))
-    });
+    retain_places(paths, |place| !dropped.contains(&place));
+}
+
+/// Keeps the paths at chosen places, in their order.
+fn retain_places(paths: &mut Vec<LabelledSolution>, chosen: impl Fn(usize) -> bool) {
+    let mut places = 0..;
+    paths.retain(|_| places.next().is_some_and(&chosen));
 }
 
 /// The states of a path that ends with an answer; `None` where one has no name.

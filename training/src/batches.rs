@@ -178,12 +178,11 @@ fn passes(units: &[Unit], share: Range<usize>, limit: usize) -> Vec<Range<usize>
 /// Cuts rows into as few blocks of neighbours as have no more than 5 % of padding, each padded to its longest.
 #[must_use]
 pub fn blocks(lengths: &[usize]) -> Vec<Range<usize>> {
-    let longest = |block: &Range<usize>| lengths[block.clone()].iter().copied().max().unwrap_or(0);
-    let padded = |block: &Range<usize>| block.len() * longest(block);
     let tokens: usize = lengths.iter().sum();
     let mut blocks = vec![Range { start: 0, end: lengths.len() }];
     loop {
-        let computed: usize = blocks.iter().map(padded).sum();
+        let computed: usize =
+            blocks.iter().map(|block| padded_to_longest(&lengths[block.clone()])).sum();
         if (computed - tokens) as f64 <= MOST_PADDING * computed as f64 {
             return blocks;
         }
@@ -217,9 +216,12 @@ fn best_cut(lengths: &[usize]) -> Option<(usize, usize)> {
 /// Tokens of rows in blocks, padding included.
 #[must_use]
 pub fn padded(lengths: &[usize]) -> usize {
-    let tokens =
-        |block: Range<usize>| block.len() * lengths[block].iter().copied().max().unwrap_or(0);
-    blocks(lengths).into_iter().map(tokens).sum()
+    blocks(lengths).into_iter().map(|block| padded_to_longest(&lengths[block])).sum()
+}
+
+/// Tokens of the rows of one block, padding included.
+fn padded_to_longest(lengths: &[usize]) -> usize {
+    lengths.len() * lengths.iter().copied().max().unwrap_or(0)
 }
 
 #[cfg(test)]

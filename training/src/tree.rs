@@ -52,8 +52,7 @@ impl TokenTree {
     }
 }
 
-/// Tokens of the trees of sorted paths, each of which begins with a path that the caller chooses: what a path adds to the tree of those
-/// before it is what it does not share with the one before.
+/// How many tokens a path shares with the path before it in their order: all others are what it adds to their tree.
 pub(crate) fn shared(before: &[u32], path: &[u32]) -> usize {
     before.iter().zip(path).take_while(|(a, b)| a == b).count()
 }

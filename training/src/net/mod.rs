@@ -18,7 +18,6 @@ use espalier_torch::tensor::{from_tensor, to_tensor};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
-use crate::objective::TensorBatch;
 use arithmetic::Arithmetic;
 pub(crate) use arithmetic::check_precision;
 pub(crate) use gradients::{Gradients, add};
@@ -185,16 +184,11 @@ impl PolicyValueNet {
         Ok(self.states(&Layout::texts(tokens)?)?.f_view(shape.as_slice())?)
     }
 
-    /// Final hidden states `[N, D]` of a batch.
+    /// Final hidden states `[N, D]` of a pass.
     ///
     /// # Errors
     /// When libtorch refuses, as when memory runs out.
-    pub fn of_batch(&self, batch: &TensorBatch) -> Result<Tensor> {
-        self.states(&batch.layout)
-    }
-
-    /// Final hidden states `[N, D]` of a pass.
-    fn states(&self, layout: &Layout) -> Result<Tensor> {
+    pub(crate) fn states(&self, layout: &Layout) -> Result<Tensor> {
         let turns = self.turns(layout)?;
         let mut hidden = self.embed(&layout.tokens)?;
         for layer in 0..self.config.num_hidden_layers {

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::Average;
 use crate::error::Result;
 use crate::example::Example;
-use crate::net::{Block, Layout};
+use crate::net::{Block, Layout, PolicyValueNet};
 use crate::tree::TokenTree;
 
 /// An example of a step, and what the step gives it.
@@ -114,6 +114,14 @@ impl TensorBatch {
             value_targets: numbers(&lists.value_targets)?,
             streams: lists.streams,
         })
+    }
+
+    /// A net's final hidden states `[N, D]` of the batch's tokens.
+    ///
+    /// # Errors
+    /// When libtorch refuses, as when memory runs out.
+    pub fn hidden_states(&self, net: &PolicyValueNet) -> Result<Tensor> {
+        net.states(&self.layout)
     }
 
     /// How many tokens are computed, N.

@@ -10,6 +10,8 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Result;
 use crate::net::{Gradients, PolicyValueNet};
 
+use super::state::restore;
+
 /// Settings of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AdamWConfig {
@@ -170,7 +172,7 @@ impl AdamW {
                 for part in run.parts(moment) {
                     let (name, mut part) = part?;
                     let name = format!("{prefix}{name}");
-                    super::restore(&mut tensors, name, &mut part)?;
+                    restore(&mut tensors, name, &mut part)?;
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod muon;
+mod state;
 
 use std::collections::BTreeMap;
 
@@ -84,22 +85,4 @@ impl Optimizer {
         }
         self.adam.restore(tensors, steps)
     }
-}
-
-/// Puts a saved tensor back into its place.
-fn restore(
-    tensors: &mut BTreeMap<String, Parameter>,
-    name: String,
-    place: &mut tch::Tensor,
-) -> Result<()> {
-    use espalier_model::error::Error as ModelError;
-    let expected: Vec<usize> = place.size().iter().map(|&size| size as usize).collect();
-    let Some(tensor) = tensors.remove(&name) else {
-        return Err(ModelError::MissingTensor { name, expected }.into());
-    };
-    if tensor.shape != expected {
-        return Err(ModelError::Shape { name, expected, found: tensor.shape }.into());
-    }
-    place.f_copy_(&espalier_torch::tensor::to_tensor(&tensor))?;
-    Ok(())
 }

@@ -10,6 +10,8 @@ use tch::Tensor;
 use crate::error::Result;
 use crate::net::{Gradients, PolicyValueNet};
 
+use super::state::restore;
+
 const MOMENTUM: f64 = 0.95;
 /// Root mean square of AdamW's updates, which Muon's are given.
 const UPDATE: f64 = 0.2;
@@ -115,7 +117,7 @@ impl Muon {
     pub fn restore(&self, tensors: &mut BTreeMap<String, Parameter>) -> Result<()> {
         self.matrices.iter().try_for_each(|matrix| {
             let name = format!("{BUFFER}{}", matrix.name);
-            super::restore(tensors, name, &mut matrix.momentum.shallow_clone())
+            restore(tensors, name, &mut matrix.momentum.shallow_clone())
         })
     }
 }

@@ -109,7 +109,7 @@ fn of_pass(net: &PolicyValueNet, examples: &[&Example]) -> Result<Vec<Box<[f32]>
     let lengths: Vec<usize> = examples.iter().map(|example| example.tokens.len()).collect();
     let blocks: Vec<_> = blocks(&lengths).into_iter().map(|block| &rows[block]).collect();
     let batch = TensorBatch::new(&blocks, net.device())?;
-    let numbers = tch::no_grad(|| log_probs(net, &net.of_batch(&batch)?, &batch))?;
+    let numbers = tch::no_grad(|| log_probs(net, &batch.hidden_states(net)?, &batch))?;
     let numbers = Vec::<f32>::try_from(&numbers.f_to_device(tch::Device::Cpu)?)?;
     let mut rest = numbers.as_slice();
     let take = |example: &&Example| {

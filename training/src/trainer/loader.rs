@@ -6,7 +6,7 @@ use std::thread::Scope;
 use tch::Device;
 
 use super::frozen::Frozen;
-use super::plan::{Plan, Row, lengths};
+use super::plan::{Plan, Row, StepTokens, lengths};
 use crate::batches::blocks;
 use crate::error::Result;
 use crate::objective::{Counts, Member, TensorBatch};
@@ -21,6 +21,8 @@ pub(super) struct Batch {
     pub shares: Vec<Vec<TensorBatch>>,
     /// Targets of the whole batch.
     pub whole: Counts,
+    /// Its tokens.
+    pub tokens: StepTokens,
 }
 
 /// Starts the thread that loads the batches of the steps from `first` on, in order. It ends when the receiver is dropped.
@@ -76,7 +78,9 @@ pub(super) fn load(
         TensorBatch::new(&blocks, device)
     };
     let share = |passes: Vec<_>| passes.into_iter().map(pass).collect::<Result<Vec<_>>>();
-    let shares = plan.passes(&rows).into_iter().map(share).collect::<Result<_>>()?;
+    let passes = plan.passes(&rows);
+    let tokens = plan.tokens_of(&rows, &passes);
+    let shares = passes.into_iter().map(share).collect::<Result<_>>()?;
     let whole = Counts::of(members.iter().flatten().map(|member| member.example));
-    Ok(Batch { shares, whole })
+    Ok(Batch { shares, whole, tokens })
 }

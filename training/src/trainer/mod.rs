@@ -218,7 +218,7 @@ impl<'a> Run<'a> {
 
     /// Does one step and counts it.
     fn step(&mut self, plan: &Plan<'_>, batch: Batch) -> Result<StepMetrics> {
-        let start = Instant::now();
+        let (start, tokens) = (Instant::now(), batch.tokens);
         let Outcome { loss: BatchLoss { total: loss, parts }, gradients, forward, passes } =
             self.shards.gradients(self.objective, batch)?;
         if !loss.is_finite() {
@@ -234,7 +234,6 @@ impl<'a> Run<'a> {
         let learning_rate = self.schedule.at(self.step);
         let scale = (self.clip_norm / (gradient_norm + 1e-6)).min(1.0);
         self.optimizer.step(self.shards.net(), &sum, learning_rate, scale, self.threads)?;
-        let tokens = plan.tokens(self.step);
         self.time = StepTime {
             tokens: tokens.examples,
             row_tokens: tokens.rows,

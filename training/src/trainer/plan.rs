@@ -282,14 +282,19 @@ impl<'a> Plan<'a> {
     }
 
     /// Tokens of a step.
-    pub fn tokens(&self, step: usize) -> StepTokens {
+    fn tokens(&self, step: usize) -> StepTokens {
         let rows = self.rows(step);
+        self.tokens_of(&rows, &self.passes(&rows))
+    }
+
+    /// Tokens of a step with these rows and passes.
+    pub fn tokens_of(&self, rows: &[Row], passes: &[Vec<Range<usize>>]) -> StepTokens {
         let members = rows.iter().flat_map(|row| &row.members);
-        let computed = |pass: Range<usize>| padded(&lengths(&rows[pass]));
+        let computed = |pass: &Range<usize>| padded(&lengths(&rows[pass.clone()]));
         StepTokens {
             examples: members.map(|&index| self.length(index as usize)).sum(),
             rows: rows.iter().map(|row| row.tokens).sum(),
-            computed: self.passes(&rows).concat().into_iter().map(computed).sum(),
+            computed: passes.iter().flatten().map(computed).sum(),
         }
     }
 

@@ -58,7 +58,7 @@ impl Shards {
     /// # Errors
     /// When libtorch refuses, as when memory runs out.
     pub fn gradients(&mut self, objective: &dyn Objective, batch: Batch) -> Result<Outcome> {
-        let Batch { shares, whole } = batch;
+        let Batch { shares, whole, .. } = batch;
         let mut outcomes: Vec<Result<Outcome>> =
             shares.iter().map(|_| Ok(Outcome::default())).collect();
         let mut tasks = self.nets.iter_mut().zip(shares).zip(&mut outcomes);

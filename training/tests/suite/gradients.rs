@@ -73,7 +73,7 @@ fn a_step_s_gradients_are_those_of_pytorch() {
         let examples = examples(&reference(&dir).ids);
         let members: Vec<Member<'_>> = examples.iter().map(Member::alone).collect();
         let batch = TensorBatch::padded(&members, Device::Cpu).unwrap();
-        let hidden = net.of_batch(&batch).unwrap();
+        let hidden = batch.hidden_states(&net).unwrap();
         let whole = Counts::of(examples.iter());
         let loss = objective.loss(&net, &hidden, &batch, whole).unwrap();
         let difference =

@@ -58,7 +58,7 @@ fn step(
     batch: &TensorBatch,
     whole: Counts,
 ) -> (f64, Vec<Tensor>) {
-    let hidden = net.of_batch(batch).unwrap();
+    let hidden = batch.hidden_states(net).unwrap();
     let loss = objective.loss(net, &hidden, batch, whole).unwrap().total;
     let leaves: Vec<&Tensor> = net.trainable().map(|(_, tensor)| tensor).collect();
     let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
