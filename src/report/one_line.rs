@@ -4,14 +4,8 @@
 /// would exceed `width` characters.
 #[must_use]
 pub fn one_line(text: &str, width: usize) -> String {
-    let visible = text.chars().flat_map(|character| {
-        // Quotes are harmless here, and math is full of primes.
-        let plain = matches!(character, '"' | '\'').then_some(character);
-        let escaped = plain.is_none().then(|| character.escape_debug());
-        plain.into_iter().chain(escaped.into_iter().flatten())
-    });
     // One more than fits tells whether the text has to be cut.
-    let mut line: Vec<char> = visible.take(width + 1).collect();
+    let mut line: Vec<char> = visible(text).take(width + 1).collect();
     if line.len() > width {
         line.truncate(width.saturating_sub(1));
         line.push('…');
@@ -19,9 +13,24 @@ pub fn one_line(text: &str, width: usize) -> String {
     line.into_iter().collect()
 }
 
+/// As [`one_line`], but whole: what names something is not cut, for others may begin alike.
+#[must_use]
+pub fn whole_line(text: &str) -> String {
+    visible(text).collect()
+}
+
+fn visible(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(|character| {
+        // Quotes are harmless here, and math is full of primes.
+        let plain = matches!(character, '"' | '\'').then_some(character);
+        let escaped = plain.is_none().then(|| character.escape_debug());
+        plain.into_iter().chain(escaped.into_iter().flatten())
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::{one_line, whole_line};
 
     #[test]
     fn nothing_moves_the_cursor_and_nothing_is_too_long() {
@@ -29,5 +38,6 @@ mod tests {
         assert_eq!(one_line("\u{1b}[2J f'(\"x\")", 60), "\\u{1b}[2J f'(\"x\")");
         assert_eq!(one_line("é×4", 3), "é×4");
         assert_eq!(one_line("abcd", 3), "ab…");
+        assert_eq!(whole_line(&"a\n".repeat(40)), r"a\n".repeat(40));
     }
 }

@@ -5,13 +5,13 @@ use std::fmt::Write;
 
 use espalier_search::{AnswerRule, NodeRecord, StopReason, Tag, Terminal, TreeRecord, best_path};
 
-use super::one_line::one_line;
+use super::one_line::{one_line, whole_line};
 
 /// Characters of a node's step that are shown.
 pub(super) const STEP_WIDTH: usize = 60;
 /// Stands for a number that is not there.
 pub(super) const ABSENT_VALUE: &str = "–";
-/// Characters of an id, an answer or a reason that are shown.
+/// Characters of an answer or a reason that are shown.
 const NAME_WIDTH: usize = 40;
 
 /// Which nodes an outline shows.
@@ -109,7 +109,7 @@ pub(super) fn header_of(tree: &TreeRecord) -> String {
         StopReason::Settled => "settled",
         StopReason::Cancelled => "cancelled",
     };
-    let (problem, nodes) = (one_line(problem, NAME_WIDTH), react.len());
+    let (problem, nodes) = (whole_line(problem), react.len());
     format!("problem {problem}, seed {seed}: {simulations} simulations ({stop}), {nodes} nodes")
 }
 
@@ -230,6 +230,17 @@ mod tests {
         let filter = OutlineFilter { depth: None, min_visits: 2 };
         assert_eq!(tags(filter), ["0", "0.1", "0.1.0", "0.1.1"]);
         assert!(Outline::new(&tree, filter).text().contains("5 nodes, 4 shown"));
+    }
+
+    #[test]
+    fn headers_tell_problems_of_long_names_apart() {
+        let header = |number: usize| {
+            let problem = format!("countdown-validation-{}-{number}", u64::MAX);
+            let text = header_of(&TreeRecord { problem: problem.clone(), ..tree(&NODES) });
+            assert!(text.starts_with(&format!("problem {problem}, seed 1: ")), "{text}");
+            text
+        };
+        assert_ne!(header(17), header(18));
     }
 
     #[test]
