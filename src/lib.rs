@@ -12,6 +12,7 @@ pub mod evaluation;
 pub mod jsonl;
 pub mod labels;
 pub mod pipeline;
+pub mod place;
 pub mod policy;
 pub mod problems;
 pub mod progress;
@@ -20,6 +21,7 @@ pub mod recipe;
 pub mod report;
 pub mod run_dir;
 pub mod upgrade;
+pub mod usage;
 pub mod verifier;
 
 pub use espalier_data as data;

@@ -13,6 +13,7 @@ use crate::environment::{AnyEnvironment, Split};
 use crate::jsonl::Indexed;
 use crate::recipe::ProblemsRecipe;
 use crate::seed;
+use crate::usage::UsageError;
 
 /// Opens a file of problems, each to be read when it is asked for, and checks that each can be posed and that no id occurs
 /// twice.
@@ -54,7 +55,7 @@ pub fn draw(
         ProblemsRecipe::Generated(settings) => {
             let mut problems = environment
                 .generate(settings, split, offset + count, seed)
-                .context("[problems]")?;
+                .map_err(|error| UsageError(error.context("[problems]")))?;
             problems.drain(..offset);
             return Ok(problems);
         }

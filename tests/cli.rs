@@ -225,7 +225,7 @@ fn ablations_resume_by_cell_and_draw_what_they_measured() {
         assert_eq!(before["accuracy"], after["accuracy"]);
     }
     fs::write(&file, ablation.replace("seeds = 2", "seeds = 3")).unwrap();
-    assert!(fail(&arguments, 3).contains("another ablation"));
+    assert!(fail(&arguments, 2).contains("another ablation"));
     let rules = ablation.replace("c_puct = [0.5, 2.0]", "selection.rule = [\"puct\", \"gumbel\"]");
     fs::write(&file, rules.replace("name = \"a\"", "name = \"rules\"")).unwrap();
     let (ablate, json) = (["ablate", text(&file), "--checkpoint", text(&checkpoint)], "--json");

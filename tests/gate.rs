@@ -89,7 +89,7 @@ fn too_few_problems_of_any_round_are_known_before_anything_is_learnt() {
     {
         let run_dir = folder.path().join(part);
         let message =
-            fail(&["run", "--config", TINY, "--run-dir", text(&run_dir), "--set", setting], 3);
+            fail(&["run", "--config", TINY, "--run-dir", text(&run_dir), "--set", setting], 2);
         assert!(message.contains(part) && message.contains("widen the bounds"), "{message}");
         assert!(!run_dir.join("rounds/0/checkpoint").exists());
     }

@@ -96,7 +96,7 @@ fn more_rounds_and_measures_come_to_what_is_there() {
         ("evaluation.seed=3", "evaluation.seed is 0 there and 3 here"),
         ("rounds.gate={}", "rounds.gate is absent there"),
     ] {
-        let message = fail(&small(&run_dir, &["rounds.count=2", setting]), 3);
+        let message = fail(&small(&run_dir, &["rounds.count=2", setting]), 2);
         assert!(message.contains(part) && message.contains("--from"), "{message}");
     }
     assert_eq!(files(&run_dir.join("rounds")), after);
@@ -287,19 +287,25 @@ fn a_branch_that_cannot_be_is_refused() {
 
     // A folder that holds a run, another branch, or something else.
     let origin = at("0");
-    let message = fail(&branch(&origin, &source, &[]), 3);
+    let message = fail(&branch(&origin, &source, &[]), 2);
     assert!(message.contains("a run that is no branch"), "{message}");
     run(&branch(&origin, &new, &["name=new"]));
     let other = format!("{}@0", text(&new));
-    let message = fail(&branch(&other, &new, &[]), 3);
+    let message = fail(&branch(&other, &new, &[]), 2);
     assert!(message.contains("a branch of") && message.contains("source@0"), "{message}");
-    let message = fail(&branch(&origin, &new, &["seed=9"]), 3);
+    let message = fail(&branch(&origin, &new, &["seed=9"]), 2);
     assert!(message.contains("seed is 3 there and 9 here"), "{message}");
     let full = path("full");
     fs::create_dir(&full).unwrap();
     fs::write(full.join("letter"), "").unwrap();
-    let message = fail(&branch(&origin, &full, &[]), 3);
-    assert!(message.contains("is something else there?"), "{message}");
+    let message = fail(&branch(&origin, &full, &[]), 2);
+    assert!(message.contains("holds something else than a run"), "{message}");
+    let inside = source.join("deep/inside");
+    for command in [branch(&origin, &inside, &[]), small(&inside, &["rounds.count=0"])] {
+        let message = fail(&command, 2);
+        assert!(message.contains("lies in the run directory"), "{message}");
+        assert!(!source.join("deep").exists());
+    }
 
     // A source that cannot be written is no fault of the branch.
     fs::remove_file(source.join(".manifest.lock")).unwrap();

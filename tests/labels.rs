@@ -97,7 +97,7 @@ fn roll_outs_are_labelled_problem_by_problem_and_survive_a_kill() {
     assert!(kept >= 8 && !killed.exists(), "killed too late");
     // A log of other settings is not mixed in.
     let other = [&player[..], &["--set", "labels.estimate=hard"]].concat();
-    let message = fail(&searched.harvest(&killed, &other), 3);
+    let message = fail(&searched.harvest(&killed, &other), 2);
     assert!(message.contains("other settings"), "{message}");
     assert_eq!(entries(), kept);
     let again = run(&searched.harvest(&killed, &[&player[..], &["--json"]].concat()));

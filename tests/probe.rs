@@ -145,7 +145,7 @@ fn every_round_searches_the_same_problems_and_the_table_says_what_became_of_the_
             assert!(one == other, "{file}");
         }
     }
-    let message = fail(&command(&later, &[PROBE, "rounds.probe.seed=1"]), 3);
+    let message = fail(&command(&later, &[PROBE, "rounds.probe.seed=1"]), 2);
     assert!(message.contains("rounds.probe.seed is 0 there and 1 here"), "{message}");
 
     // Two rounds' trees of a problem, side by side.

@@ -11,11 +11,7 @@ use espalier::environment::AnyEnvironment;
 use espalier::execution::ExecutorError;
 use espalier::policy::{Policy, PolicyError};
 use espalier::recipe::{self, Recipe};
-
-/// The user's mistake rather than the run's: exit status 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
-pub struct UsageError(pub Error);
+pub use espalier::usage::UsageError;
 
 /// The recipe and what overrides it.
 #[derive(Debug, Args)]

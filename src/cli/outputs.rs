@@ -1,11 +1,11 @@
 //! Where a command writes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
 use super::arguments::UsageError;
+use espalier::place::in_full;
 
 /// A file or folder by the argument that names it.
 pub type Named<'a> = (&'a str, Option<&'a Path>);
@@ -29,15 +29,5 @@ pub fn refuse_overwriting(outputs: &[Named<'_>], inputs: &[Named<'_>]) -> Result
 
 /// Whether two paths lead to one place.
 pub fn same_file(one: &Path, other: &Path) -> bool {
-    place(one) == place(other)
-}
-
-/// The path in full. Of one that is not there yet the folder is followed as far as it is there.
-fn place(path: &Path) -> PathBuf {
-    let whole = fs::canonicalize(path).ok();
-    let in_folder = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Some(fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?.join(path.file_name()?))
-    };
-    whole.or_else(in_folder).unwrap_or_else(|| path.to_owned())
+    in_full(one) == in_full(other)
 }

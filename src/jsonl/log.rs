@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::remove;
+use crate::usage::UsageError;
 
 const LOG_SCHEMA: &str = "espalier.log/2";
 
@@ -41,8 +42,10 @@ impl Header {
         );
         ensure!(
             found == *self,
-            "{} is left from a run with other settings, problems, seed or checkpoint; remove it or choose another file",
-            path.display()
+            UsageError(anyhow!(
+                "{} is left from a run with other settings, problems, seed or checkpoint; remove it or choose another file",
+                path.display()
+            ))
         );
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value};
 
@@ -13,6 +13,7 @@ use crate::evaluation::{Measure, Record, Subject};
 use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
 use crate::report::{Plot, Series, Table};
+use crate::usage::UsageError;
 use crate::{jsonl, problems, seed};
 
 /// An ablation file.
@@ -201,8 +202,10 @@ fn claim(ablation: &Ablation, recipe: &Recipe, policy: &Policy, out: &Path) -> R
             .with_context(|| format!("{} is damaged", path.display()))?;
         ensure!(
             before["identity"] == identity,
-            "{} holds another ablation (see its manifest.json); choose another --out",
-            out.display()
+            UsageError(anyhow!(
+                "{} holds another ablation (see its manifest.json); choose another --out",
+                out.display()
+            ))
         );
         return Ok(());
     }

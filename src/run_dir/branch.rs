@@ -8,9 +8,11 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 use super::changes::Change;
 use super::manifest::{self, Link};
-use super::{RECIPE, RunDir, lock, table};
+use super::{RECIPE, RunDir, lock, refuse_inside_a_run, table};
 use crate::jsonl;
+use crate::place::in_full;
 use crate::recipe::{self, Recipe};
+use crate::usage::UsageError;
 
 /// The source's recipe in a branch, as it was when the branch began: what `--set` changes when the same command starts it again.
 const SOURCE: &str = "source.toml";
@@ -112,14 +114,11 @@ impl Origin {
     }
 }
 
-fn in_full(path: &Path) -> PathBuf {
-    let there = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
-    there.unwrap_or_else(|_| path.to_owned())
-}
-
 /// Begins a branch. It is made beside its place (`*.partial`), so that it is there whole or not at all.
 pub(super) fn begin(path: &Path, recipe: &Recipe, origin: &Origin) -> Result<RunDir> {
     let changes = origin.changes(recipe)?;
+    refuse_inside_a_run(path)?;
+    refuse_full(path)?;
     let count = recipe.rounds.count;
     if origin.round == count {
         tracing::warn!(
@@ -147,12 +146,24 @@ pub(super) fn begin(path: &Path, recipe: &Recipe, origin: &Origin) -> Result<Run
     let run = RunDir { path: path.to_owned(), _lock: lock };
     jsonl::write_file(&partial.join(SOURCE), &fs::read(origin.run.join(RECIPE))?)?;
     jsonl::write_file(&partial.join(RECIPE), recipe::to_toml(recipe)?.as_bytes())?;
-    fs::rename(&partial, path).with_context(|| {
-        format!("cannot put the branch into {}: is something else there?", path.display())
-    })?;
+    fs::rename(&partial, path)
+        .with_context(|| format!("cannot put the branch into {}", path.display()))?;
     tracing::info!("rounds 0 to {} of {} are taken over", origin.round, origin.run.display());
     tell_source(path);
     Ok(run)
+}
+
+/// Refuses a place where something else is than an empty folder.
+fn refuse_full(path: &Path) -> Result<()> {
+    let empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(
+        empty || !path.exists(),
+        UsageError(anyhow!(
+            "{} holds something else than a run; choose another --run-dir",
+            path.display()
+        ))
+    );
+    Ok(())
 }
 
 /// Names a branch in the manifest of its source. A source that is gone or cannot be written is none of the branch's business.

@@ -55,6 +55,11 @@ pub struct Link {
     pub changes: Vec<Change>,
 }
 
+/// Whether a folder has a manifest.
+pub fn is_there(run: &Path) -> bool {
+    path_of(run).exists()
+}
+
 /// Reads the manifest of a run directory.
 ///
 /// # Errors

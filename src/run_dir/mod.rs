@@ -28,12 +28,14 @@ pub use manifest::{FIRST_MANIFEST, Link, MANIFEST_FORM, manifest};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use toml::Table;
 
 use crate::jsonl;
+use crate::place::in_full;
 use crate::recipe::{self, Recipe, to_toml};
+use crate::usage::UsageError;
 
 /// An open run directory; held by one process at a time.
 #[derive(Debug)]
@@ -47,11 +49,16 @@ impl RunDir {
     /// Opens the directory for this recipe, creating it when it is not there.
     ///
     /// # Errors
-    /// When another process holds it, its rounds would be others under this recipe, or it cannot be written.
+    /// When another process holds it, its rounds would be others under this recipe, it would lie in another run, or it cannot be
+    /// written.
     pub fn open(path: &Path, recipe: &Recipe) -> Result<Self> {
+        let begun = || path.join(RECIPE).exists();
+        if !begun() {
+            refuse_inside_a_run(path)?;
+        }
         fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
         let run = Self { path: path.to_owned(), _lock: lock(path)? };
-        if path.join(RECIPE).exists() {
+        if begun() {
             run.go_on(recipe)?;
         } else {
             manifest::write(path, &manifest(recipe.seed))?;
@@ -71,11 +78,13 @@ impl RunDir {
         let link = manifest::branch_of(&manifest::read(path)?)?;
         ensure!(
             link.as_ref().is_some_and(|link| origin.is(link)),
-            "{} holds {}; choose another --run-dir",
-            path.display(),
-            link.map_or("a run that is no branch".to_owned(), |link| {
-                format!("a branch of {}@{}", link.run.display(), link.round)
-            })
+            UsageError(anyhow!(
+                "{} holds {}; choose another --run-dir",
+                path.display(),
+                link.map_or("a run that is no branch".to_owned(), |link| {
+                    format!("a branch of {}@{}", link.run.display(), link.round)
+                })
+            ))
         );
         let run = Self::open(path, recipe)?;
         branch::tell_source(path);
@@ -93,16 +102,18 @@ impl RunDir {
             return Ok(());
         }
         if let Some(change) = changes.iter().find(|change| !change.may_go_on()) {
-            bail!(
+            bail!(UsageError(anyhow!(
                 "{here} holds a run of another recipe: {change}; choose another --run-dir, remove it, or begin a branch of it \
                  with --from {here}@ROUND"
-            );
+            )));
         }
         let (count, begun) = (recipe.rounds.count, self.last_round(|_| true).unwrap_or(0));
         ensure!(
             begun <= count,
-            "{here} has begun round {begun}, and rounds.count = {count}: no round is taken back; write rounds.count = {begun} or \
-             more, or begin a branch with --from {here}@{count}"
+            UsageError(anyhow!(
+                "{here} has begun round {begun}, and rounds.count = {count}: no round is taken back; write rounds.count = \
+                 {begun} or more, or begin a branch with --from {here}@{count}"
+            ))
         );
         let finished = self.last_round(|round| round.join("evaluate.json").exists());
         manifest::add_change(&self.path, &changes, finished)?;
@@ -199,6 +210,22 @@ impl RunDir {
     pub fn write_metrics(&self, summaries: &[Value]) -> Result<()> {
         jsonl::write(&self.path.join("metrics.jsonl"), summaries)
     }
+}
+
+/// Refuses to begin a run inside the directory of another, whose files it would lie among.
+fn refuse_inside_a_run(path: &Path) -> Result<()> {
+    let place = in_full(path);
+    let is_run = |folder: &&Path| folder.join(RECIPE).exists() && manifest::is_there(folder);
+    let run = place.ancestors().skip(1).find(is_run);
+    ensure!(
+        run.is_none(),
+        UsageError(anyhow!(
+            "{} lies in the run directory {}; choose another --run-dir",
+            path.display(),
+            run.unwrap_or(&place).display()
+        ))
+    );
+    Ok(())
 }
 
 /// Holds a directory against other processes, until the file is dropped.
