@@ -292,6 +292,9 @@ fn bad_input_is_named_and_nothing_panics() {
         );
     }
     assert!(fail(&["evaluate", "--decoding", "beam:3"], 2).contains("sbs:B1xB2"));
+    let twice = ["evaluate", "--config", TINY, "--problems", text(&problems), "--decoding"];
+    let message = fail(&[&twice[..], &["maj@5,greedy,maj@5"]].concat(), 2);
+    assert!(message.contains("--decoding: maj@5 is listed twice"), "{message}");
     fail(&["no-such-command"], 2);
 
     let evaluate = |checkpoint: &str, problems: &str| {

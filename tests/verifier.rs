@@ -221,7 +221,7 @@ fn votes_are_counted_and_graded() {
         fail(&[&["evaluate", "votes", text(&path)], arguments].concat(), status)
     };
     assert!(refuse(&["--samples", "4"], 3).contains("has 3 samples"));
-    assert!(refuse(&["--samples", "0"], 3).contains("0 cannot be chosen"));
+    assert!(refuse(&["--samples", "0"], 2).contains("at least 1, not 0"));
     assert!(refuse(&["--format", "qwen_math"], 3).contains("samples.jsonl:1: missing field"));
     assert!(refuse(&["--weight", "logit"], 2).contains("sigmoid"));
     let table = run(&["evaluate", "votes", text(&path)]);

@@ -18,6 +18,6 @@ pub mod votes;
 pub use evaluate::{Evaluated, evaluate};
 pub use measure::{Figures, Measure, Needs, Subject};
 pub use measures::{MeasureRecipe, ROWS, default_measures};
-pub use recipe::{EvaluationRecipe, validate_measures};
+pub use recipe::{EvaluationRecipe, listed_once, validate_measures};
 pub use record::{Decoded, Line, Record};
 pub use samples::{Draw, Sample, SampleSet};

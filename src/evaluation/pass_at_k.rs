@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::measure::{Figures, Measure, Needs, Subject};
-use super::recipe::EvaluationRecipe;
+use super::recipe::{EvaluationRecipe, listed_once};
 use super::record::{Line, Record};
 use super::samples::SampleSet;
 use crate::jsonl;
@@ -62,6 +62,7 @@ impl Measure for PassAtK {
             bail!("k lists no number");
         };
         ensure!(*least > 0, "k holds 0: it must be at least 1");
+        listed_once(&self.k).context("k")?;
         ensure!(self.samples >= *most, "samples = {} is less than k = {most}", self.samples);
         Ok(())
     }
@@ -275,10 +276,13 @@ mod tests {
     #[test]
     fn settings_are_checked() {
         PassAtK::default().validate().unwrap();
-        for (k, samples, part) in
-            [(vec![], 5, "no number"), (vec![0, 1], 5, "0"), (vec![9], 5, "k = 9")]
-        {
-            let error = PassAtK { k, samples }.validate().unwrap_err().to_string();
+        for (k, samples, part) in [
+            (vec![], 5, "no number"),
+            (vec![0, 1], 5, "0"),
+            (vec![9], 5, "k = 9"),
+            (vec![2, 1, 2], 5, "k: 2 is listed twice"),
+        ] {
+            let error = format!("{:#}", PassAtK { k, samples }.validate().unwrap_err());
             assert!(error.contains(part), "{error}");
         }
     }

@@ -1,6 +1,7 @@
 //! `[evaluation]` of a recipe.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Display;
 
 use anyhow::{Context, Result, bail};
 use espalier_search::decoding::{Greedy, Majority, Mcts, StepBeam};
@@ -61,6 +62,7 @@ impl EvaluationRecipe {
     /// Names the first section and key that cannot be used.
     pub fn validate(&self) -> Result<()> {
         self.decode.validate().context("[evaluation.decode]")?;
+        listed_once(&self.decodings).context("evaluation.decodings")?;
         validate_measures(&self.measures).context("[[evaluation.measures]]")?;
         for (name, source) in &self.others {
             let section = || format!("[evaluation.others.{name}]");
@@ -81,6 +83,18 @@ impl EvaluationRecipe {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks that a list names nothing twice.
+///
+/// # Errors
+/// Names what it does.
+pub fn listed_once<T: Display>(list: &[T]) -> Result<()> {
+    let mut seen = HashSet::new();
+    match list.iter().map(T::to_string).find(|name| !seen.insert(name.clone())) {
+        Some(name) => bail!("{name} is listed twice; list it once"),
+        None => Ok(()),
     }
 }
 

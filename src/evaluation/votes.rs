@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::measure::{Figures, Measure, Subject, own_file};
+use super::recipe::listed_once;
 use super::record::Record;
 use crate::report::{
     Proportion, RoundFiles, RoundsRow, Runs, Section, Table, mean_of_runs, percent,
@@ -50,10 +51,7 @@ impl Measure for Votes {
         if self.files.is_empty() {
             bail!("files names no file");
         }
-        if self.samples.contains(&0) {
-            bail!("samples holds 0: an answer is chosen from at least 1");
-        }
-        Ok(())
+        check_samples(&self.samples).context("samples")
     }
 
     fn measure(&self, subject: &Subject<'_>, _: &Record) -> Result<Figures> {
@@ -108,6 +106,15 @@ impl Measure for Votes {
         }
         Ok(rows)
     }
+}
+
+/// Checks the numbers of samples that answers are chosen from.
+///
+/// # Errors
+/// When one is 0 or listed twice.
+pub fn check_samples(samples: &[usize]) -> Result<()> {
+    ensure!(!samples.contains(&0), "an answer is chosen from at least 1, not 0");
+    listed_once(samples)
 }
 
 /// A row of a summary.

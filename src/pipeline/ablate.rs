@@ -9,7 +9,7 @@ use toml::{Table as TomlTable, Value};
 
 use crate::environment::{AnyEnvironment, Split};
 use crate::evaluation::decodings::{Accuracy, Decodings, accuracies};
-use crate::evaluation::{Measure, Record, Subject};
+use crate::evaluation::{Measure, Record, Subject, listed_once};
 use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
 use crate::report::{Plot, Series, Table};
@@ -78,6 +78,7 @@ impl Ablation {
         let mut combinations = vec![Vec::new()];
         for (key, values) in &axes("", &self.grid)? {
             ensure!(!values.is_empty(), "[grid]: {key} has no values");
+            listed_once(values).with_context(|| format!("[grid]: {key}"))?;
             combinations = combinations
                 .iter()
                 .flat_map(|settings: &Vec<(String, Value)>| {

@@ -271,6 +271,11 @@ mod tests {
             ("rounds", "key=value"),
             ("rounds.count.deep=1", "rounds.count"),
             ("problems.numbers=[3, 99]", "numbers"),
+            (
+                "evaluation.decodings=['greedy', 'maj@5', 'greedy']",
+                "evaluation.decodings: greedy is listed twice",
+            ),
+            ("evaluation.measures=[{kind = 'pass_at_k', k = [1, 1]}]", "k: 1 is listed twice"),
             ("evaluation.others.svamp={format = 'svamp', path = ''}", "[evaluation.others.svamp]"),
             (
                 "evaluation.others={'a/b' = {format = 'svamp', path = 'x'}}",

@@ -8,7 +8,7 @@ use crate::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
 };
 use crate::outputs::refuse_overwriting;
-use espalier::evaluation::{MeasureRecipe, Subject, evaluate, validate_measures};
+use espalier::evaluation::{MeasureRecipe, Subject, evaluate, listed_once, validate_measures};
 use espalier::problems;
 
 /// The measures of a policy on a file of problems.
@@ -50,6 +50,8 @@ pub fn main(arguments: &MeasureArguments) -> Result<()> {
     refuse_overwriting(&[out], &[("--problems", Some(&**problems))])?;
     let mut evaluation = recipe.evaluation.clone();
     if !arguments.decoding.is_empty() {
+        listed_once(&arguments.decoding)
+            .map_err(|error| UsageError(error.context("--decoding")))?;
         evaluation.decodings = arguments.decoding.clone();
     }
     evaluation.measures = measures(arguments, evaluation.measures)?;

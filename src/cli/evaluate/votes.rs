@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::verifier::VerifierArguments;
-use crate::arguments::{print_json, print_line};
+use crate::arguments::{UsageError, print_json, print_line};
 use crate::outputs::refuse_overwriting;
-use espalier::evaluation::votes::{Counted, score_by_net, votes_table};
+use espalier::evaluation::votes::{Counted, check_samples, score_by_net, votes_table};
 use espalier::jsonl;
 use espalier::verifier::Kept;
 use espalier::verifier::formats::SamplesFormat;
@@ -44,6 +44,7 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
+    check_samples(&arguments.samples).map_err(|error| UsageError(error.context("--samples")))?;
     let recipe = arguments.verifier.recipe.load()?;
     arguments.verifier.with_verifier(&recipe, |verifier| {
         refuse_overwriting(
