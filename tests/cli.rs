@@ -282,6 +282,9 @@ fn bad_input_is_named_and_nothing_panics() {
     let half = ["run", "--set", "training.precision=float16"];
     assert!(fail(&half, 2).contains("loss scaled"));
     assert!(fail(&["run", "--set", "net.heads=3"], 2).contains("heads"));
+    let message = fail(&["run", "--set", "search.samples=many"], 2);
+    let expected = "search.samples = \"many\": it must be a whole number, 0 or more";
+    assert!(message.contains(expected), "{message}");
     assert!(fail(&["run", "--set", "evaluation.decode.samples=0"], 2).contains("samples"));
     let off_policy = ["run", "--set", "objective={kind=\"grpo\"}"];
     for command in [&off_policy[..], &[&off_policy[..], &["--dry-run"]].concat()] {

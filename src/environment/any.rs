@@ -307,9 +307,10 @@ fn foreign_state() -> ! {
 fn generator<E: EnvironmentKind>(settings: &toml::Table) -> Result<E::Generator> {
     let generator: E::Generator =
         serde_path_to_error::deserialize(settings.clone()).map_err(|error| {
+            let message = error.inner().message();
             match error.path().to_string() {
-                root if root == "." => anyhow!("{}", error.inner()),
-                path => anyhow!("{path}: {}", error.inner()),
+                root if root == "." => anyhow!("{message}"),
+                path => anyhow!("{path}: {message}"),
             }
         })?;
     generator.validate().map_err(anyhow::Error::msg)?;

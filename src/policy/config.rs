@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use espalier_search::ConfigError;
 use serde::{Deserialize, Serialize};
 
+use crate::recipe::kind_or_default;
+
 /// A policy behind `POST /v1/completions`.
 ///
 /// `top_p`, `top_k` and `min_p` are always sent. By default they cut nothing off: the policy's own distribution is what AlphaMath
@@ -32,6 +34,7 @@ pub struct CompletionsRecipe {
     /// has slots (`--parallel`).
     pub samples_per_request: usize,
     /// Who values states.
+    #[serde(deserialize_with = "kind_or_default")]
     pub value: ValueRecipe,
     /// The HTTP client's settings; results do not depend on them.
     pub http: HttpConfig,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use espalier_training::Tokenizer;
 use toml::{Table, Value};
 
+use super::fault::Fault;
 use super::{BootstrapKind, ProblemsRecipe, Recipe, overrides};
 use crate::upgrade::refuse_old_keys;
 
@@ -37,27 +38,42 @@ pub fn parse(mut table: Table, overrides: &[String], origin: &str) -> Result<Rec
         overrides::set(&mut set, assignment)?;
     }
     refuse_old_keys(&table).with_context(|| origin.to_owned())?;
-    let mut recipe: Recipe = loop {
-        let error = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
+    let recipe = loop {
+        let fault = match typed(&table) {
             Ok(recipe) => break recipe,
-            Err(error) => error,
+            Err(fault) => fault,
         };
-        let (path, message) = (error.path().to_string(), error.inner().to_string());
-        if drop_unknown(&mut table, &set, &path, &message).is_some() {
+        if drop_unknown(&mut table, &set, &fault).is_some() {
             continue;
         }
-        let place = if path == "." { String::new() } else { format!(" in [{path}]") };
-        bail!("{origin}{place}: {}", with_suggestion(&message));
+        if let Some(value) = fault.of_value(&table, |table| typed(table).map(drop)) {
+            bail!("{origin}: {value}");
+        }
+        let place = fault.place();
+        let place = if place.is_empty() { place } else { format!(" in [{place}]") };
+        bail!("{origin}{place}: {}", with_suggestion(&fault.message));
     };
-    complete_problems(&mut recipe).with_context(|| origin.to_owned())?;
     check(&recipe).with_context(|| origin.to_owned())?;
+    Ok(recipe)
+}
+
+/// A table as a recipe, its values unchecked.
+fn typed(table: &Table) -> Result<Recipe, Fault> {
+    let read = serde_path_to_error::deserialize(Value::Table(table.clone()));
+    let mut recipe: Recipe =
+        read.map_err(|error: serde_path_to_error::Error<toml::de::Error>| {
+            Fault::new(error.path(), error.inner().message())
+        })?;
+    complete_problems(&mut recipe)
+        .map_err(|error| Fault::of_section("problems", format!("{error:#}")))?;
     Ok(recipe)
 }
 
 /// Drops a key of a recipe's section that the section's kind does not know, where an override chose the kind and did not set the
 /// key: it belongs to the kind that the recipe had. None where the error is another.
-fn drop_unknown(table: &mut Table, set: &Table, section: &str, message: &str) -> Option<Value> {
-    let key = message.strip_prefix("unknown field `")?.split('`').next()?;
+fn drop_unknown(table: &mut Table, set: &Table, fault: &Fault) -> Option<Value> {
+    let key = fault.message.strip_prefix("unknown field `")?.split('`').next()?;
+    let section = &fault.place();
     let set = set.get(section)?.as_table()?;
     if !set.contains_key("kind") || set.contains_key(key) {
         return None;
@@ -68,9 +84,7 @@ fn drop_unknown(table: &mut Table, set: &Table, section: &str, message: &str) ->
 /// Writes out the generator's defaults, which its environment knows.
 pub(super) fn complete_problems(recipe: &mut Recipe) -> Result<()> {
     if let ProblemsRecipe::Generated(settings) = &mut recipe.problems {
-        *settings = recipe.environment.complete_generator(settings).map_err(|error| {
-            anyhow!("in [problems]: {}", with_suggestion(&format!("{error:#}")))
-        })?;
+        *settings = recipe.environment.complete_generator(settings)?;
     }
     Ok(())
 }
@@ -95,9 +109,18 @@ fn read(path: &Path, chain: &mut Vec<PathBuf>) -> Result<Table> {
     match table.remove("extends") {
         None => {
             refuse_old_keys(&table).with_context(|| path.display().to_string())?;
-            // Typed reading of the text itself: its errors show the line, which a merged table has lost.
-            if let Err(error) = toml::from_str::<Recipe>(&text) {
-                bail!("{}: {}", path.display(), with_suggestion(error.to_string().trim_end()));
+            // Typed reading of the text itself: its errors show the line, which a merged table has lost. A wrong value is told by its
+            // key.
+            let unread = toml::from_str::<Recipe>(&text).err();
+            if let (Some(error), Err(fault)) = (unread, typed(&table)) {
+                match fault.of_value(&table, |table| typed(table).map(drop)) {
+                    Some(value) => bail!("{}: {value}", path.display()),
+                    None => bail!(
+                        "{}: {}",
+                        path.display(),
+                        with_suggestion(error.to_string().trim_end())
+                    ),
+                }
             }
             Ok(table)
         }
@@ -257,6 +280,103 @@ mod tests {
         ] {
             let error = recipe(wrong).unwrap_err().to_string();
             assert!(error.contains("unknown field") && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_section_without_its_kind_is_of_the_default_kind() {
+        for (section, keys) in [
+            ("environment", "prompt = \"question\""),
+            ("problems", "numbers = [3, 3]"),
+            ("policy", "top_p = 0.5"),
+            ("search", "samples = 3"),
+            ("labels", "paths.max_correct = 3"),
+            ("objective", "beta = 0.5"),
+        ] {
+            let text = format!("[{section}]\n{keys}\n");
+            let recipe = load_text(&text).unwrap();
+            let mut table = text.parse::<Table>().unwrap();
+            let kind = Value::try_from(&recipe).unwrap()[section]["kind"].clone();
+            assert_eq!(kind, Value::try_from(Recipe::default()).unwrap()[section]["kind"]);
+            let overrides = format!("{section}.{}", keys.replace(" = ", "="));
+            assert_eq!(parse(Table::new(), &[overrides], "").unwrap(), recipe, "{section}");
+            overrides::set_value(&mut table, &format!("{section}.kind"), kind).unwrap();
+            assert_eq!(parse(table, &[], "").unwrap(), recipe, "{section}");
+        }
+        let served = "policy = {kind = 'completions', url = 'http://x', model = 'm', value = {}}";
+        assert_eq!(
+            load_text(served).unwrap(),
+            load_text(&served.replace("{}", "{kind = 'none'}")).unwrap()
+        );
+    }
+
+    /// Every key of every section, given what it cannot be.
+    #[test]
+    fn a_wrong_value_is_told_by_its_key_in_plain_words() {
+        let told = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|it| (*it).to_owned()).collect();
+            format!("{:#}", parse(Table::new(), &overrides, "origin").unwrap_err())
+        };
+        for (overrides, message) in [
+            (
+                &["rounds.count=many"][..],
+                "rounds.count = \"many\": it must be a whole number, 0 or more",
+            ),
+            (
+                &["search.simulations=-1"],
+                "search.simulations = -1: it must be a whole number, 0 or more",
+            ),
+            (&["search.c_puct=[]"], "search.c_puct = []: it must be a number"),
+            (&["search.samples=a", "search.simulations=a"], "search.samples = \"a\""),
+            (
+                &["problems.max_value=many"],
+                "problems.max_value = \"many\": it must be a whole number",
+            ),
+            (&["policy.top_p=half"], "policy.top_p = \"half\": it must be a number"),
+            (
+                &["labels.paths.max_correct=x"],
+                "labels.paths.max_correct = \"x\": it must be a whole",
+            ),
+            (
+                &["evaluation.decode.selection=3"],
+                "evaluation.decode.selection = 3: it must be a section",
+            ),
+            (
+                &["problems.numbers=[3, 'a']"],
+                "problems.numbers[1] = \"a\": it must be a whole number",
+            ),
+            (&["problems.numbers=[3]"], "problems.numbers = [3]: it must be a list of 2"),
+            (
+                &[
+                    "evaluation.measures=[{kind = 'value_auc'}, {kind = 'pass_at_k', samples = 'x'}]",
+                ],
+                "evaluation.measures[1].samples = \"x\": it must be a whole number",
+            ),
+            (&["evaluation.decodings=[3]"], "evaluation.decodings[0] = 3: it must be"),
+            (&["search=3"], "search = 3: it must be a section"),
+            (&["name=3"], "name = 3: it must be a text in quotes"),
+            (
+                &["evaluation.decodings=greedy"],
+                "evaluation.decodings = \"greedy\": it must be a list",
+            ),
+        ] {
+            let told = told(overrides);
+            assert!(told.starts_with(&format!("origin: {message}")), "{told}");
+        }
+        for setting in super::super::settings() {
+            let kind = setting.kind.as_deref().filter(|kind| !kind.contains(':'));
+            let key = format!("{}.{}", setting.section, setting.key);
+            let key = key.trim_start_matches('.');
+            let kind = kind.map(|kind| format!("{}.kind={kind}", setting.section));
+            for wrong in ["[[]]", "{a={}}"] {
+                let assignment = format!("{key}={wrong}");
+                let overrides: Vec<String> = kind.iter().cloned().chain([assignment]).collect();
+                let Err(error) = parse(Table::new(), &overrides, "origin") else { continue };
+                let told = format!("{error:#}");
+                for name in ["usize", "u64", "u32", "u16", "f32", "f64", "struct", " enum"] {
+                    assert!(!told.contains(name), "{key}: {told}");
+                }
+            }
         }
     }
 

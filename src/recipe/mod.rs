@@ -3,10 +3,13 @@
 //! A recipe is a TOML file in `configs/`. It is strict (an unknown key is an error), may build on another
 //! (`extends = "base.toml"`), and single keys can be overridden from the command line (`--set search.c_puct=2`).
 
+mod fault;
+mod kinds;
 mod load;
 mod overrides;
 mod settings;
 
+pub(crate) use kinds::kind_or_default;
 pub use load::{load, parse, to_toml};
 pub use overrides::{set, set_value};
 pub use settings::{Setting, settings};
@@ -38,10 +41,13 @@ pub struct Recipe {
     /// Root of every random stream of the run.
     pub seed: u64,
     /// The rules of the problems.
+    #[serde(deserialize_with = "kind_or_default")]
     pub environment: EnvironmentRecipe,
     /// Where the problems come from.
+    #[serde(deserialize_with = "kind_or_default")]
     pub problems: ProblemsRecipe,
     /// Who proposes steps and values states.
+    #[serde(deserialize_with = "kind_or_default")]
     pub policy: PolicyRecipe,
     /// The local policy-value net.
     pub net: NetConfig,
@@ -50,10 +56,12 @@ pub struct Recipe {
     /// The rounds of search, harvest, training and evaluation.
     pub rounds: RoundsRecipe,
     /// How training records are grown.
+    #[serde(deserialize_with = "kind_or_default")]
     pub search: SearchConfig,
     /// How trees become step labels.
     pub labels: LabelsRecipe,
     /// What the net learns from the labels.
+    #[serde(deserialize_with = "kind_or_default")]
     pub objective: ObjectiveConfig,
     /// How it learns: optimiser, precision and memory.
     pub training: TrainConfig,
