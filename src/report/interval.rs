@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The 97.5 % quantile of the normal distribution.
+const Z: f64 = 1.959_964;
+
 /// A proportion and its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Proportion {
@@ -37,17 +40,38 @@ pub fn proportion(runs: &[Vec<f64>]) -> Proportion {
     Proportion { mean: p, low, high }
 }
 
-/// The mean of a figure of several runs, whose intervals are independent; `None` of no run.
+/// The mean of a figure in [0, 1] of several runs of which only the runs' own intervals are known; `None` of no run.
+///
+/// The runs share their problems, so that what the choice of problems contributes does not shrink with their number: on each side it
+/// is the root mean square of the runs' own distances. The runs contribute Student's t interval of their means. Both are added as
+/// independent errors are.
 #[must_use]
 pub fn mean_of_runs(runs: &[Proportion]) -> Option<Proportion> {
-    if let [one] = runs {
-        return Some(*one);
+    if let [] | [_] = runs {
+        return runs.first().copied();
     }
-    let count = runs.len() as f64;
-    let mean = runs.iter().map(|run| run.mean).sum::<f64>() / count;
-    let squares: f64 = runs.iter().map(|run| ((run.high - run.low) / 2.0).powi(2)).sum();
-    let half = squares.sqrt() / count;
-    (!runs.is_empty()).then_some(Proportion { mean, low: mean - half, high: mean + half })
+    let means: Vec<f64> = runs.iter().map(|run| run.mean).collect();
+    let centre = mean(&means);
+    let between = student_t(runs.len() - 1) * variance_of_mean(&means).sqrt();
+    let side = |distance: fn(&Proportion) -> f64| {
+        let squares: Vec<f64> = runs.iter().map(|run| distance(run).powi(2)).collect();
+        mean(&squares).sqrt().hypot(between)
+    };
+    let low = (centre - side(|run| run.mean - run.low)).max(0.0);
+    let high = (centre + side(|run| run.high - run.mean)).min(1.0);
+    Some(Proportion { mean: centre, low, high })
+}
+
+/// The 97.5 % quantile of Student's t distribution; beyond ten degrees of freedom by the first terms of its expansion around the
+/// normal one (Abramowitz and Stegun 26.7.5).
+fn student_t(freedom: usize) -> f64 {
+    const FIRST: [f64; 10] =
+        [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281];
+    let expansion = |n: f64| {
+        let [first, second] = [Z.powi(3) + Z, 5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z];
+        Z + first / (4.0 * n) + second / (96.0 * n * n)
+    };
+    FIRST.get(freedom.wrapping_sub(1)).copied().unwrap_or_else(|| expansion(freedom as f64))
 }
 
 /// A share with its interval for a table, in per cent.
@@ -58,7 +82,6 @@ pub fn percent(share: Proportion) -> String {
 
 /// Wilson's score interval (1927, eq. 4) at 95 %.
 fn wilson(p: f64, samples: f64) -> (f64, f64) {
-    const Z: f64 = 1.959_964;
     let scale = 1.0 + Z * Z / samples;
     let centre = (p + Z * Z / (2.0 * samples)) / scale;
     let half = Z / scale * (p * (1.0 - p) / samples + Z * Z / (4.0 * samples * samples)).sqrt();
@@ -107,6 +130,34 @@ mod tests {
         let same: Vec<f64> = (0..100).map(|i| if i < 40 { 1.0 } else { 0.0 }).collect();
         let together = proportion(&[same.clone(), same]);
         assert!(apart.high - apart.low > together.high - together.low);
+    }
+
+    #[test]
+    fn runs_that_share_their_problems_are_no_surer_than_one() {
+        let own = Proportion { mean: 0.02, low: 0.005, high: 0.08 };
+        let together = mean_of_runs(&[own; 5]).unwrap();
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(near(together.low, own.low) && near(together.high, own.high), "{together:?}");
+        // Means 0.1 and 0.3: their variance is 0.02, that of the mean 0.01, and t of one degree is 12.7.
+        let apart = [0.1, 0.3].map(|mean| Proportion { mean, low: mean, high: mean });
+        let apart = mean_of_runs(&apart).unwrap();
+        assert_eq!((apart.low, apart.high), (0.0, 1.0));
+        let close =
+            [0.50, 0.52, 0.54].map(|mean| Proportion { mean, low: mean - 0.03, high: mean + 0.04 });
+        let close = mean_of_runs(&close).unwrap();
+        // t of two degrees times 0.02 / sqrt(3), beside each run's own error.
+        let between = 4.3027 * 0.02 / 3.0_f64.sqrt();
+        assert!(near(close.low, 0.52 - 0.03_f64.hypot(between)), "{close:?}");
+        assert!(near(close.high, 0.52 + 0.04_f64.hypot(between)), "{close:?}");
+        assert_eq!((mean_of_runs(&[]), mean_of_runs(&[own])), (None, Some(own)));
+    }
+
+    #[test]
+    fn students_t_falls_to_the_normal_quantile() {
+        let t: Vec<f64> = (1..200).map(student_t).collect();
+        assert!(t.windows(2).all(|pair| pair[0] > pair[1]));
+        assert!((t[10] - 2.2010).abs() < 3e-3 && (t[29] - 2.0423).abs() < 1e-3);
+        assert!(t[198] > Z && t[198] < Z + 0.02);
     }
 
     #[test]
