@@ -197,6 +197,10 @@ fn a_branch_begins_with_the_rounds_of_another_run() {
         {"key": "search.c_puct", "before": 1.5, "now": 3.5},
     ]);
     let full = |path: &Path| fs::canonicalize(path).unwrap();
+    let message = fail(&["report", text(&source), text(&other)], 2);
+    let [one, two] = [&source, &other].map(|run| text(run));
+    let expected = format!("rounds.trees_per_problem is 1 in {one} and 2 in {two}");
+    assert!(message.contains(&expected) && message.contains("one by one"), "{message}");
     let link =
         |run: &Path, changes: &Value| json!({"run": full(run), "round": 1, "changes": changes});
     assert_eq!(read(&other.join("manifest.json"))["branch_of"], link(&source, &changes));

@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 use super::arguments::print_line;
 use espalier::evaluation::ROWS;
 use espalier::report::{rounds_plot, rounds_table};
+use espalier::run_dir::check_one_recipe;
 
 /// Set runs of one recipe (several seeds) side by side: accuracy by round and decoding, with 95 % intervals over problems
-/// and runs, and label quality by round.
+/// and runs, and label quality by round. Runs of different recipes are refused.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Run directories.
@@ -29,6 +30,7 @@ enum Format {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
+    check_one_recipe(&arguments.runs)?;
     let table = || rounds_table(&arguments.runs, ROWS);
     let text = match arguments.format {
         Format::Text => table()?.text(),

@@ -19,11 +19,7 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Json| match value {
-            Json::Null => "absent".to_owned(),
-            value => value.to_string(),
-        };
-        write!(f, "{} is {} there and {} here", self.key, text(&self.before), text(&self.now))
+        f.write_str(&self.between("there", "here"))
     }
 }
 
@@ -56,6 +52,16 @@ impl Change {
         changes
     }
 
+    /// The two values, and where each stands.
+    pub(super) fn between(&self, there: &str, here: &str) -> String {
+        let text = |value: &Json| match value {
+            Json::Null => "absent".to_owned(),
+            value => value.to_string(),
+        };
+        let Self { key, before, now } = self;
+        format!("{key} is {} {there} and {} {here}", text(before), text(now))
+    }
+
     /// Whether the key is one of these or lies in one of them.
     fn is_in(&self, sections: &[&str]) -> bool {
         let is_in = |section: &&str| {
@@ -79,6 +85,13 @@ impl Change {
     pub(super) fn may_go_on(&self) -> bool {
         let probed = self.key == "rounds.probe" && self.before.is_null();
         self.is_in(&["about", "compute", "name", "rounds.count"]) || probed || self.is_of_measures()
+    }
+
+    /// Whether runs whose recipes differ in it are of one recipe: with another seed, or so that the one could go on as the other.
+    pub(super) fn is_of_one_recipe(&self) -> bool {
+        let back =
+            Self { key: self.key.clone(), before: self.now.clone(), now: self.before.clone() };
+        self.key == "seed" || self.may_go_on() || back.may_go_on()
     }
 
     /// Whether a branch may have it: what was taken over can still be read, and is what the branch's recipe says.

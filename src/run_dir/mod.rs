@@ -17,10 +17,12 @@
 //! table.txt, table.md, table.csv  accuracy by round and decoding
 //! ```
 
+mod alike;
 mod branch;
 mod changes;
 mod manifest;
 
+pub use alike::check_one_recipe;
 pub use branch::Origin;
 pub use changes::Change;
 pub use manifest::{FIRST_MANIFEST, Link, MANIFEST_FORM, manifest};
