@@ -124,6 +124,23 @@ fn more_rounds_and_measures_come_to_what_is_there() {
     }
     let fresh = folder.path().join("fresh");
     run(&small(&fresh, &more));
+    // Set beside another run, rows are there that both have: measures do not make another recipe.
+    let beside = |other: &Path| {
+        let output = espalier(&["report", text(&run_dir), text(other)]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        (String::from_utf8(output.stdout).unwrap(), told)
+    };
+    for (other, rows, lacks) in [
+        (&whole, &["greedy", "maj@3"][..], &["mcts:8", "maj@2", "pass@4"][..]),
+        (&fresh, &["greedy", "mcts:8", "maj@2", "pass@1", "pass@4"], &["maj@3"]),
+    ] {
+        let (table, told) = beside(other);
+        assert!(rows.iter().all(|row| table.contains(row)), "{table}");
+        for row in lacks {
+            assert!(!table.contains(row) && told.contains(&format!("{row}: ")), "{table}{told}");
+        }
+    }
     for round in ["rounds/0", "rounds/1", "rounds/2"] {
         let (found, round) = (run_dir.join(round), fresh.join(round));
         let record = found.join("evaluation.jsonl");

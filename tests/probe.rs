@@ -79,6 +79,12 @@ fn every_round_searches_the_same_problems_and_the_table_says_what_became_of_the_
                 .map(|steps| steps.iter().collect::<HashSet<_>>().len())
                 .sum::<usize>();
         }
+        let outcomes = summary["outcomes"].as_array().unwrap();
+        let count = |key: &str| outcomes.iter().filter(|one| one[key] == true).count();
+        assert_eq!(count("solved") as f64 / 20.0, summary["solved"]["mean"].as_f64().unwrap());
+        let right = outcomes.iter().map(|one| one["right"].as_u64().unwrap()).sum::<u64>();
+        let pass = summary["pass_at_k"][0]["pass"].as_f64().unwrap();
+        assert!((right as f64 / 80.0 - pass).abs() < 1e-9, "{right} of 80, {pass}");
         let steps = &summary["steps"];
         assert_eq!(steps["nodes"], expanded);
         let mean = distinct as f64 / expanded as f64;

@@ -11,7 +11,7 @@ use super::recipe::EvaluationRecipe;
 use super::record::{Decoded, Line, Record};
 use crate::jsonl;
 use crate::report::{
-    ABSENT, RoundFiles, RoundsRow, Runs, Section, Table, label_of, percent, proportion,
+    ABSENT, Proportion, RoundFiles, RoundsRow, Runs, Section, Table, label_of, percent, proportion,
 };
 
 /// Settings: none of its own, for `[evaluation] decodings` and `[evaluation.decode]` are also those of other commands.
@@ -141,51 +141,44 @@ fn table(results: &[Accuracy]) -> Table {
 }
 
 /// The rows of one source: accuracy over problems and runs, and the tokens of the last round. A decoding, or the source, may be
-/// measured in some rounds alone, for a recipe may change between them; the runs have it in the same rounds.
+/// measured in some rounds alone, for a recipe may change between them.
 fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
-    let read_one = |round: &RoundFiles| {
+    let mut answers: HashMap<PathBuf, Answers> = HashMap::new();
+    for round in (0..runs.rounds()).flat_map(|round| runs.round(round)) {
         let path = round.record(source);
-        let there = source.is_none() || path.exists();
-        Ok((there.then(|| Answers::read(path.clone())).transpose()?, path))
-    };
-    let read = |round| {
-        let found: Vec<(Option<Answers>, PathBuf)> =
-            runs.round(round).map(read_one).collect::<Result<_>>()?;
-        let lacks = found.iter().find(|(answers, _)| answers.is_none());
-        if let (Some(name), Some((_, path)), true) =
-            (source, lacks, found.iter().any(|(answers, _)| answers.is_some()))
-        {
-            let folder = path.parent().unwrap_or(path).display();
-            bail!("{folder} holds nothing of {name}; the runs are not of one recipe");
-        }
-        Ok(found.into_iter().filter_map(|(answers, _)| answers).collect())
-    };
-    let rounds: Vec<Vec<Answers>> = (0..runs.rounds()).map(read).collect::<Result<_>>()?;
-    let Some(first) = rounds.iter().flatten().next() else { return Ok(Vec::new()) };
-    let problems = first.problems();
-    let mut names: Vec<String> = Vec::new();
-    for name in rounds.iter().filter_map(|runs| runs.first()).flat_map(Answers::decodings) {
-        if !names.contains(&name) {
-            names.push(name);
+        if source.is_none() || path.exists() {
+            answers.insert(path.clone(), Answers::read(path)?);
         }
     }
+    let of = |round: &RoundFiles| answers.get(&round.record(source));
+    let list = |round: &RoundFiles, listed: fn(&Answers) -> Vec<String>| {
+        Ok(of(round).map(listed).unwrap_or_default())
+    };
+    let problems = runs.listed(|round| list(round, Answers::problems))?;
     let mut rows = Vec::new();
-    for name in names {
-        let (mut curve, mut tokens) = (Vec::new(), None);
-        for runs in &rounds {
-            if !runs.iter().any(|answers| answers.of(&name).next().is_some()) {
-                curve.push(None);
-                continue;
-            }
-            let correct = runs.iter().map(|answers| answers.correct(&name, &problems));
-            curve.push(Some(proportion(&correct.collect::<Result<Vec<_>>>()?)));
-            let spent = runs.iter().map(|answers| answers.tokens(&name));
-            let spent: Vec<f64> = spent.collect::<Result<_>>()?;
+    for name in runs.listed(|round| list(round, Answers::decodings))? {
+        let label = label_of(source, &name);
+        let found = runs.figures(&label, |round| {
+            let there = |answers: &&Answers| answers.of(&name).next().is_some();
+            let read = |answers: &Answers| {
+                Ok((answers.correct(&name, &problems)?, answers.tokens(&name)?))
+            };
+            of(round).filter(there).map(read).transpose()
+        })?;
+        let mut tokens = None;
+        let mut share = |found: Vec<(Vec<f64>, f64)>| {
+            let (correct, spent): (Vec<Vec<f64>>, Vec<f64>) = found.into_iter().unzip();
             tokens = Some(spent.iter().sum::<f64>() / spent.len() as f64);
+            proportion(&correct)
+        };
+        let curve: Vec<Option<Proportion>> =
+            found.into_iter().map(|found| found.map(&mut share)).collect();
+        if curve.iter().all(Option::is_none) {
+            continue;
         }
         rows.push(RoundsRow {
             section: Section::Answers,
-            label: label_of(source, &name),
+            label,
             cells: curve.iter().map(|share| share.map_or(ABSENT.to_owned(), percent)).collect(),
             tokens: tokens.map(|tokens| format!("{tokens:.1}")),
             curve,
@@ -202,17 +195,16 @@ struct Answers {
 
 impl Answers {
     fn read(path: PathBuf) -> Result<Self> {
-        let lines: Vec<Line> = jsonl::read(&path).context("are the runs of one recipe?")?;
-        let rows: Vec<Decoded> = lines.into_iter().filter_map(Line::decoded).collect();
-        ensure!(!rows.is_empty(), "{} is empty", path.display());
+        let lines: Vec<Line> = jsonl::read(&path)?;
+        let rows = lines.into_iter().filter_map(Line::decoded).collect();
         Ok(Self { path, rows })
     }
 
     /// Ids of the problems.
     fn problems(&self) -> Vec<String> {
-        let first = &self.rows[0].decoding;
-        let mut problems: Vec<String> = self.of(first).map(|row| row.problem.clone()).collect();
+        let mut problems: Vec<String> = self.rows.iter().map(|row| row.problem.clone()).collect();
         problems.sort();
+        problems.dedup();
         problems
     }
 
@@ -236,7 +228,7 @@ impl Answers {
             self.of(decoding).map(|row| (row.problem.as_str(), row.correct)).collect();
         if by_id.len() != problems.len() {
             bail!(
-                "{}: {decoding} has {} problems where {} were expected; the runs are not of one recipe",
+                "{}: {decoding} has {} problems, and all rounds and runs together {}: is the file whole, and are the runs of one recipe?",
                 self.path.display(),
                 by_id.len(),
                 problems.len()

@@ -103,18 +103,17 @@ impl Measure for PassAtK {
         let mut rows = Vec::new();
         for source in runs.sources()? {
             let source = source.as_deref();
-            let Some(first) = runs.round(0).next() else { continue };
-            for Pass { k, .. } in kept_rows(first, source)? {
+            let ks = runs.listed(|round| {
+                Ok(kept_rows(round, source)?.into_iter().map(|row| row.k).collect())
+            })?;
+            for k in ks {
                 let label = label_of(source, &format!("pass@{k}"));
-                let row = runs.row(Section::Answers, label, |rounds| {
-                    let sets = rounds.iter().map(|round| read_sets(round, source, k));
-                    let sets: Vec<Vec<SampleSet>> = sets.collect::<Result<_>>()?;
-                    if sets.iter().all(Vec::is_empty) {
-                        return Ok(None);
-                    }
-                    let runs: Vec<&[SampleSet]> = sets.iter().map(Vec::as_slice).collect();
-                    Ok(Some(percent(proportion(&estimates(k, &runs)?))))
-                })?;
+                let read = |round: &RoundFiles| read_sets(round, source, k);
+                let row =
+                    runs.row(Section::Answers, label, read, |sets: Vec<Vec<SampleSet>>| {
+                        let runs: Vec<&[SampleSet]> = sets.iter().map(Vec::as_slice).collect();
+                        Ok(Some(percent(proportion(&estimates(k, &runs)?))))
+                    })?;
                 let tokens = tokens(runs, source, k)?;
                 rows.extend(row.map(|row| RoundsRow { tokens, ..row }));
             }
@@ -147,16 +146,20 @@ fn kept_rows(round: &RoundFiles, source: Option<&str>) -> Result<Vec<Pass>> {
     Ok(rows.unwrap_or_default())
 }
 
-/// The sets of a record that pass@k is of, by problem: it may hold sets of several draws. None where it was not measured.
-fn read_sets(round: &RoundFiles, source: Option<&str>, k: usize) -> Result<Vec<SampleSet>> {
+/// The sets of a record that pass@k is of, by problem: it may hold sets of several draws, of which one is taken. `None` where it was
+/// not measured.
+fn read_sets(round: &RoundFiles, source: Option<&str>, k: usize) -> Result<Option<Vec<SampleSet>>> {
     let Some(pass) = kept_rows(round, source)?.into_iter().find(|row| row.k == k) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let lines: Vec<Line> = jsonl::read(&round.record(source))?;
     let sets = lines.into_iter().filter_map(Line::samples);
     let mut sets: Vec<SampleSet> = sets.filter(|set| set.draw.count == pass.samples).collect();
+    if let Some(draw) = sets.first().map(|set| set.draw.clone()) {
+        sets.retain(|set| set.draw == draw);
+    }
     sets.sort_by(|a, b| a.problem.cmp(&b.problem));
-    Ok(sets)
+    Ok(Some(sets))
 }
 
 /// pass@k over the sets of each repetition, by problem.
@@ -202,7 +205,7 @@ fn estimates(k: usize, runs: &[&[SampleSet]]) -> Result<Vec<Vec<f64>>> {
 }
 
 /// 1 - C(n - c, k) / C(n, k) as a product, which no large binomial overflows; `c <= n`, `1 <= k <= n`.
-fn estimate(n: usize, c: usize, k: usize) -> f64 {
+pub(super) fn estimate(n: usize, c: usize, k: usize) -> f64 {
     if n - c < k {
         return 1.0;
     }

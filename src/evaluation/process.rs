@@ -90,16 +90,13 @@ impl Measure for Process {
     fn rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
         let mut rows = Vec::new();
         for name in runs.names("evaluate", Self::KEY)? {
-            let cell = |rounds: Vec<&RoundFiles>| {
-                let mut found = Vec::new();
-                for round in rounds {
-                    let files: Option<BTreeMap<String, Value>> =
-                        round.figure("evaluate", Self::KEY)?;
-                    found.extend(files.as_ref().and_then(|files| f1_of(files.get(&name)?)));
-                }
-                Ok(mean_of_runs(&found).map(percent))
+            let read = |round: &RoundFiles| {
+                let files: Option<BTreeMap<String, Value>> = round.figure("evaluate", Self::KEY)?;
+                Ok(files.as_ref().and_then(|files| f1_of(files.get(&name)?)))
             };
-            rows.extend(runs.row(Section::Values, format!("F1 of first errors: {name}"), cell)?);
+            let show = |found: Vec<Proportion>| Ok(mean_of_runs(&found).map(percent));
+            let label = format!("F1 of first errors: {name}");
+            rows.extend(runs.row(Section::Values, label, read, show)?);
         }
         Ok(rows)
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::measure::{Figures, Measure, Subject};
 use super::record::Record;
 use crate::environment::{AnyEnvironment, AnyState};
-use crate::report::{Auc, RoundFiles, RoundsRow, Runs, Scored, Section, Table, mean_auc};
+use crate::report::{Auc, RoundFiles, RoundsRow, Runs, Scored, Section, Table, area_of_runs};
 use crate::seed;
 
 /// Settings: none.
@@ -49,8 +49,10 @@ impl Measure for ValueAuc {
     }
 
     fn rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
-        let cell = |rounds: Vec<&RoundFiles>| mean_auc(&rounds, "evaluate", Self::KEY);
-        Ok(runs.row(Section::Values, "AUC of the value net", cell)?.into_iter().collect())
+        let read = |round: &RoundFiles| round.figure("evaluate", Self::KEY);
+        let show = |areas| Ok(area_of_runs(areas));
+        let row = runs.row(Section::Values, "AUC of the value net", read, show)?;
+        Ok(row.into_iter().collect())
     }
 }
 

@@ -84,24 +84,25 @@ impl Measure for Votes {
     fn rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
         let mut rows = Vec::new();
         for name in runs.names("evaluate", Self::KEY)? {
-            for (method, samples) in choices(runs, &name)? {
-                let cell = |rounds: Vec<&RoundFiles>| {
-                    let mut found = Vec::new();
-                    for round in rounds {
-                        let row = kept_rows(round, &name)?
-                            .into_iter()
-                            .find(|row| (row.method, row.samples) == (method, samples));
-                        found.extend(row.map(|row| Proportion {
-                            mean: row.accuracy,
-                            low: row.low,
-                            high: row.high,
-                        }));
-                    }
-                    Ok(mean_of_runs(&found).map(percent))
+            let choice = |row: KeptRow| (row.method, row.samples);
+            let choices = runs
+                .listed(|round| Ok(kept_rows(round, &name)?.into_iter().map(choice).collect()))?;
+            for (method, samples) in choices {
+                let read = |round: &RoundFiles| {
+                    let row = kept_rows(round, &name)?
+                        .into_iter()
+                        .find(|row| (row.method, row.samples) == (method, samples));
+                    let share = |KeptRow { accuracy, low, high, .. }| Proportion {
+                        mean: accuracy,
+                        low,
+                        high,
+                    };
+                    Ok(row.map(share))
                 };
+                let show = |found: Vec<Proportion>| Ok(mean_of_runs(&found).map(percent));
                 let of = samples.map_or_else(String::new, |samples| format!(" of {samples}"));
                 let label = format!("{name}: {}{of}", method.name());
-                rows.extend(runs.row(Section::Answers, label, cell)?);
+                rows.extend(runs.row(Section::Answers, label, read, show)?);
             }
         }
         Ok(rows)
@@ -130,12 +131,6 @@ struct KeptRow {
 fn kept_rows(round: &RoundFiles, name: &str) -> Result<Vec<KeptRow>> {
     let files: Option<BTreeMap<String, Vec<KeptRow>>> = round.figure("evaluate", Votes::KEY)?;
     Ok(files.and_then(|mut files| files.remove(name)).unwrap_or_default())
-}
-
-/// What the first round counts of a file.
-fn choices(runs: &Runs, name: &str) -> Result<Vec<(Method, Option<usize>)>> {
-    let Some(first) = runs.round(0).next() else { return Ok(Vec::new()) };
-    Ok(kept_rows(first, name)?.into_iter().map(|row| (row.method, row.samples)).collect())
 }
 
 /// Scores samples by the net, warns of those that it cannot read, and writes the scored problems to what keeps them.

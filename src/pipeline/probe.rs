@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Rounds, SearchPlan, search};
 use crate::environment::Split;
-use crate::evaluation::probe::{ProbeRecipe, TreeFigures, value_states};
+use crate::evaluation::probe::{Outcome, ProbeRecipe, TreeFigures, value_states};
 use crate::evaluation::{EvaluationRecipe, Needs, Record, Subject, pass_at_k};
 use crate::jsonl::{Indexed, Rows};
 use crate::report::proportion;
@@ -54,9 +54,6 @@ impl Rounds<'_> {
             let right = tree.react.values().any(|node| node.correct == Some(true));
             solved.insert(tree.problem, right);
         }
-        // A problem whose search failed is not solved.
-        let solved = problems.iter().map(|problem| solved.get(&problem.id) == Some(&true));
-        let solved = proportion(&[solved.map(|solved| f64::from(u8::from(solved))).collect()]);
         let by_id: HashMap<&str, &Problem> =
             problems.iter().map(|problem| (problem.id.as_str(), problem)).collect();
         let of = |id: &str| by_id.get(id).copied();
@@ -78,6 +75,19 @@ impl Rounds<'_> {
         let samples = Record::gather(&subject, &needs)?.samples;
         let pass = |&k: &usize| pass_at_k::pass(k, &[&samples]);
         let passes = probe.pass_at_k.k.iter().map(pass).collect::<Result<Vec<_>>>()?;
+        let right: HashMap<&str, usize> = samples
+            .iter()
+            .map(|set| (&*set.problem, set.samples.iter().filter(|one| one.correct).count()))
+            .collect();
+        let outcome = |Problem { id, .. }: &Problem| Outcome {
+            problem: id.clone(),
+            // A problem whose search failed is not solved.
+            solved: solved.get(id) == Some(&true),
+            right: right.get(id.as_str()).copied().unwrap_or_default(),
+        };
+        let outcomes: Vec<Outcome> = problems.iter().map(outcome).collect();
+        let solved = outcomes.iter().map(|one| f64::from(u8::from(one.solved)));
+        let solved = proportion(&[solved.collect()]);
         let steps = figures.steps(&probe.search);
         tracing::info!(
             "round {round}: {:.1} % of {} probe problems solved, {:.2} of {} sampled steps a node differ",
@@ -90,6 +100,7 @@ impl Rounds<'_> {
             "problems": problems.len(),
             "solved": solved,
             "pass_at_k": passes,
+            "outcomes": outcomes,
             "steps": steps,
             "simulations_per_problem": figures.simulations as f64 / searched.trees.max(1) as f64,
             "stops": figures.stops,

@@ -14,8 +14,8 @@ pub use interval::{Proportion, mean_of_runs, percent, proportion};
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};
 pub use rounds::{
-    ABSENT, RoundFiles, RoundsRow, RowsOf, Runs, Section, area_of_runs, label_of, mean_auc,
-    record_name, rounds_plot, rounds_table,
+    ABSENT, RoundFiles, RoundsRow, RowsOf, Runs, Section, area_of_runs, label_of, record_name,
+    rounds_plot, rounds_table,
 };
 pub use side_by_side::SideBySide;
 pub use table::Table;

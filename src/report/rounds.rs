@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::{Auc, Plot, Proportion, Series, Table, mean_of_runs};
+use crate::usage::UsageError;
 
 /// A cell without a number.
 pub const ABSENT: &str = "–";
@@ -29,7 +30,17 @@ impl Runs {
         let runs: Vec<Vec<RoundFiles>> =
             paths.iter().map(|path| evaluated_rounds(path)).collect::<Result<_>>()?;
         ensure!(!runs.is_empty(), "no run directory was given");
-        Ok(Self { runs })
+        let runs = Self { runs };
+        let last = runs.rounds() - 1;
+        for (path, rounds) in paths.iter().zip(&runs.runs) {
+            if rounds.len() > last + 1 {
+                tracing::warn!(
+                    "{} has more rounds: round {last} is the last that every run has finished",
+                    path.display()
+                );
+            }
+        }
+        Ok(runs)
     }
 
     /// Rounds that every run has finished.
@@ -46,12 +57,11 @@ impl Runs {
     /// The sources of problems: the held-out ones (`None`), then the others by name.
     ///
     /// # Errors
-    /// When the summary of the first round cannot be read.
+    /// When a summary cannot be read.
     pub fn sources(&self) -> Result<Vec<Option<String>>> {
-        let first = self.round(0).next().context("no run directory was given")?;
-        let others: Option<BTreeMap<String, IgnoredAny>> = first.figure("evaluate", "others")?;
-        let others = others.unwrap_or_default().into_keys().map(Some);
-        Ok(std::iter::once(None).chain(others).collect())
+        let mut others = self.names("evaluate", "others")?;
+        others.extend(self.names("evaluate", "pass_at_k_others")?);
+        Ok(std::iter::once(None).chain(others.into_iter().map(Some)).collect())
     }
 
     /// The names under a key of a stage's summary, in any of the rounds.
@@ -67,17 +77,68 @@ impl Runs {
         Ok(names)
     }
 
-    /// A row whose cells come from the rounds of all runs; `None` when no cell has a number.
+    /// What `read` finds in every round of the runs, in their order, without repetition.
     ///
     /// # Errors
-    /// The first cell's.
-    pub fn row(
+    /// The first round's.
+    pub fn listed<T: PartialEq>(
+        &self,
+        read: impl Fn(&RoundFiles) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let mut listed = Vec::new();
+        for round in (0..self.rounds()).flat_map(|round| self.round(round)) {
+            for found in read(round)? {
+                if !listed.contains(&found) {
+                    listed.push(found);
+                }
+            }
+        }
+        Ok(listed)
+    }
+
+    /// A figure of every run, by round; `None` where a run lacks it: a mean over the others would be of other runs than those beside
+    /// it, and a warning says so.
+    ///
+    /// # Errors
+    /// The first figure's that cannot be read.
+    pub fn figures<T>(
+        &self,
+        label: &str,
+        read: impl Fn(&RoundFiles) -> Result<Option<T>>,
+    ) -> Result<Vec<Option<Vec<T>>>> {
+        let mut lacks = None;
+        let mut rounds = Vec::new();
+        for round in 0..self.rounds() {
+            let found: Vec<Option<T>> = self.round(round).map(&read).collect::<Result<_>>()?;
+            let lacking = found.iter().position(Option::is_none);
+            if let Some(lacking) = lacking.filter(|_| found.iter().any(Option::is_some)) {
+                lacks = lacks.or(self.round(round).nth(lacking));
+            }
+            rounds.push(found.into_iter().collect());
+        }
+        if let Some(RoundFiles { folder }) = lacks {
+            tracing::warn!(
+                "{label}: {} has no such figure, and another run has it: there is no mean over the runs",
+                folder.display()
+            );
+        }
+        Ok(rounds)
+    }
+
+    /// A row whose cells show the figures of all runs; `None` when no cell has a number.
+    ///
+    /// # Errors
+    /// The first figure's or cell's.
+    pub fn row<T>(
         &self,
         section: Section,
         label: impl Into<String>,
-        cell: impl Fn(Vec<&RoundFiles>) -> Result<Option<String>>,
+        read: impl Fn(&RoundFiles) -> Result<Option<T>>,
+        show: impl Fn(Vec<T>) -> Result<Option<String>>,
     ) -> Result<Option<RoundsRow>> {
-        let cells = (0..self.rounds()).map(|round| cell(self.round(round).collect()));
+        let label = label.into();
+        let cells = self.figures(&label, read)?.into_iter();
+        let cells = cells.map(|figures| figures.map_or(Ok(None), &show));
         let cells: Vec<Option<String>> = cells.collect::<Result<_>>()?;
         if cells.iter().all(Option::is_none) {
             return Ok(None);
@@ -85,7 +146,7 @@ impl Runs {
         let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| ABSENT.to_owned()));
         Ok(Some(RoundsRow {
             section,
-            label: label.into(),
+            label,
             cells: cells.collect(),
             tokens: None,
             curve: Vec::new(),
@@ -242,60 +303,51 @@ fn evaluated_rounds(path: &Path) -> Result<Vec<RoundFiles>> {
         .take_while(|folder| folder.join("evaluate.json").exists())
         .map(|folder| RoundFiles { folder })
         .collect();
-    ensure!(!rounds.is_empty(), "{} holds no evaluated round", path.display());
+    ensure!(!rounds.is_empty(), UsageError(anyhow!("{} holds no evaluated round", path.display())));
     Ok(rounds)
 }
 
 /// The training problems that trees solved, and the quality of the labels.
 fn label_rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
-    let solved = |rounds: Vec<&RoundFiles>| {
-        let mut shares = Vec::new();
-        for round in rounds {
-            let count = |key| round.figure::<f64>("search", key);
-            if let Some((solved, problems)) = count("solved")?.zip(count("problems")?) {
-                shares.push(solved / problems);
-            }
-        }
+    let solved = |round: &RoundFiles| {
+        let count = |key| round.figure::<f64>("search", key);
+        Ok(count("solved")?.zip(count("problems")?).map(|(solved, problems)| solved / problems))
+    };
+    let percent = |shares: Vec<f64>| {
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        Ok((!shares.is_empty()).then(|| format!("{:.1}", 100.0 * mean)))
+        Ok(Some(format!("{:.1}", 100.0 * mean)))
     };
     let rows = [
-        runs.row(Section::Labels, "net taken on", |rounds| taken(&rounds))?,
-        runs.row(Section::Labels, "training problems solved, %", solved)?,
-        runs.row(Section::Labels, "AUC of Q (labels)", |rounds| {
-            mean_auc(&rounds, "harvest", "q_auc")
-        })?,
+        runs.row(
+            Section::Labels,
+            "net taken on",
+            |round| round.figure("gate", "taken"),
+            |found: Vec<bool>| Ok(Some(taken(&found))),
+        )?,
+        runs.row(Section::Labels, "training problems solved, %", solved, percent)?,
+        runs.row(
+            Section::Labels,
+            "AUC of Q (labels)",
+            |round| round.figure("harvest", "q_auc"),
+            |areas| Ok(area_of_runs(areas)),
+        )?,
     ];
     Ok(rows.into_iter().flatten().collect())
 }
 
-/// Whether the gate took the round's own net on.
-fn taken(rounds: &[&RoundFiles]) -> Result<Option<String>> {
-    let taken = rounds.iter().map(|round| round.figure::<bool>("gate", "taken"));
-    let taken: Vec<bool> = taken.filter_map(Result::transpose).collect::<Result<_>>()?;
+/// Whether the gates took the round's own nets on.
+fn taken(taken: &[bool]) -> String {
     let yes = taken.iter().filter(|&&taken| taken).count();
-    Ok(match taken.len() {
-        0 => None,
-        1 => Some(if yes == 1 { "yes" } else { "no" }.to_owned()),
-        runs => Some(format!("{yes} of {runs}")),
-    })
+    match taken.len() {
+        1 => if yes == 1 { "yes" } else { "no" }.to_owned(),
+        runs => format!("{yes} of {runs}"),
+    }
 }
 
-/// The mean over runs of an area that a stage's summary holds; the interval treats the runs as independent.
-///
-/// # Errors
-/// When a summary cannot be read.
-pub fn mean_auc(rounds: &[&RoundFiles], stage: &str, key: &str) -> Result<Option<String>> {
-    let found = rounds.iter().map(|round| round.figure::<Auc>(stage, key));
-    let found: Vec<Auc> = found.filter_map(Result::transpose).collect::<Result<_>>()?;
-    Ok(area_of_runs(found))
-}
-
-/// The mean over runs of an area, with half of its interval, for a table; the runs are independent.
+/// The mean area over runs with its interval, for a table.
 #[must_use]
-pub fn area_of_runs(areas: impl IntoIterator<Item = Auc>) -> Option<String> {
-    let areas = areas.into_iter();
-    let shares = areas.map(|auc| Proportion { mean: auc.auc, low: auc.low, high: auc.high });
-    let mean = mean_of_runs(&shares.collect::<Vec<_>>());
-    mean.map(|mean| format!("{:.3} ± {:.3}", mean.mean, (mean.high - mean.low) / 2.0))
+pub fn area_of_runs(areas: Vec<Auc>) -> Option<String> {
+    let share = |auc: Auc| Proportion { mean: auc.auc, low: auc.low, high: auc.high };
+    let mean = mean_of_runs(&areas.into_iter().map(share).collect::<Vec<_>>());
+    mean.map(|mean| format!("{:.3} [{:.3}, {:.3}]", mean.mean, mean.low, mean.high))
 }

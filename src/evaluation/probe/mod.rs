@@ -2,11 +2,13 @@
 //! rounds is the net alone. Nothing of it flows back into search or training.
 
 mod calibration;
+mod outcomes;
 mod rows;
 mod states;
 mod steps;
 
 pub use calibration::{Bin, Reliability};
+pub use outcomes::Outcome;
 pub use rows::rows;
 pub use states::{Values, value_states};
 pub use steps::{Steps, TreeFigures};
