@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::program::{TINY, espalier, run, text};
 
 /// Where to kill: as soon as this holds of the run directory.
@@ -94,6 +96,16 @@ fn a_killed_run_goes_on_and_gives_the_same_labels() {
     ] {
         let [expected, found] = [&whole, &killed].map(|run| fs::read(run.join(file)).unwrap());
         assert!(expected == found, "{file} differs");
+    }
+    // The points of a learning curve from before a kill are there, too.
+    for file in ["rounds/0/pretrain.json", "rounds/1/train.json"] {
+        let [expected, found] = [&whole, &killed].map(|run| {
+            let summary: Value =
+                serde_json::from_slice(&fs::read(run.join(file)).unwrap()).unwrap();
+            summary["curve"].clone()
+        });
+        assert_eq!(expected[0]["step"], 1, "{expected}");
+        assert_eq!(found, expected, "{file}");
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use espalier_search::{Environment, Problem, Terminal};
 use espalier_training::{
     AlphaMath, Checkpoint, ExampleSet, Examples, Job, LabelledPath, PathStep, Tokenizer,
-    TrainConfig,
+    TrainConfig, Trained,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -154,7 +154,7 @@ fn train_policy(
         seed: seed::derive(recipe.seed, &[stream]),
         compute: recipe.compute.training(),
     };
-    let (report, curve) = fit("pretrain", &job, out)?;
+    let Trained { report, curve } = fit("pretrain", &job, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
         policy_solutions: examples.examples().len(),

@@ -7,16 +7,13 @@ use anyhow::{Context, Result, bail};
 use espalier_search::LabelledSolution;
 use espalier_training::{
     Checkpoint, ExampleSet, Examples, Job, LabelledPath, PathStep, Sampled, StepMetrics,
-    TrainReport,
+    TrainReport, Trained,
 };
 use serde::Serialize;
 
 use crate::jsonl::{self, Rows};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-
-/// Steps between two points of the learning curve in the metrics.
-const CURVE_EVERY: usize = 50;
 
 /// What a training stage did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,7 +88,7 @@ pub fn train(
         seed,
         compute: recipe.compute.training(),
     };
-    let (report, curve) = fit("train", &job, out)?;
+    let Trained { report, curve } = fit("train", &job, out)?;
     Ok(Summary {
         schema: "espalier.training/1",
         policy_solutions,
@@ -121,29 +118,22 @@ fn path(solution: &LabelledSolution) -> LabelledPath<'_> {
     }
 }
 
-pub(super) fn fit(
-    label: &str,
-    job: &Job<'_>,
-    out: &Path,
-) -> Result<(TrainReport, Vec<StepMetrics>)> {
+pub(super) fn fit(label: &str, job: &Job<'_>, out: &Path) -> Result<Trained> {
     let mut progress = None;
-    let mut curve = Vec::new();
     let mut watch = |step: &StepMetrics| {
         let progress =
             progress.get_or_insert_with(|| Progress::new(label, step.total_steps, step.step - 1));
         progress.advance(|| format!("steps, loss {:.4}", step.loss));
-        if step.step % CURVE_EVERY == 1 || step.step == step.total_steps {
-            curve.push(step.clone());
-        }
         ControlFlow::Continue(())
     };
-    let report = espalier_training::train(job, out, &mut watch)?;
-    if report.dropped_too_long > 0 {
+    let trained = espalier_training::train(job, out, &mut watch)?;
+    let dropped = trained.report.dropped_too_long;
+    if dropped > 0 {
         tracing::warn!(
             "{} of {} solutions are longer than the net reads and were left out",
-            report.dropped_too_long,
+            dropped,
             job.examples.len()
         );
     }
-    Ok((report, curve))
+    Ok(trained)
 }

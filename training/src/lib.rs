@@ -41,5 +41,5 @@ pub use objective::{
 };
 pub use schedule::Schedule;
 pub use trainer::{
-    Compute, Job, StepMetrics, StepTime, TrainConfig, TrainReport, time_steps, train,
+    Compute, Job, StepMetrics, StepTime, TrainConfig, TrainReport, Trained, time_steps, train,
 };

@@ -34,7 +34,7 @@ pub use config::{Compute, TrainConfig};
 use frozen::Frozen;
 use loader::Batch;
 use plan::Plan;
-pub use report::{StepMetrics, TrainReport};
+pub use report::{StepMetrics, TrainReport, Trained};
 use shards::{BatchLoss, Outcome, Shards};
 use state::{SavedNet, SavedRun, TrainerState, fingerprint};
 pub use timing::{StepTime, time_steps};
@@ -71,16 +71,16 @@ pub fn train(
     job: &Job<'_>,
     out_dir: &Path,
     progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
-) -> Result<TrainReport> {
+) -> Result<Trained> {
     let Job { base, config, seed, .. } = *job;
     job.check()?;
     let fingerprint = fingerprint(job)?;
     let partial = partial_dir(out_dir);
-    if let Some(SavedRun { state: TrainerState { report: Some(report), .. }, .. }) =
+    if let Some(SavedRun { state: TrainerState { report: Some(report), curve, .. }, .. }) =
         SavedRun::find(out_dir, &fingerprint)
     {
         folder::remove(&partial)?;
-        return Ok(report);
+        return Ok(Trained { report, curve });
     }
     let plan = Plan::new(job)?;
     let frozen = Frozen::new(job, &plan)?;
@@ -91,20 +91,22 @@ pub fn train(
         let batches = loader::start(scope, &plan, &frozen, seed, device, run.step);
         while let Ok(batch) = batches.recv() {
             let metrics = run.step(&plan, batch?)?;
-            let first = run.first.get_or_insert_with(|| metrics.clone()).clone();
-            let state = TrainerState::new(fingerprint.clone(), run.step, first);
+            if metrics.is_of_curve() {
+                run.curve.push(metrics.clone());
+            }
+            let state = || TrainerState::new(fingerprint.clone(), run.step, run.curve.clone());
             let last = run.step == plan.steps();
             if last {
-                let report = plan.report(&state.first, &metrics);
-                let done = TrainerState { report: Some(report.clone()), ..state };
+                let report = plan.report(&run.curve[0], &metrics);
+                let done = TrainerState { report: Some(report.clone()), ..state() };
                 done.save(out_dir, base, run.shards.net(), &run.optimizer)?;
                 // Whatever it says: the run is over.
                 let _ = progress(&metrics);
                 folder::remove(&partial)?;
-                return Ok(report);
+                return Ok(Trained { report, curve: done.curve });
             }
             if run.step.is_multiple_of(config.save_every) {
-                state.save(&partial, base, run.shards.net(), &run.optimizer)?;
+                state().save(&partial, base, run.shards.net(), &run.optimizer)?;
             }
             if progress(&metrics).is_break() {
                 return Err(Error::Stopped { step: run.step });
@@ -162,7 +164,8 @@ struct Run<'a> {
     threads: usize,
     /// Steps done.
     step: usize,
-    first: Option<StepMetrics>,
+    /// The learning curve so far.
+    curve: Vec<StepMetrics>,
     /// How long the last step took.
     time: StepTime,
 }
@@ -189,10 +192,10 @@ impl<'a> Run<'a> {
             weight_decay: config.weight_decay,
         };
         let mut optimizer = Optimizer::new(config.optimizer, adam, &net);
-        let (mut step, mut first) = (0, None);
+        let (mut step, mut curve) = (0, Vec::new());
         if let Some(saved) = saved {
             step = saved.state.step;
-            first = Some(saved.state.first);
+            curve = saved.state.curve;
             optimizer.restore(saved.moments, step)?;
             tracing::info!(step, "training resumes");
         }
@@ -211,7 +214,7 @@ impl<'a> Run<'a> {
             clip_norm: config.clip_norm,
             threads: if compute.device == Device::Cpu { compute.threads } else { 1 },
             step,
-            first,
+            curve,
             time: StepTime::default(),
         })
     }

@@ -26,6 +26,25 @@ pub struct StepMetrics {
     pub tokens: usize,
 }
 
+/// Steps between two points of a learning curve.
+const CURVE_EVERY: usize = 50;
+
+impl StepMetrics {
+    /// Whether the step is a point of the learning curve: the first, the last and some between.
+    pub(super) fn is_of_curve(&self) -> bool {
+        self.step % CURVE_EVERY == 1 || self.step == self.total_steps
+    }
+}
+
+/// What a finished training run leaves beside the checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// What was done.
+    pub report: TrainReport,
+    /// The learning curve, thinned; of all processes that a run took.
+    pub curve: Vec<StepMetrics>,
+}
+
 /// A finished training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {

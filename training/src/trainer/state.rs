@@ -21,7 +21,7 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
 /// Folder of the adapter inside a finished checkpoint.
 const ADAPTER: &str = "adapter/";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// `trainer_state.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,15 +31,15 @@ pub(super) struct TrainerState {
     pub fingerprint: String,
     /// Optimiser steps done.
     pub step: usize,
-    /// Metrics of the first step.
-    pub first: StepMetrics,
+    /// The learning curve so far, thinned; it begins with the first step.
+    pub curve: Vec<StepMetrics>,
     /// Set when the run has finished.
     pub report: Option<TrainReport>,
 }
 
 impl TrainerState {
-    pub fn new(fingerprint: String, step: usize, first: StepMetrics) -> Self {
-        Self { version: VERSION, fingerprint, step, first, report: None }
+    pub fn new(fingerprint: String, step: usize, curve: Vec<StepMetrics>) -> Self {
+        Self { version: VERSION, fingerprint, step, curve, report: None }
     }
 
     /// Writes a checkpoint that carries this state, replacing the one before.

@@ -9,7 +9,7 @@ use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{
     AlphaMath, Checkpoint, Compute, Device, Dtype, Error, Example, ExampleSet, Examples,
     InferenceConfig, Job, LabelledPath, LocalEvaluator, NetConfig, Objective, PathStep, PolicySpan,
-    Result, StepMetrics, Tokenizer, TrainConfig, TrainReport,
+    Result, StepMetrics, Tokenizer, TrainConfig, TrainReport, Trained,
 };
 
 /// Two cores.
@@ -26,7 +26,7 @@ pub fn train_by(
     progress: &mut dyn FnMut(&StepMetrics) -> ControlFlow<()>,
 ) -> Result<TrainReport> {
     let job = Job { base, examples: &examples, objective, config, seed, compute: CPU };
-    espalier_training::train(&job, out, progress)
+    Ok(espalier_training::train(&job, out, progress)?.report)
 }
 
 /// As [`train_by`], by AlphaMath's objective.
@@ -99,8 +99,19 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let base = fresh(&NetConfig { tie_embeddings: false, ..tiny() }, 1);
     let whole = dir.path().join("whole");
-    let report = train(&base, &examples(), &config(), 7, &whole, &mut go_on).unwrap();
+    let (examples, config, objective) = (examples(), config(), AlphaMath::default());
+    let job = Job {
+        base: &base,
+        examples: &examples,
+        objective: &objective,
+        config: &config,
+        seed: 7,
+        compute: CPU,
+    };
+    let uninterrupted = espalier_training::train(&job, &whole, &mut go_on).unwrap();
+    let Trained { report, curve } = &uninterrupted;
     assert!(report.steps > 8, "{report:?}");
+    assert_eq!((&curve[0], curve.last().unwrap()), (&report.first, &report.last));
     let expected = content(&whole);
     assert!(expected.contains_key("optimizer.safetensors"));
     for stop_after in [1, 3, 4, 8] {
@@ -109,7 +120,7 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        match train(&base, &examples(), &config(), 7, &out, &mut stop) {
+        match espalier_training::train(&job, &out, &mut stop) {
             Err(Error::Stopped { step }) => assert_eq!(step, stop_after),
             other => panic!("{other:?}"),
         }
@@ -119,11 +130,14 @@ fn a_run_that_was_stopped_anywhere_ends_with_the_same_bits() {
             first_step.get_or_insert(metrics.step);
             ControlFlow::Continue(())
         };
-        let resumed = train(&base, &examples(), &config(), 7, &out, &mut note).unwrap();
+        let resumed = espalier_training::train(&job, &out, &mut note).unwrap();
         assert_eq!(first_step, Some(stop_after / 3 * 3 + 1), "resumes from the last saved state");
-        assert_eq!(resumed, report);
+        // With the points of its curve from before the stop.
+        assert_eq!(resumed, uninterrupted);
         assert_eq!(content(&out), expected, "stopped after step {stop_after}");
         assert!(!dir.path().join(format!("stopped-{stop_after}.partial")).exists());
+        // Nor are they lost where the run was over and the caller was killed before it wrote them down.
+        assert_eq!(espalier_training::train(&job, &out, &mut go_on).unwrap(), uninterrupted);
     }
 }
 
