@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{Figures, Measure, Needs, Subject};
@@ -147,7 +148,10 @@ fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
     for round in (0..runs.rounds()).flat_map(|round| runs.round(round)) {
         let path = round.record(source);
         if source.is_none() || path.exists() {
-            answers.insert(path.clone(), Answers::read(path)?);
+            let read = Answers::read(path.clone())?;
+            let taken: Option<IgnoredAny> = round.figure("evaluate", Decodings::KEY)?;
+            ensure!(!read.rows.is_empty() || taken.is_none(), "{} is empty", path.display());
+            answers.insert(path, read);
         }
     }
     let of = |round: &RoundFiles| answers.get(&round.record(source));
@@ -251,5 +255,27 @@ impl Answers {
             .fold((0_u64, 0_u64), |(count, total), row| (count + 1, total + row.tokens));
         ensure!(count > 0, "{} has no {decoding}", self.path.display());
         Ok(total as f64 / count as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_record_without_answers_is_of_other_measures_or_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let round = folder.path().join("rounds/0");
+        fs::create_dir_all(&round).unwrap();
+        fs::write(round.join("evaluation.jsonl"), "").unwrap();
+        let rows = |summary: &str| {
+            fs::write(round.join("evaluate.json"), summary).unwrap();
+            Decodings::rows(&Runs::open(&[folder.path().to_owned()]).unwrap())
+        };
+        assert_eq!(rows("{}").unwrap(), []);
+        let error = rows("{\"results\": [{\"decoding\": \"greedy\"}]}").unwrap_err();
+        assert!(error.to_string().contains("evaluation.jsonl is empty"), "{error}");
     }
 }
