@@ -5,11 +5,12 @@ use espalier_inference::config::InferenceConfig;
 use espalier_inference::evaluator::LocalEvaluator;
 use espalier_model::checkpoint::Checkpoint;
 use espalier_model::config::NetConfig;
-use espalier_model::tokenizer::Tokenizer;
+use espalier_model::tokenizer::{Tokenizer, Tokens};
 use espalier_search::{Cancel, Evaluator, Request};
 
 fn leaves(criterion: &mut Criterion) {
-    let tokenizer = Tokenizer::characters().expect("the character tokenizer is built in");
+    let tokenizer =
+        Tokenizer::fresh(Tokens::Characters).expect("the character tokenizer is built in");
     let net = Checkpoint::initialise(&NetConfig::default(), tokenizer, 1)
         .expect("the default net is consistent");
     let config = InferenceConfig { max_step_tokens: 8, ..InferenceConfig::default() };

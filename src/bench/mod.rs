@@ -101,6 +101,10 @@ pub fn counts(threads: usize) -> Vec<usize> {
 pub fn net(recipe: &Recipe, checkpoint: Option<&Path>) -> Result<Checkpoint> {
     match checkpoint {
         Some(path) => Ok(Checkpoint::load(path)?),
-        None => Ok(Checkpoint::initialise(&recipe.net, Tokenizer::characters()?, recipe.seed)?),
+        None => Ok(Checkpoint::initialise(
+            &recipe.net,
+            Tokenizer::fresh(recipe.net.tokens)?,
+            recipe.seed,
+        )?),
     }
 }

@@ -119,7 +119,7 @@ fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Re
         count => count,
     };
     let problems = training_problems(environment, recipe, count)?;
-    let tokenizer = Tokenizer::characters()?;
+    let tokenizer = Tokenizer::fresh(recipe.net.tokens)?;
     let stream = seed::derive(recipe.seed, &["net"]);
     let fresh = Checkpoint::initialise(&recipe.net, tokenizer, stream)?;
     let stream = seed::derive(recipe.seed, &["random lines"]);

@@ -149,7 +149,7 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
 
 /// The configuration of round 0's net, where it is from, and its tokenizer where that is at hand.
 fn net(recipe: &Recipe) -> Result<(ModelConfig, String, Option<Tokenizer>)> {
-    let characters = Tokenizer::characters()?;
+    let characters = Tokenizer::fresh(recipe.net.tokens)?;
     let Some(path) = &recipe.bootstrap.path else {
         let config = recipe.net.model_config(&characters).context("[net]")?;
         return Ok((config, "[net]".to_owned(), Some(characters)));

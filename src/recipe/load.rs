@@ -176,7 +176,7 @@ fn check(recipe: &Recipe) -> Result<()> {
         }
     }
     recipe.policy.kind().validate().context("[policy]")?;
-    recipe.net.model_config(&Tokenizer::characters()?).context("[net]")?;
+    recipe.net.model_config(&Tokenizer::fresh(recipe.net.tokens)?).context("[net]")?;
     recipe.objective.build().validate().context("[objective]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.validate()?;

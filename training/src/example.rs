@@ -197,6 +197,7 @@ fn joined(mut old: Vec<f32>, step: &PathStep<'_>, learnt: &[u32]) -> Option<Vec<
 mod tests {
     use super::*;
     use crate::objective::{Sampled, StepTargets};
+    use espalier_model::tokenizer::Tokens;
 
     const STEPS: [PathStep<'static>; 2] = [
         PathStep { action: "1+2", observation: "=3\n", q: Some(0.25), sampled: None },
@@ -215,7 +216,7 @@ mod tests {
     }
 
     fn example(path: &LabelledPath<'_>, targets: &PathTargets) -> Example {
-        let tokenizer = Tokenizer::characters().unwrap();
+        let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
         let example = Example::from_path(&tokenizer, path, targets).unwrap();
         example.validate(0, tokenizer.vocab_size()).unwrap();
         example
@@ -225,7 +226,10 @@ mod tests {
     fn marks(policy: PolicyTargets) -> String {
         let path = path("1 2\n", &STEPS);
         let example = example(&path, &targets(&path, policy));
-        assert_eq!(Tokenizer::characters().unwrap().decode(&example.tokens), "1 2\n1+2=3\n3\n");
+        assert_eq!(
+            Tokenizer::fresh(Tokens::Characters).unwrap().decode(&example.tokens),
+            "1 2\n1+2=3\n3\n"
+        );
         assert_eq!(example.value_targets, [(9, 0.25), (11, -1.0)]);
         let mut marks = vec![b'.'; example.tokens.len()];
         example.learnt().for_each(|(position, _)| marks[position] = b'^');
@@ -290,7 +294,8 @@ mod tests {
 
     #[test]
     fn sampled_log_probabilities_are_kept_where_the_tokens_are_the_learnt_ones() {
-        let tokens = |text: &str| Tokenizer::characters().unwrap().encode(text).unwrap();
+        let tokens =
+            |text: &str| Tokenizer::fresh(Tokens::Characters).unwrap().encode(text).unwrap();
         let (first, second) = (tokens("1+2="), tokens("3\n"));
         let mut steps = STEPS;
         steps[0].sampled = Some(Sampled { tokens: &first, log_probs: &[-0.1, -0.2, -0.3, -0.4] });

@@ -27,7 +27,7 @@ pub use espalier_inference::{
 pub use espalier_model::parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};
 pub use espalier_model::{
     Adapter, ChatTemplate, Checkpoint, Device, Dtype, Family, LoraConfig, Message, ModelConfig,
-    NetConfig, Tokenizer,
+    NetConfig, Tokenizer, Tokens,
 };
 pub use example::{Example, StepPlace};
 pub use example_set::ExampleSet;

@@ -325,7 +325,7 @@ mod tests {
     use crossbeam::sync::Parker;
     use espalier_model::checkpoint::Checkpoint;
     use espalier_model::config::NetConfig;
-    use espalier_model::tokenizer::Tokenizer;
+    use espalier_model::tokenizer::{Tokenizer, Tokens};
     use espalier_search::{Cancel, EvaluatorError, Request};
 
     use super::*;
@@ -347,7 +347,8 @@ mod tests {
             key_value_heads,
             ..NetConfig::default()
         };
-        let checkpoint = Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap();
+        let checkpoint =
+            Checkpoint::initialise(&net, Tokenizer::fresh(Tokens::Characters).unwrap(), 1).unwrap();
         let config = InferenceConfig {
             max_step_tokens: 40,
             stops: Vec::new(),

@@ -27,4 +27,4 @@ pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use lora::Adapter;
 pub use parameters::{Parameter, Parameters};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, Tokens};

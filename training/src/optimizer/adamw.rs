@@ -357,14 +357,14 @@ fn in_chunks(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Checkpoint, NetConfig, Tokenizer};
+    use crate::{Checkpoint, NetConfig, Tokenizer, Tokens};
 
     const CONFIG: AdamWConfig =
         AdamWConfig { betas: [0.9, 0.99], epsilon: 1e-3, weight_decay: 0.1 };
 
     fn net() -> PolicyValueNet {
         let net = NetConfig { layers: 1, width: 8, intermediate: 8, ..NetConfig::default() };
-        let tokenizer = Tokenizer::characters().unwrap();
+        let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
         PolicyValueNet::new(&Checkpoint::initialise(&net, tokenizer, 1).unwrap())
     }
 
@@ -454,7 +454,7 @@ mod tests {
     /// More than two chunks in a matrix, and a last one that is not whole.
     fn wide() -> PolicyValueNet {
         let net = NetConfig { layers: 1, width: 200, intermediate: 401, ..NetConfig::default() };
-        let tokenizer = Tokenizer::characters().unwrap();
+        let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
         PolicyValueNet::new(&Checkpoint::initialise(&net, tokenizer, 1).unwrap())
     }
 

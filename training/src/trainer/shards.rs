@@ -144,7 +144,7 @@ mod tests {
     use espalier_model::device::Device;
     use espalier_model::dtype::Dtype;
     use espalier_model::lora::Adapter;
-    use espalier_model::tokenizer::Tokenizer;
+    use espalier_model::tokenizer::{Tokenizer, Tokens};
 
     use crate::example::Example;
     use crate::objective::{AlphaMath, PolicySpan};
@@ -164,7 +164,7 @@ mod tests {
             intermediate: 48,
             ..NetConfig::default()
         };
-        Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap()
+        Checkpoint::initialise(&net, Tokenizer::fresh(Tokens::Characters).unwrap(), 1).unwrap()
     }
 
     /// Forty examples of 6 to 44 tokens, of which four at a time begin alike; every third teaches no policy, every fourth no value, and four

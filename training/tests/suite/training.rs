@@ -9,7 +9,7 @@ use espalier_search::{Cancel, Evaluator, Request};
 use espalier_training::{
     AlphaMath, Checkpoint, Compute, Device, Dtype, Error, Example, ExampleSet, Examples,
     InferenceConfig, Job, LabelledPath, LocalEvaluator, NetConfig, Objective, PathStep, PolicySpan,
-    Result, StepMetrics, Tokenizer, TrainConfig, TrainReport, Trained,
+    Result, StepMetrics, Tokenizer, Tokens, TrainConfig, TrainReport, Trained,
 };
 
 /// Two cores.
@@ -45,7 +45,8 @@ fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Exampl
     let steps = steps.iter();
     let steps = steps.map(|&(action, q)| PathStep { action, observation: "\n", q, sampled: None });
     let path = LabelledPath { prompt, steps: steps.collect(), correct, ..LabelledPath::default() };
-    let (tokenizer, objective) = (Tokenizer::characters().unwrap(), AlphaMath::default());
+    let (tokenizer, objective) =
+        (Tokenizer::fresh(Tokens::Characters).unwrap(), AlphaMath::default());
     let folder = tempfile::tempdir().unwrap();
     let mut set = ExampleSet::new(&tokenizer, &objective, &folder.path().join("out")).unwrap();
     set.add(&[path]).unwrap();

@@ -271,7 +271,7 @@ impl Net {
 #[cfg(test)]
 mod tests {
     use espalier_model::config::NetConfig;
-    use espalier_model::tokenizer::Tokenizer;
+    use espalier_model::tokenizer::{Tokenizer, Tokens};
     use espalier_search::{Cancel, Evaluator, EvaluatorError, Request};
 
     use super::*;
@@ -288,7 +288,8 @@ mod tests {
             key_value_heads: 2,
             ..NetConfig::default()
         };
-        let checkpoint = Checkpoint::initialise(&net, Tokenizer::characters().unwrap(), 1).unwrap();
+        let checkpoint =
+            Checkpoint::initialise(&net, Tokenizer::fresh(Tokens::Characters).unwrap(), 1).unwrap();
         let config = InferenceConfig { threads: 1, ..InferenceConfig::default() };
         let evaluator = LocalEvaluator::over_libtorch(&checkpoint, config).unwrap();
         let Backend::Torch(model) = &evaluator.engine.model else { panic!("another engine") };

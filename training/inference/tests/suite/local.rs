@@ -2,7 +2,7 @@
 
 use espalier_fixtures::nets::{opinionated, tiny, windowed};
 use espalier_inference::{InferenceConfig, LocalEvaluator};
-use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer};
+use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer, Tokens};
 use espalier_search::{Action, Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
 pub(crate) fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
@@ -215,7 +215,8 @@ fn a_loaded_checkpoint_answers_like_the_one_that_was_saved() {
 
 #[test]
 fn a_fresh_net_has_no_opinion() {
-    let checkpoint = Checkpoint::initialise(&tiny(), Tokenizer::characters().unwrap(), 1).unwrap();
+    let checkpoint =
+        Checkpoint::initialise(&tiny(), Tokenizer::fresh(Tokens::Characters).unwrap(), 1).unwrap();
     let found = answers(&evaluator(&checkpoint), &[request("1 2", 40, 1.0, 1)]);
     assert_eq!(found[0].value, 0.0);
     // The logits' standard deviation is about 1: a choice among 98 tokens costs about ln 98 - 1/2.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{DEFAULT_RMS_NORM_EPS, DEFAULT_ROPE_THETA, Family, ModelConfig};
 use crate::dtype::Dtype;
 use crate::error::Result;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, Tokens};
 
 /// A net to be made from scratch, or the shape of one that is not at hand: the recipe's `[net]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ use crate::tokenizer::Tokenizer;
 pub struct NetConfig {
     /// Whose blocks.
     pub family: Family,
+    /// What its tokens are.
+    pub tokens: Tokens,
     /// Decoder blocks.
     pub layers: usize,
     /// Width of the residual stream.
@@ -38,6 +40,7 @@ impl Default for NetConfig {
     fn default() -> Self {
         Self {
             family: Family::default(),
+            tokens: Tokens::default(),
             layers: 4,
             width: 128,
             heads: 4,

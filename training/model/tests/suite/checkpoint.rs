@@ -217,7 +217,7 @@ fn other_architectures_and_settings_are_refused() {
         assert!(message.contains(field), "{field}: {message}");
     }
     let nonsense = NetConfig { width: 130, ..NetConfig::default() };
-    let tokenizer = espalier_model::Tokenizer::characters().unwrap();
+    let tokenizer = espalier_model::Tokenizer::fresh(espalier_model::Tokens::Characters).unwrap();
     assert!(Checkpoint::initialise(&nonsense, tokenizer, 1).is_err());
 }
 

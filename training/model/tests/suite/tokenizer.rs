@@ -1,8 +1,8 @@
-use espalier_model::{Error, Tokenizer};
+use espalier_model::{Error, Tokenizer, Tokens};
 
 #[test]
 fn every_printable_text_comes_back() {
-    let tokenizer = Tokenizer::characters().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
     let text: String = (' '..='~').chain(['\n', '\n', ' ', ' ']).collect();
     let ids = tokenizer.encode(&text).unwrap();
     assert_eq!(ids.len(), text.len());
@@ -13,7 +13,7 @@ fn every_printable_text_comes_back() {
 
 #[test]
 fn an_unknown_character_is_named_with_its_position() {
-    let tokenizer = Tokenizer::characters().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
     // Positions count characters, not bytes.
     assert!(matches!(
         tokenizer.encode("abé"),
@@ -25,7 +25,7 @@ fn an_unknown_character_is_named_with_its_position() {
 
 #[test]
 fn special_tokens_are_not_made_from_text_and_have_none() {
-    let tokenizer = Tokenizer::characters().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
     let (pad, eos) = (tokenizer.pad().unwrap(), tokenizer.eos().unwrap());
     assert_eq!((pad, eos), (0, 1));
     let ids = tokenizer.encode("<eos>").unwrap();
@@ -36,7 +36,7 @@ fn special_tokens_are_not_made_from_text_and_have_none() {
 #[test]
 fn a_saved_tokenizer_is_the_same_one() {
     let dir = tempfile::tempdir().unwrap();
-    let tokenizer = Tokenizer::characters().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
     tokenizer.save(dir.path()).unwrap();
     let loaded = Tokenizer::load(dir.path()).unwrap();
     let text = "12 + 30 = 42\n[a~]";
@@ -48,7 +48,7 @@ fn a_saved_tokenizer_is_the_same_one() {
 #[test]
 fn the_hugging_face_library_reads_the_same_ids() {
     let dir = tempfile::tempdir().unwrap();
-    let tokenizer = Tokenizer::characters().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
     tokenizer.save(dir.path()).unwrap();
     let library = tokenizers::Tokenizer::from_file(dir.path().join("tokenizer.json")).unwrap();
     let text = " (7 - 3) * 25 = 100\n\n{x}\n";
@@ -59,10 +59,44 @@ fn the_hugging_face_library_reads_the_same_ids() {
 
 #[test]
 fn spans_are_the_bytes_of_each_character() {
-    let tokenizer = Tokenizer::characters().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
     let spans: Vec<_> = tokenizer.encode_with_spans("a+b\n").unwrap();
     let ids = tokenizer.encode("a+b\n").unwrap();
     assert_eq!(spans, ids.into_iter().zip([0..1, 1..2, 2..3, 3..4]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_number_is_one_token_and_the_hugging_face_library_agrees() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = Tokenizer::fresh(Tokens::Numbers).unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let library = tokenizers::Tokenizer::from_file(dir.path().join("tokenizer.json")).unwrap();
+    let loaded = Tokenizer::load(dir.path()).unwrap();
+    for (text, tokens) in [
+        ("21:11 13 7\n", 8),
+        ("13+19=32|11 32\n", 10),
+        // A number of more than three digits goes on with another token; one that begins with 0 has none of its own.
+        ("1234567", 3),
+        ("007", 3),
+        ("1000", 2),
+        ("(12-3)*100 {a}\n\n", 13),
+        ("", 0),
+    ] {
+        let ids = tokenizer.encode(text).unwrap();
+        assert_eq!(ids.len(), tokens, "{text}");
+        assert_eq!(library.encode(text, true).unwrap().get_ids(), ids, "{text}");
+        assert_eq!(loaded.encode(text).unwrap(), ids, "{text}");
+        assert_eq!(tokenizer.decode(&ids), text);
+        let spans = tokenizer.encode_with_spans(text).unwrap();
+        let texts: Vec<&str> = spans.iter().map(|(_, span)| &text[span.clone()]).collect();
+        let alone: Vec<String> = ids.iter().map(|&id| tokenizer.decode(&[id])).collect();
+        assert_eq!(texts, alone);
+    }
+    assert_eq!(format!("{loaded:?}"), format!("{tokenizer:?}"));
+    assert!(matches!(
+        tokenizer.encode("12é"),
+        Err(Error::UnknownCharacter { character: 'é', position: 2 })
+    ));
 }
 
 #[test]

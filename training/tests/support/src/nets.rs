@@ -3,7 +3,7 @@
 use espalier_model::checkpoint::Checkpoint;
 use espalier_model::config::{Family, NetConfig};
 use espalier_model::parameters::{Parameter, Parameters};
-use espalier_model::tokenizer::Tokenizer;
+use espalier_model::tokenizer::{Tokenizer, Tokens};
 
 /// A net small enough for a test, with sizes that are no multiples of vector widths.
 #[must_use]
@@ -26,7 +26,7 @@ pub fn tiny() -> NetConfig {
 /// When the sizes do not fit each other.
 #[must_use]
 pub fn fresh(net: &NetConfig, seed: u64) -> Checkpoint {
-    Checkpoint::initialise(net, Tokenizer::characters().unwrap(), seed).unwrap()
+    Checkpoint::initialise(net, Tokenizer::fresh(Tokens::Characters).unwrap(), seed).unwrap()
 }
 
 /// A fresh net whose matrices and value head are enlarged, so that it is far from uniform and its value from 0.

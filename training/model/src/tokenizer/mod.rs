@@ -1,6 +1,7 @@
 //! Text to token ids and back, in Hugging Face's `tokenizer.json` form.
 
-use std::collections::HashMap;
+mod table;
+
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,20 +11,36 @@ use tokenizers::decoders::DecoderWrapper;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence;
 use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use table::Table;
 
 /// File name inside a checkpoint.
 pub(crate) const FILE: &str = "tokenizer.json";
 const PAD: &str = "<pad>";
 const EOS: &str = "<eos>";
 
-/// A tokenizer. Character-level ones take a path without the `tokenizers` library, because encoding a context is
+/// What the tokens of a net from scratch are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokens {
+    /// One a character.
+    #[default]
+    Characters,
+    /// One a number of up to three digits, and one for every other character.
+    Numbers,
+}
+
+/// A tokenizer. Those of nets from scratch take a path without the `tokenizers` library, because encoding a context is
 /// part of every evaluation.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    characters: Option<CharacterTable>,
+    table: Option<Table>,
     /// What `tokenizer.json` held, to be saved again as it was; `None` for one made here.
     source: Option<Arc<[u8]>>,
     eos: Option<u32>,
@@ -31,76 +48,32 @@ pub struct Tokenizer {
     add_special_tokens: bool,
 }
 
-/// Both directions of a vocabulary in which every ordinary token is one character.
-#[derive(Clone)]
-struct CharacterTable {
-    ids: HashMap<char, u32>,
-    /// [`Self::ids`] for the first 128 code points, where nearly all text is.
-    ascii: [Option<u32>; 128],
-    /// `None` for special tokens, which have no text.
-    characters: Vec<Option<char>>,
-}
-
-impl CharacterTable {
-    /// The table of a tokenizer that maps single characters and does nothing else, `None` for every other kind.
-    fn of(inner: &tokenizers::Tokenizer) -> Option<Self> {
-        // Nearly all other kinds are told by this, without writing a large vocabulary down.
-        if inner.get_pre_tokenizer().is_some() {
-            return None;
-        }
-        let json: serde_json::Value = serde_json::from_str(&inner.to_string(false).ok()?).ok()?;
-        let plain = ["normalizer", "pre_tokenizer", "post_processor"]
-            .iter()
-            .all(|part| json.get(part).is_none_or(serde_json::Value::is_null));
-        let model = &json["model"];
-        let no_merges = model["merges"].as_array().is_some_and(Vec::is_empty);
-        if !plain || model["type"] != "BPE" || !no_merges || json["decoder"]["type"] != "Fuse" {
-            return None;
-        }
-        let mut table = Self {
-            ids: HashMap::new(),
-            ascii: [None; 128],
-            characters: vec![None; inner.get_vocab_size(true)],
-        };
-        for (token, id) in inner.get_vocab(false) {
-            let special = inner.get_added_tokens_decoder().get(&id).is_some_and(|t| t.special);
-            if special {
-                continue;
-            }
-            let mut characters = token.chars();
-            let (Some(character), None) = (characters.next(), characters.next()) else {
-                return None;
-            };
-            *table.characters.get_mut(id as usize)? = Some(character);
-            if let Some(slot) = table.ascii.get_mut(character as usize) {
-                *slot = Some(id);
-            }
-            table.ids.insert(character, id);
-        }
-        Some(table)
-    }
-
-    fn id(&self, character: char) -> Option<u32> {
-        match self.ascii.get(character as usize) {
-            Some(slot) => *slot,
-            None => self.ids.get(&character).copied(),
-        }
-    }
-}
-
 impl Tokenizer {
-    /// One token a character: printable ASCII, the newline, `<pad>` (id 0) and `<eos>` (id 1).
+    /// The tokenizer of a net from scratch: printable ASCII, the newline, `<pad>` (id 0) and `<eos>` (id 1), and with
+    /// [`Tokens::Numbers`] also 10 to 999.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] when the `tokenizers` library refuses the vocabulary.
-    pub fn characters() -> Result<Self> {
+    pub fn fresh(tokens: Tokens) -> Result<Self> {
+        let numbers = match tokens {
+            Tokens::Characters => 0..0,
+            Tokens::Numbers => 10..1000,
+        };
         let tokens = [PAD.to_owned(), EOS.to_owned(), "\n".to_owned()]
             .into_iter()
-            .chain((' '..='~').map(String::from));
+            .chain((' '..='~').map(String::from))
+            .chain(numbers.clone().map(|number: u32| number.to_string()));
         let vocabulary: tokenizers::models::bpe::Vocab =
             tokens.enumerate().map(|(id, token)| (token, id as u32)).collect();
-        let model = BPE::builder().vocab_and_merges(vocabulary, Vec::new()).build();
-        let mut inner = tokenizers::Tokenizer::new(model.map_err(refused)?);
+        let model = BPE::builder()
+            .vocab_and_merges(vocabulary, Vec::new())
+            .ignore_merges(!numbers.is_empty());
+        let mut inner = tokenizers::Tokenizer::new(model.build().map_err(refused)?);
+        if !numbers.is_empty() {
+            let pattern = SplitPattern::Regex(table::NUMBERS.to_owned());
+            let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
+            inner.with_pre_tokenizer(Some(split.map_err(refused)?));
+        }
         inner.with_decoder(Some(Fuse::new()));
         inner.add_special_tokens(&[AddedToken::from(PAD, true), AddedToken::from(EOS, true)]);
         Ok(Self::wrap(inner, None))
@@ -131,9 +104,9 @@ impl Tokenizer {
     }
 
     fn wrap(inner: tokenizers::Tokenizer, source: Option<Arc<[u8]>>) -> Self {
-        let characters = CharacterTable::of(&inner);
+        let table = Table::of(&inner);
         let (eos, pad) = (inner.token_to_id(EOS), inner.token_to_id(PAD));
-        Self { inner, characters, source, eos, pad, add_special_tokens: true }
+        Self { inner, table, source, eos, pad, add_special_tokens: true }
     }
 
     /// Writes `tokenizer.json` into a folder.
@@ -152,24 +125,18 @@ impl Tokenizer {
         Ok(self.inner.to_string(true).map_err(refused)?.into_bytes())
     }
 
-    /// Tokens of a text. Special tokens are never made from text by a character-level tokenizer.
+    /// Tokens of a text. Special tokens are never made from text by the tokenizer of a net from scratch.
     ///
     /// # Errors
     /// [`Error::UnknownCharacter`] when a character has no token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let Some(table) = &self.characters else {
-            return Ok(self
-                .inner
-                .encode_fast(text, self.add_special_tokens)
-                .map_err(refused)?
-                .get_ids()
-                .to_vec());
-        };
-        let mut ids = Vec::with_capacity(text.len());
-        for (position, character) in text.chars().enumerate() {
-            ids.push(table.id(character).ok_or(Error::UnknownCharacter { character, position })?);
+        if let Some(table) = &self.table {
+            let mut ids = Vec::with_capacity(text.len());
+            table.encode(text, |id, _| ids.push(id))?;
+            return Ok(ids);
         }
-        Ok(ids)
+        let encoding = self.inner.encode_fast(text, self.add_special_tokens).map_err(refused)?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// Tokens of a text with the bytes of the text that each stands for.
@@ -177,10 +144,10 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::UnknownCharacter`] when a character has no token.
     pub fn encode_with_spans(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
-        if self.characters.is_some() {
-            let ids = self.encode(text)?;
-            let spans = text.char_indices().map(|(start, c)| start..start + c.len_utf8());
-            return Ok(ids.into_iter().zip(spans).collect());
+        if let Some(table) = &self.table {
+            let mut tokens = Vec::with_capacity(text.len());
+            table.encode(text, |id, span| tokens.push((id, span)))?;
+            return Ok(tokens);
         }
         let encoding = self.inner.encode(text, self.add_special_tokens).map_err(refused)?;
         let spans = encoding.get_offsets().iter().map(|&(start, end)| start..end);
@@ -191,11 +158,8 @@ impl Tokenizer {
     /// begins with stays.
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {
-        match &self.characters {
-            Some(table) => ids
-                .iter()
-                .filter_map(|&id| table.characters.get(id as usize).copied().flatten())
-                .collect(),
+        match &self.table {
+            Some(table) => table.decode(ids),
             // The library fails only on ids outside the vocabulary, which have no text.
             None => self.inner.decode(ids, true).unwrap_or_default(),
         }
@@ -285,7 +249,7 @@ fn keep_first_blank(inner: &mut tokenizers::Tokenizer) -> Result<()> {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = if self.characters.is_some() { "characters" } else { "library" };
+        let kind = if self.table.is_some() { "table" } else { "library" };
         write!(formatter, "Tokenizer({kind}, {} tokens)", self.vocab_size())
     }
 }
