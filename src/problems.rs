@@ -70,10 +70,29 @@ pub fn draw(
         bail!("{origin} has no problem in its {} split", split.name());
     }
     shuffle(&mut problems, split, seed);
-    let available = problems.len();
-    Ok((0..count.min(available))
-        .map(|index| problems[(offset + index) % available].clone())
-        .collect())
+    Ok(in_turn(&problems, offset, count))
+}
+
+/// Problems number `offset..offset + count` of those that rounds take turns through: the first `pool` of the training split, and then again from
+/// the first.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_of_pool(
+    environment: &AnyEnvironment,
+    source: &ProblemsRecipe,
+    pool: usize,
+    (offset, count): (usize, usize),
+    seed: u64,
+) -> Result<Vec<Problem>> {
+    let problems = draw(environment, source, Split::Train, 0, pool, seed)?;
+    Ok(in_turn(&problems, offset, count))
+}
+
+/// At most `count` problems from `offset` on, again from the first behind the last, none of them twice.
+fn in_turn(problems: &[Problem], offset: usize, count: usize) -> Vec<Problem> {
+    let of = |index: usize| problems[(offset + index) % problems.len()].clone();
+    (0..count.min(problems.len())).map(of).collect()
 }
 
 /// At most `count` problems of a source that is for testing as a whole.

@@ -62,7 +62,7 @@ fn a_net_that_does_worse_is_not_taken_on_and_the_round_says_so() {
 }
 
 #[test]
-fn a_window_bounds_the_rounds_that_are_learnt_from() {
+fn rounds_take_turns_learn_from_their_window_and_with_smaller_and_smaller_steps() {
     let folder = tempfile::tempdir().unwrap();
     let small =
         ["rounds.count=3", "rounds.problems=30", "training.epochs=1", "bootstrap.lines=300"];
@@ -70,7 +70,9 @@ fn a_window_bounds_the_rounds_that_are_learnt_from() {
         let harvest = summary(run_dir, &format!("{round}/harvest.json"));
         harvest["correct"].as_u64().unwrap() + harvest["incorrect"].as_u64().unwrap()
     };
-    let window = [&small[..], &["rounds.window=2"]].concat();
+    let slower =
+        ["rounds.window=2", "rounds.learning_rate_decay=0.5", "training.warmup_fraction=0"];
+    let window = [&small[..], &slower, &["rounds.pool=60"]].concat();
     let run_dir = tiny_run(folder.path(), &window);
     let learnt = |round: usize| {
         summary(&run_dir, &format!("{round}/train.json"))["value_solutions"].as_u64().unwrap()
@@ -79,6 +81,18 @@ fn a_window_bounds_the_rounds_that_are_learnt_from() {
         rounds.map(|round| solutions(&run_dir, round)).sum()
     };
     assert_eq!([learnt(1), learnt(2), learnt(3)], [of(1..=1), of(1..=2), of(2..=3)]);
+    // Two rounds have searched the pool, and the third begins again.
+    let problems = |round: usize| {
+        fs::read_to_string(run_dir.join(format!("problems/round-{round}.jsonl"))).unwrap()
+    };
+    assert_eq!(problems(1), problems(3));
+    assert!(problems(1).lines().all(|problem| !problems(2).contains(problem)));
+    // Without a warm-up the first step has the peak.
+    for (round, peak) in [(1, 5e-3), (2, 2.5e-3), (3, 1.25e-3)] {
+        let first = summary(&run_dir, &format!("{round}/train.json"))["report"]["first"].clone();
+        let rate = first["learning_rate"].as_f64().unwrap();
+        assert!((rate - peak).abs() < 1e-9, "{round}: {rate}");
+    }
 }
 
 #[test]

@@ -116,10 +116,7 @@ impl LabelsRecipe {
     /// # Errors
     /// Naming the key that cannot be used.
     pub fn validate(&self) -> Result<(), String> {
-        if self.paths.max_correct == 0 && self.paths.max_incorrect == 0 {
-            return Err("paths.max_correct and paths.max_incorrect = 0 keep nothing to learn from"
-                .to_owned());
-        }
+        self.paths.validate()?;
         self.rule.build().validate()
     }
 
@@ -143,6 +140,7 @@ impl LabelsRecipe {
         let mut paths = finished_paths(trees)?;
         self.paths.choose(&mut paths, state, seed);
         self.rule.build().label(&mut paths, rollouts, seed).context("[labels]")?;
+        self.paths.cut(&mut paths);
         Ok(paths)
     }
 }

@@ -7,7 +7,7 @@ use espalier_search::{LabelledSolution, LabelledStep, derive_seed, shuffle};
 use serde::{Deserialize, Serialize};
 
 /// How many solutions a problem gives. The defaults are AlphaMath's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PathsRecipe {
     /// Most distinct correct solutions of a problem.
@@ -16,11 +16,15 @@ pub struct PathsRecipe {
     pub max_incorrect: usize,
     /// Whether answered paths through the same states count as one: `3*7` and `7*3` lead to one state.
     pub distinct_states: bool,
+    /// A prior, in (0, 1], from which the policy counts as knowing a step: a right path ends with its last step that is not known, and has
+    /// its first step in any case. Absent: paths are whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<f64>,
 }
 
 impl Default for PathsRecipe {
     fn default() -> Self {
-        Self { max_correct: 4, max_incorrect: 4, distinct_states: false }
+        Self { max_correct: 4, max_incorrect: 4, distinct_states: false, known: None }
     }
 }
 
@@ -50,6 +54,33 @@ impl PathsRecipe {
             chosen.extend(indices.into_iter().take(most));
         }
         retain_places(paths, |place| chosen.contains(&place));
+    }
+
+    /// Leaves out the steps behind the last one that the policy does not know, where right paths are cut. The labels are there already: a step
+    /// that ends a path has another label than one that goes on.
+    pub fn cut(&self, paths: &mut [LabelledSolution]) {
+        let Some(known) = self.known else { return };
+        for path in paths.iter_mut().filter(|path| path.correct) {
+            let last = path.steps.iter().rposition(|step| step.prior < known);
+            path.steps.truncate(last.unwrap_or(0) + 1);
+        }
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Naming the key that cannot be used.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.max_correct == 0 && self.max_incorrect == 0 {
+            return Err("paths.max_correct and paths.max_incorrect = 0 keep nothing to learn from"
+                .to_owned());
+        }
+        match self.known {
+            Some(known) if !(known > 0.0 && known <= 1.0) => {
+                Err(format!("paths.known must be in (0, 1], is {known}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -120,7 +151,8 @@ mod tests {
         };
         let kept = |distinct_states, state: &dyn Fn(&str) -> Option<String>| {
             let mut paths = paths.clone();
-            let recipe = PathsRecipe { max_correct: 9, max_incorrect: 9, distinct_states };
+            let recipe =
+                PathsRecipe { max_correct: 9, max_incorrect: 9, distinct_states, known: None };
             recipe.choose(&mut paths, state, 1);
             paths
         };
@@ -131,13 +163,39 @@ mod tests {
     }
 
     #[test]
+    fn a_right_path_ends_with_its_last_step_that_is_not_known() {
+        let with_priors = |priors: &[f64], correct| {
+            let steps: Vec<_> = priors.iter().map(|_| ("step", 0.5)).collect();
+            let mut path = path(&steps, correct);
+            path.steps.iter_mut().zip(priors).for_each(|(step, prior)| step.prior = *prior);
+            path
+        };
+        let lengths = |known| {
+            let mut paths = [
+                with_priors(&[0.3, 0.95, 0.4, 0.9, 1.0], true),
+                with_priors(&[0.99, 0.9], true),
+                with_priors(&[0.3, 0.99], false),
+            ];
+            PathsRecipe { known, ..PathsRecipe::default() }.cut(&mut paths);
+            paths.map(|path| path.steps.len())
+        };
+        assert_eq!(lengths(None), [5, 2, 2]);
+        assert_eq!(lengths(Some(0.9)), [3, 1, 2]);
+        assert_eq!(lengths(Some(1.0)), [4, 2, 2]);
+        for known in [0.0, 1.5, f64::NAN] {
+            let error = PathsRecipe { known: Some(known), ..PathsRecipe::default() }.validate();
+            assert!(error.unwrap_err().contains("paths.known"));
+        }
+    }
+
+    #[test]
     fn the_choice_is_bounded_keeps_the_order_and_follows_the_seed() {
         let all: Vec<LabelledSolution> =
             (0..20).map(|index| path(&[(&format!("step {index}"), 0.0)], index % 3 == 0)).collect();
         let chosen = |most: [usize; 2], seed| {
             let [max_correct, max_incorrect] = most;
             let mut paths = all.clone();
-            PathsRecipe { max_correct, max_incorrect, distinct_states: false }.choose(
+            PathsRecipe { max_correct, max_incorrect, ..PathsRecipe::default() }.choose(
                 &mut paths,
                 &|_| None,
                 seed,

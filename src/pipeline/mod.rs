@@ -142,7 +142,14 @@ impl Rounds<'_> {
         let count = rounds.problems;
         let path = self.problems(&format!("round-{round}"), || {
             let offset = (round - 1) * count;
-            problems::draw(self.environment, problems, Split::Train, offset, count, *seed)
+            match rounds.pool {
+                None => {
+                    problems::draw(self.environment, problems, Split::Train, offset, count, *seed)
+                }
+                Some(pool) => {
+                    problems::draw_of_pool(self.environment, problems, pool, (offset, count), *seed)
+                }
+            }
         })?;
         problems::open(self.environment, &path)
     }
@@ -309,7 +316,9 @@ impl Rounds<'_> {
         let labels: Vec<PathBuf> =
             (first..=round).map(|earlier| self.run.round(earlier).join("labels.jsonl")).collect();
         let (base, out) = (self.checkpoint(base), self.checkpoint(round));
-        let summary = train(&base, &labels, self.recipe, self.stream("train", round), &out)?;
+        let mut recipe = self.recipe.clone();
+        recipe.training.learning_rate *= recipe.rounds.learning_rate_decay.powi(round as i32 - 1);
+        let summary = train(&base, &labels, &recipe, self.stream("train", round), &out)?;
         Ok(serde_json::to_value(summary)?)
     }
 

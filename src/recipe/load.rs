@@ -190,6 +190,10 @@ fn check(recipe: &Recipe) -> Result<()> {
     {
         bail!("rounds.first_temperature must be a number that is not negative");
     }
+    let decay = recipe.rounds.learning_rate_decay;
+    if !(decay > 0.0 && decay <= 1.0) {
+        bail!("rounds.learning_rate_decay must be in (0, 1], is {decay}");
+    }
     if recipe.name.is_empty() || recipe.name.contains(['/', '\\']) {
         bail!("name = {:?} must be a plain name: it names the run directory", recipe.name);
     }
@@ -197,6 +201,7 @@ fn check(recipe: &Recipe) -> Result<()> {
         ("bootstrap.lines", recipe.bootstrap.lines),
         ("bootstrap.epochs", recipe.bootstrap.epochs),
         ("rounds.problems", recipe.rounds.problems),
+        ("rounds.pool", recipe.rounds.pool.unwrap_or(1)),
         ("rounds.trees_per_problem", recipe.rounds.trees_per_problem),
         ("rounds.gate.problems", recipe.rounds.gate.as_ref().map_or(1, |gate| gate.problems)),
         ("compute.concurrent_problems", recipe.compute.concurrent_problems),

@@ -196,10 +196,16 @@ pub struct RoundsRecipe {
     /// Training problems searched in a round. Each round takes the next ones of the training split, starting again when a file
     /// holds no more.
     pub problems: usize,
+    /// How many training problems the rounds take turns through: when all were searched, they come again, from the first on. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<usize>,
     /// Trees grown for each problem (AlphaMath: 4 to 10).
     pub trees_per_problem: usize,
     /// The checkpoint that a round's training starts from.
     pub start_from: StartFrom,
+    /// The peak learning rate of a round's training as a share of that of the round before, in (0, 1]. A net that goes on from the round
+    /// before wants smaller steps than one that begins.
+    pub learning_rate_decay: f64,
     /// How many rounds back the labels go that a round's training reads, its own included; 0: all rounds, as in AlphaMath.
     pub window: usize,
     /// Sampling temperature of the first round's search; absent: that of `[search]`. AlphaMath's is 0.6.
@@ -217,8 +223,10 @@ impl Default for RoundsRecipe {
         Self {
             count: 3,
             problems: 1000,
+            pool: None,
             trees_per_problem: 1,
             start_from: StartFrom::Base,
+            learning_rate_decay: 1.0,
             window: 0,
             first_temperature: None,
             gate: None,
