@@ -1,6 +1,7 @@
 //! What a table has that a recipe cannot have, in plain words.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde_path_to_error::{Path, Segment};
 use toml::{Table, Value};
@@ -81,6 +82,22 @@ pub(super) struct WrongValue {
     key: String,
     given: String,
     expected: String,
+}
+
+impl WrongValue {
+    /// The number of its line in a text, of which the reader names the span of the value or of its section.
+    pub fn line(&self, text: &str, span: Option<Range<usize>>) -> Option<usize> {
+        let first = text.get(..span?.start)?.matches('\n').count();
+        let key = self.key.rsplit('.').next().and_then(|key| key.split('[').next())?;
+        let has_key = |line: &str| {
+            line.trim_start()
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+        };
+        let lines = text.lines().enumerate().skip(first);
+        let mut section = lines.take_while(|(at, line)| *at == first || !line.starts_with('['));
+        section.find(|(_, line)| has_key(line)).map(|(at, _)| at + 1)
+    }
 }
 
 impl fmt::Display for WrongValue {

@@ -109,12 +109,15 @@ fn read(path: &Path, chain: &mut Vec<PathBuf>) -> Result<Table> {
     match table.remove("extends") {
         None => {
             refuse_old_keys(&table).with_context(|| path.display().to_string())?;
-            // Typed reading of the text itself: its errors show the line, which a merged table has lost. A wrong value is told by its
-            // key.
+            // Typed reading of the text itself: its errors know the line, which a merged table has lost.
             let unread = toml::from_str::<Recipe>(&text).err();
             if let (Some(error), Err(fault)) = (unread, typed(&table)) {
                 match fault.of_value(&table, |table| typed(table).map(drop)) {
-                    Some(value) => bail!("{}: {value}", path.display()),
+                    Some(value) => {
+                        let line = value.line(&text, error.span());
+                        let line = line.map_or(String::new(), |line| format!(", line {line}"));
+                        bail!("{}{line}: {value}", path.display())
+                    }
                     None => bail!(
                         "{}: {}",
                         path.display(),
@@ -255,6 +258,19 @@ mod tests {
     #[test]
     fn the_embedded_recipe_loads() {
         assert_eq!(load(None, &[]).unwrap().name, "countdown");
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_by_its_line_and_key() {
+        for (text, part) in [
+            ("name = \"x\"\n[rounds]\ncount = \"a\"\n", "line 3: rounds.count = \"a\""),
+            // The section is read as a whole, for its kind.
+            ("[search]\nkind = \"mcts\"\nsamples = \"a\"\n", "line 3: search.samples = \"a\""),
+            ("[search]\nsimulations = 3\n[search.selection]\nc_puct = \"a\"\n", "c_puct"),
+        ] {
+            let error = load_text(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{part} in {error}");
+        }
     }
 
     #[test]
