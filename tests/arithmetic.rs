@@ -75,9 +75,9 @@ fn a_typed_expression_is_solved_and_a_bad_one_is_refused() {
     for (problems, part) in [
         ("problems={kind=\"generated\", operation=[2, 3]}", "did you mean `operations`?"),
         ("problems={kind=\"generated\", operations=[2, 3]}", "operations = [2, 3]"),
-        ("problems={kind=\"generated\", parentheses=\"no\"}", "parentheses"),
+        ("problems={kind=\"generated\", parentheses=\"no\"}", "problems.parentheses = \"no\""),
     ] {
         let message = fail(&[&misspelt[..], &[problems]].concat(), 2);
-        assert!(message.contains("[problems]") && message.contains(part), "{problems}: {message}");
+        assert!(message.contains("problems") && message.contains(part), "{problems}: {message}");
     }
 }

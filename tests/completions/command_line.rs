@@ -78,7 +78,7 @@ fn a_log_of_another_policy_is_not_continued() {
     let arguments = |url: &str| with(&[&evaluate[..], &one].concat(), &served(url));
     let message = fail(&borrowed(&arguments(failing.url())), 3);
     assert!(message.contains("status 400") && message.contains("refused"), "{message}");
-    let message = fail(&borrowed(&arguments(server.url())), 3);
+    let message = fail(&borrowed(&arguments(server.url())), 2);
     assert!(message.contains("evaluation.jsonl.log"), "{message}");
 }
 
