@@ -345,10 +345,10 @@ fn in_chunks(
     }
     let mut results: Vec<Result<Vec<Tensor>>> =
         chunks.chunks(share).map(|_| Ok(Vec::new())).collect();
-    std::thread::scope(|scope| {
+    rayon::in_place_scope(|scope| {
         for (result, chunks) in results.iter_mut().zip(chunks.chunks(share)) {
             let (slots, run) = (slots.iter().map(Slot::share).collect::<Vec<_>>(), &run);
-            scope.spawn(move || *result = run(&slots, chunks));
+            scope.spawn(move |_| *result = run(&slots, chunks));
         }
     });
     Ok(results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())

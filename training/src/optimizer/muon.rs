@@ -94,10 +94,10 @@ impl Muon {
         };
         let mut results: Vec<Result<()>> = shares.iter().map(|_| Ok(())).collect();
         let mut shares = shares.into_iter().zip(&mut results);
-        std::thread::scope(|scope| {
+        rayon::in_place_scope(|scope| {
             let own = shares.next();
             for (tasks, result) in shares {
-                scope.spawn(|| *result = run(tasks));
+                scope.spawn(|_| *result = run(tasks));
             }
             if let Some((tasks, result)) = own {
                 *result = run(tasks);

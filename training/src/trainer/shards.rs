@@ -66,10 +66,12 @@ impl Shards {
             *outcome = share(net, objective, passes, whole);
         };
         if self.parallel {
-            std::thread::scope(|scope| {
+            // On threads that stay: with its last thread an arena of the allocator gives all its memory back, to ask for it again a step
+            // later.
+            rayon::in_place_scope(|scope| {
                 let own = tasks.next();
                 for task in tasks {
-                    scope.spawn(move || run(task));
+                    scope.spawn(move |_| run(task));
                 }
                 own.map(run);
             });
