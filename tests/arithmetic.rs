@@ -72,12 +72,16 @@ fn a_typed_expression_is_solved_and_a_bad_one_is_refused() {
     assert_eq!((&solution["answer"], &solution["correct"]), (&"5".into(), &true.into()));
     assert!(fail(&solve("2+*3"), 2).contains("2+3*(7-4)"));
     let misspelt = ["generate", "--config", TINY, "--set", "environment.kind=arithmetic", "--set"];
-    for (problems, part) in [
-        ("problems={kind=\"generated\", operation=[2, 3]}", "did you mean `operations`?"),
-        ("problems={kind=\"generated\", operations=[2, 3]}", "operations = [2, 3]"),
-        ("problems={kind=\"generated\", parentheses=\"no\"}", "problems.parentheses = \"no\""),
+    for (problems, section, part) in [
+        (
+            "problems={kind=\"generated\", operation=[2, 3]}",
+            "[problems]",
+            "did you mean `operations`?",
+        ),
+        ("problems={kind=\"generated\", operations=[2, 3]}", "[problems]", "operations = [2, 3]"),
+        ("problems={kind=\"generated\", parentheses=\"no\"}", "problems.", "parentheses = \"no\""),
     ] {
         let message = fail(&[&misspelt[..], &[problems]].concat(), 2);
-        assert!(message.contains("problems") && message.contains(part), "{problems}: {message}");
+        assert!(message.contains(section) && message.contains(part), "{problems}: {message}");
     }
 }
