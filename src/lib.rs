@@ -10,6 +10,7 @@ pub mod compute;
 pub mod environment;
 pub mod evaluation;
 pub mod jsonl;
+mod kinds;
 pub mod labels;
 pub mod pipeline;
 pub mod place;

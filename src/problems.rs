@@ -11,7 +11,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::data::{self, DatasetRecipe, Located, Paths, Report, SourceRecipe};
 use crate::environment::{AnyEnvironment, Split};
 use crate::jsonl::Indexed;
-use crate::recipe::ProblemsRecipe;
+use crate::recipe::{ProblemsRecipe, Recipe};
 use crate::seed;
 use crate::usage::UsageError;
 
@@ -73,20 +73,21 @@ pub fn draw(
     Ok(in_turn(&problems, offset, count))
 }
 
-/// Problems number `offset..offset + count` of those that rounds take turns through: the first `pool` of the training split, and then again from
-/// the first.
+/// The training problems of a round, from 1 on: the next ones of the split, or of the pool that the rounds take turns through.
 ///
 /// # Errors
 /// As [`draw`].
-pub fn draw_of_pool(
+pub fn of_round(
     environment: &AnyEnvironment,
-    source: &ProblemsRecipe,
-    pool: usize,
-    (offset, count): (usize, usize),
-    seed: u64,
+    recipe: &Recipe,
+    round: usize,
 ) -> Result<Vec<Problem>> {
-    let problems = draw(environment, source, Split::Train, 0, pool, seed)?;
-    Ok(in_turn(&problems, offset, count))
+    let Recipe { problems, rounds, seed, .. } = recipe;
+    let (offset, count) = ((round - 1) * rounds.problems, rounds.problems);
+    let Some(pool) = rounds.pool else {
+        return draw(environment, problems, Split::Train, offset, count, *seed);
+    };
+    Ok(in_turn(&draw(environment, problems, Split::Train, 0, pool, *seed)?, offset, count))
 }
 
 /// At most `count` problems from `offset` on, again from the first behind the last, none of them twice.

@@ -12,7 +12,8 @@ use super::recipe::EvaluationRecipe;
 use super::record::{Decoded, Line, Record};
 use crate::jsonl;
 use crate::report::{
-    ABSENT, Proportion, RoundFiles, RoundsRow, Runs, Section, Table, label_of, percent, proportion,
+    ABSENT, Proportion, RoundFiles, RoundsRow, Runs, Section, Table, label_of, mean, percent,
+    proportion,
 };
 
 /// Settings: none of its own, for `[evaluation] decodings` and `[evaluation.decode]` are also those of other commands.
@@ -172,7 +173,7 @@ fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
         let mut tokens = None;
         let mut share = |found: Vec<(Vec<f64>, f64)>| {
             let (correct, spent): (Vec<Vec<f64>>, Vec<f64>) = found.into_iter().unzip();
-            tokens = Some(spent.iter().sum::<f64>() / spent.len() as f64);
+            tokens = Some(mean(&spent));
             proportion(&correct)
         };
         let curve: Vec<Option<Proportion>> =

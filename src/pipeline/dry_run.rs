@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::footprint::Footprint;
 use super::memory::Memory;
-use crate::environment::{AnyEnvironment, Split};
+use crate::environment::AnyEnvironment;
 use crate::problems;
 use crate::recipe::Recipe;
 
@@ -190,9 +190,7 @@ fn contexts(
     recipe: &Recipe,
     tokenizer: Option<&Tokenizer>,
 ) -> Result<(FirstProblems, Option<[usize; 2]>)> {
-    let count = recipe.rounds.problems;
-    let drawn = problems::draw(environment, &recipe.problems, Split::Train, 0, count, recipe.seed);
-    let drawn = match drawn {
+    let drawn = match problems::of_round(environment, recipe, 1) {
         Ok(problems) => problems,
         Err(error) => {
             let missing = Some(format!("{error:#}"));

@@ -138,19 +138,8 @@ impl Rounds<'_> {
     }
 
     fn training_problems(&self, round: usize) -> Result<Indexed<Problem>> {
-        let Recipe { problems, rounds, seed, .. } = self.recipe;
-        let count = rounds.problems;
-        let path = self.problems(&format!("round-{round}"), || {
-            let offset = (round - 1) * count;
-            match rounds.pool {
-                None => {
-                    problems::draw(self.environment, problems, Split::Train, offset, count, *seed)
-                }
-                Some(pool) => {
-                    problems::draw_of_pool(self.environment, problems, pool, (offset, count), *seed)
-                }
-            }
-        })?;
+        let draw = || problems::of_round(self.environment, self.recipe, round);
+        let path = self.problems(&format!("round-{round}"), draw)?;
         problems::open(self.environment, &path)
     }
 

@@ -86,8 +86,7 @@ impl Rounds<'_> {
             right: right.get(id.as_str()).copied().unwrap_or_default(),
         };
         let outcomes: Vec<Outcome> = problems.iter().map(outcome).collect();
-        let solved = outcomes.iter().map(|one| f64::from(u8::from(one.solved)));
-        let solved = proportion(&[solved.collect()]);
+        let solved = proportion(&[outcomes.iter().map(Outcome::share_solved).collect()]);
         let steps = figures.steps(&probe.search);
         tracing::info!(
             "round {round}: {:.1} % of {} probe problems solved, {:.2} of {} sampled steps a node differ",

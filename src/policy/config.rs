@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use espalier_search::ConfigError;
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::kind_or_default;
+use crate::kinds::kind_or_default;
 
 /// A policy behind `POST /v1/completions`.
 ///

@@ -4,12 +4,10 @@
 //! (`extends = "base.toml"`), and single keys can be overridden from the command line (`--set search.c_puct=2`).
 
 mod fault;
-mod kinds;
 mod load;
 mod overrides;
 mod settings;
 
-pub(crate) use kinds::kind_or_default;
 pub use load::{load, parse, to_toml};
 pub use overrides::{set, set_value};
 pub use settings::{Setting, settings};
@@ -27,6 +25,7 @@ use crate::data::DatasetRecipe;
 use crate::environment::EnvironmentRecipe;
 use crate::evaluation::EvaluationRecipe;
 use crate::evaluation::probe::ProbeRecipe;
+use crate::kinds::kind_or_default;
 use crate::labels::LabelsRecipe;
 use crate::policy::PolicyRecipe;
 

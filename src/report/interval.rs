@@ -89,7 +89,8 @@ fn wilson(p: f64, samples: f64) -> (f64, f64) {
     ((centre - half).max(0.0).min(p), (centre + half).min(1.0).max(p))
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// The mean of numbers, of which there is one at least.
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 

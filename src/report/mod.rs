@@ -10,6 +10,7 @@ mod side_by_side;
 mod table;
 
 pub use auc::{Auc, Scored};
+pub(crate) use interval::mean;
 pub use interval::{Proportion, mean_of_runs, percent, proportion};
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::{Auc, Plot, Proportion, Series, Table, mean_of_runs};
+use super::{Auc, Plot, Proportion, Series, Table, mean, mean_of_runs};
 use crate::usage::UsageError;
 
 /// A cell without a number.
@@ -313,10 +313,7 @@ fn label_rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
         let count = |key| round.figure::<f64>("search", key);
         Ok(count("solved")?.zip(count("problems")?).map(|(solved, problems)| solved / problems))
     };
-    let percent = |shares: Vec<f64>| {
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        Ok(Some(format!("{:.1}", 100.0 * mean)))
-    };
+    let percent = |shares: Vec<f64>| Ok(Some(format!("{:.1}", 100.0 * mean(&shares))));
     let rows = [
         runs.row(
             Section::Labels,

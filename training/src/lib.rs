@@ -17,6 +17,7 @@ mod optimizer;
 mod path_tokens;
 mod schedule;
 mod settings;
+mod side_by_side;
 mod trainer;
 mod tree;
 

@@ -15,6 +15,14 @@ pub struct Outcome {
     pub right: usize,
 }
 
+impl Outcome {
+    /// 1 where its tree has a right answer, else 0.
+    #[must_use]
+    pub fn share_solved(&self) -> f64 {
+        f64::from(u8::from(self.solved))
+    }
+}
+
 /// The mean over problems and runs of a share, from each run's own share and the outcomes behind it. Earlier versions did not record
 /// those; of such runs the shares alone are known.
 pub(super) fn share_of_runs(

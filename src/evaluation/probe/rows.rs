@@ -10,7 +10,9 @@ use super::outcomes::{Outcome, share_of_runs};
 use super::states::Values;
 use super::steps::Steps;
 use crate::evaluation::pass_at_k::{Pass, estimate};
-use crate::report::{Proportion, RoundFiles, RoundsRow, Runs, Section, area_of_runs, percent};
+use crate::report::{
+    Proportion, RoundFiles, RoundsRow, Runs, Section, area_of_runs, mean, percent,
+};
 
 /// A number of values.
 type Figure = fn(&Reliability) -> f64;
@@ -29,7 +31,7 @@ pub fn rows(runs: &Runs) -> Result<Vec<RoundsRow>> {
     let mut rows = Vec::new();
     let solved = |round: &RoundFiles| with_outcomes(round, figure(round, "solved")?);
     rows.push(runs.row(Section::Probe, "solved by search, %", solved, |found: Vec<Share>| {
-        Ok(share_of_runs(&found, |one| f64::from(u8::from(one.solved))).map(percent))
+        Ok(share_of_runs(&found, Outcome::share_solved).map(percent))
     })?);
     for (k, samples) in ks(runs)? {
         let label = format!("pass@{k} of the policy alone, %");
@@ -139,10 +141,6 @@ fn with_outcomes(round: &RoundFiles, share: Option<Proportion>) -> Result<Option
 
 fn figure<T: DeserializeOwned>(round: &RoundFiles, key: &str) -> Result<Option<T>> {
     round.figure(STAGE, key)
-}
-
-fn mean(found: &[f64]) -> f64 {
-    found.iter().sum::<f64>() / found.len() as f64
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 use crate::net::{Gradients, PolicyValueNet};
+use crate::side_by_side::side_by_side;
 
 use super::state::restore;
 
@@ -343,14 +344,8 @@ fn in_chunks(
     if chunks.len() <= share {
         return run(slots, &chunks);
     }
-    let mut results: Vec<Result<Vec<Tensor>>> =
-        chunks.chunks(share).map(|_| Ok(Vec::new())).collect();
-    rayon::in_place_scope(|scope| {
-        for (result, chunks) in results.iter_mut().zip(chunks.chunks(share)) {
-            let (slots, run) = (slots.iter().map(Slot::share).collect::<Vec<_>>(), &run);
-            scope.spawn(move |_| *result = run(&slots, chunks));
-        }
-    });
+    let tasks = chunks.chunks(share).map(|own| (slots.iter().map(Slot::share).collect(), own));
+    let results = side_by_side(tasks, |(slots, own): (Vec<Slot>, _)| run(&slots, own));
     Ok(results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

@@ -9,6 +9,7 @@ use tch::Tensor;
 
 use crate::error::Result;
 use crate::net::{Gradients, PolicyValueNet};
+use crate::side_by_side::side_by_side;
 
 use super::state::restore;
 
@@ -92,18 +93,7 @@ impl Muon {
                 Result::Ok(())
             })
         };
-        let mut results: Vec<Result<()>> = shares.iter().map(|_| Ok(())).collect();
-        let mut shares = shares.into_iter().zip(&mut results);
-        rayon::in_place_scope(|scope| {
-            let own = shares.next();
-            for (tasks, result) in shares {
-                scope.spawn(|_| *result = run(tasks));
-            }
-            if let Some((tasks, result)) = own {
-                *result = run(tasks);
-            }
-        });
-        results.into_iter().collect()
+        side_by_side(shares, run).into_iter().collect()
     }
 
     /// The state: `momentum.NAME`.

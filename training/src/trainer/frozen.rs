@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::example::Example;
 use crate::net::PolicyValueNet;
 use crate::objective::{LogProbs, Member, TensorBatch, log_probs};
+use crate::side_by_side::side_by_side;
 
 /// What an objective reads beside the trained net's own log-probabilities.
 #[derive(Debug, Default)]
@@ -64,21 +65,13 @@ impl Frozen {
             }
             Ok(found)
         };
-        let mut found: Vec<Result<Vec<_>>> = Vec::new();
-        if job.compute.threads > 1 && job.compute.device == Device::Cpu {
-            let nets: Vec<PolicyValueNet> = shares.iter().map(|_| net.share()).collect();
-            std::thread::scope(|scope| {
-                let tasks = nets.into_iter().zip(&shares);
-                let tasks: Vec<_> =
-                    tasks.map(|(net, passes)| scope.spawn(move || share(&net, passes))).collect();
-                found.extend(tasks.into_iter().map(|task| match task.join() {
-                    Ok(found) => found,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }));
-            });
-        } else {
-            found.extend(shares.iter().map(|passes| share(&net, passes)));
-        }
+        let found: Vec<Result<Vec<_>>> =
+            if job.compute.threads > 1 && job.compute.device == Device::Cpu {
+                let tasks = shares.iter().map(|passes| (net.share(), passes));
+                side_by_side(tasks, |(net, passes)| share(&net, passes))
+            } else {
+                shares.iter().map(|passes| share(&net, passes)).collect()
+            };
         for found in found {
             for (index, numbers) in found? {
                 frozen.log_probs[index] = numbers;

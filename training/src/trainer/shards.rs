@@ -11,6 +11,7 @@ use super::loader::Batch;
 use crate::error::Result;
 use crate::net::{Gradients, PolicyValueNet, add};
 use crate::objective::{Counts, Loss, Objective, TensorBatch};
+use crate::side_by_side::side_by_side;
 
 /// A net, and what it shares with other threads: the same leaves.
 #[derive(Debug)]
@@ -59,25 +60,10 @@ impl Shards {
     /// When libtorch refuses, as when memory runs out.
     pub fn gradients(&mut self, objective: &dyn Objective, batch: Batch) -> Result<Outcome> {
         let Batch { shares, whole, .. } = batch;
-        let mut outcomes: Vec<Result<Outcome>> =
-            shares.iter().map(|_| Ok(Outcome::default())).collect();
-        let mut tasks = self.nets.iter_mut().zip(shares).zip(&mut outcomes);
-        let run = |((net, passes), outcome): ((&mut PolicyValueNet, _), &mut _)| {
-            *outcome = share(net, objective, passes, whole);
-        };
-        if self.parallel {
-            // On threads that stay: with its last thread an arena of the allocator gives all its memory back, to ask for it again a step
-            // later.
-            rayon::in_place_scope(|scope| {
-                let own = tasks.next();
-                for task in tasks {
-                    scope.spawn(move |_| run(task));
-                }
-                own.map(run);
-            });
-        } else {
-            tasks.for_each(run);
-        }
+        let tasks = self.nets.iter_mut().zip(shares);
+        let run = |(net, passes): (&mut PolicyValueNet, _)| share(net, objective, passes, whole);
+        let outcomes: Vec<Result<Outcome>> =
+            if self.parallel { side_by_side(tasks, run) } else { tasks.map(run).collect() };
         let mut sum = Outcome::default();
         for outcome in outcomes {
             sum.add(outcome?);

@@ -6,18 +6,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokenizers::AddedToken;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence;
 use tokenizers::models::bpe::BPE;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::tokenizer::SplitDelimiterBehavior;
-
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use table::Table;
+use table::{Table, by_numbers};
 
 /// File name inside a checkpoint.
 pub(crate) const FILE: &str = "tokenizer.json";
@@ -70,9 +67,7 @@ impl Tokenizer {
             .ignore_merges(!numbers.is_empty());
         let mut inner = tokenizers::Tokenizer::new(model.build().map_err(refused)?);
         if !numbers.is_empty() {
-            let pattern = SplitPattern::Regex(table::NUMBERS.to_owned());
-            let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
-            inner.with_pre_tokenizer(Some(split.map_err(refused)?));
+            inner.with_pre_tokenizer(Some(by_numbers().map_err(refused)?));
         }
         inner.with_decoder(Some(Fuse::new()));
         inner.add_special_tokens(&[AddedToken::from(PAD, true), AddedToken::from(EOS, true)]);

@@ -3,13 +3,21 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
+
 use crate::error::{Error, Result};
+
+/// Digits of the longest number that is one token.
+const DIGITS: usize = 3;
 
 /// What the `tokenizers` library cuts text by, so that it looks a number up whole: digits by threes from the left, as Llama 3's, and
 /// everything else by characters.
-pub(super) const NUMBERS: &str = "[0-9]{1,3}|[^0-9]";
-/// Digits of the longest number that is one token.
-const DIGITS: usize = 3;
+pub(super) fn by_numbers() -> tokenizers::Result<Split> {
+    let pattern = SplitPattern::Regex("[0-9]{1,3}|[^0-9]".to_owned());
+    Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+}
 
 /// Both directions of a vocabulary of characters and numbers, for encoding without the library.
 #[derive(Clone)]
@@ -26,33 +34,25 @@ pub(super) struct Table {
 impl Table {
     /// The table of a tokenizer that does nothing else, `None` for every other kind.
     pub fn of(inner: &tokenizers::Tokenizer) -> Option<Self> {
-        use tokenizers::PreTokenizerWrapper::Split;
-        // Nearly all other kinds are told by this, without writing a large vocabulary down.
-        if inner.get_pre_tokenizer().is_some_and(|cut| !matches!(cut, Split(_))) {
-            return None;
-        }
+        // All other kinds but a few are told by this, without writing a large vocabulary down.
+        let numbers = match inner.get_pre_tokenizer() {
+            None => false,
+            Some(PreTokenizerWrapper::Split(cut)) if by_numbers().is_ok_and(|own| own == *cut) => {
+                true
+            }
+            Some(_) => return None,
+        };
         let json: serde_json::Value = serde_json::from_str(&inner.to_string(false).ok()?).ok()?;
         let plain = ["normalizer", "post_processor"]
             .iter()
             .all(|part| json.get(part).is_none_or(serde_json::Value::is_null));
         let model = &json["model"];
         let no_merges = model["merges"].as_array().is_some_and(Vec::is_empty);
-        if !plain || model["type"] != "BPE" || !no_merges || json["decoder"]["type"] != "Fuse" {
+        let whole = !numbers || model["ignore_merges"] == true;
+        let bare = plain && no_merges && whole;
+        if !bare || model["type"] != "BPE" || json["decoder"]["type"] != "Fuse" {
             return None;
         }
-        let numbers = match &json["pre_tokenizer"] {
-            serde_json::Value::Null => false,
-            cut => {
-                let by_numbers = cut["pattern"]["Regex"] == NUMBERS
-                    && cut["behavior"] == "Isolated"
-                    && cut["invert"] == false
-                    && model["ignore_merges"] == true;
-                if !by_numbers {
-                    return None;
-                }
-                true
-            }
-        };
         let mut table = Self {
             ids: HashMap::new(),
             ascii: [None; 128],
@@ -91,26 +91,35 @@ impl Table {
     pub fn encode(&self, text: &str, mut take: impl FnMut(u32, Range<usize>)) -> Result<()> {
         let mut start = 0;
         while start < text.len() {
-            let digits =
-                if self.numbers.is_empty() { 0 } else { digits(&text.as_bytes()[start..]) };
-            let chunk = digits.max(1);
-            if let Some(&id) = text.get(start..start + digits).and_then(|n| self.numbers.get(n)) {
-                take(id, start..start + digits);
-                start += digits;
-                continue;
+            let piece = &text[start..start + self.piece(&text[start..])];
+            if let Some(&id) = self.numbers.get(piece) {
+                take(id, start..start + piece.len());
+            } else {
+                // A number without a token of its own, as 007, is its digits.
+                for (offset, character) in piece.char_indices() {
+                    let at = start + offset;
+                    let unknown = || {
+                        let position = text[..at].chars().count();
+                        Error::UnknownCharacter { character, position }
+                    };
+                    let id = self.id(character).ok_or_else(unknown)?;
+                    take(id, at..at + character.len_utf8());
+                }
             }
-            // A number without a token of its own, as 007, is its digits.
-            for character in text[start..].chars().take(chunk) {
-                let end = start + character.len_utf8();
-                let id = self.id(character).ok_or_else(|| Error::UnknownCharacter {
-                    character,
-                    position: text[..start].chars().count(),
-                })?;
-                take(id, start..end);
-                start = end;
-            }
+            start += piece.len();
         }
         Ok(())
+    }
+
+    /// Bytes of a text's first piece, which is looked up whole: where there are numbers the digits of one token or another character, else all.
+    fn piece(&self, text: &str) -> usize {
+        if self.numbers.is_empty() {
+            return text.len();
+        }
+        match text.bytes().take(DIGITS).take_while(u8::is_ascii_digit).count() {
+            0 => text.chars().next().map_or(0, char::len_utf8),
+            digits => digits,
+        }
     }
 
     pub fn decode(&self, ids: &[u32]) -> String {
@@ -123,9 +132,4 @@ impl Table {
             None => self.ids.get(&character).copied(),
         }
     }
-}
-
-/// How many of the first bytes are the digits of one token.
-fn digits(bytes: &[u8]) -> usize {
-    bytes.iter().take(DIGITS).take_while(|byte| byte.is_ascii_digit()).count()
 }
