@@ -38,6 +38,9 @@ pub struct LabelledSolution {
     /// The environment's reward of the answer, in [-1, 1]; -1 after an invalid ending.
     #[serde(deserialize_with = "range::value")]
     pub reward: f64,
+    /// Whether it is told of another problem than its tree was grown for, one that an answer of the tree solves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hindsight: bool,
 }
 
 /// One step with its label.
@@ -171,5 +174,6 @@ fn solution(
         correct,
         steps: path.iter().map(step).collect(),
         reward,
+        hindsight: false,
     }
 }

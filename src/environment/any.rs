@@ -72,6 +72,14 @@ macro_rules! environments {
                 }
             }
 
+            /// As [`EnvironmentKind::HINDSIGHT`].
+            #[must_use]
+            pub fn has_hindsight(&self) -> bool {
+                match self {
+                    $(Self::$kind(_) => <$environment>::HINDSIGHT,)+
+                }
+            }
+
             /// The generator's settings, checked, with all defaults written out.
             ///
             /// # Errors
@@ -252,6 +260,14 @@ macro_rules! environments {
             pub fn for_net_of_round(&self, round: usize) -> Self {
                 match self {
                     $(Self::$kind(environment) => Self::$kind(environment.for_net_of_round(round)),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::solved_by`].
+            #[must_use]
+            pub fn solved_by(&self, prompt: &str, answer: &str) -> Option<String> {
+                match self {
+                    $(Self::$kind(environment) => environment.solved_by(prompt, answer),)+
                 }
             }
 

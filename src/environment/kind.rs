@@ -37,6 +37,9 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     /// Whether problems may carry solutions that round 0 can be trained on ([`Self::worked_solution`]).
     const WORKED_SOLUTIONS: bool = false;
 
+    /// Whether an answer can make a problem ([`Self::solved_by`]).
+    const HINDSIGHT: bool = false;
+
     /// Checks the settings, alone and beside those of the whole recipe; files are not opened.
     ///
     /// # Errors
@@ -92,6 +95,12 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
 
     /// The exact truth; `None` (the default) where it cannot be computed.
     fn truth(&self) -> Option<Truth<Self::State>> {
+        None
+    }
+
+    /// The prompt of the problem with the same givens as this prompt's that `answer` solves, by the same steps. `None` (the default)
+    /// where there is none, and where it may not be trained on: it belongs to another split than [`Split::Train`].
+    fn solved_by(&self, _prompt: &str, _answer: &str) -> Option<String> {
         None
     }
 

@@ -3,6 +3,7 @@
 //! A rule is a file here with its settings as a struct that implements [`LabelRule`], a `mod` line and a line of
 //! `label_rules`. It may ask for roll-outs, which need the policy and the problems.
 
+mod hindsight;
 pub mod monte_carlo;
 pub mod outcome;
 mod paths;
@@ -10,15 +11,19 @@ pub mod q_value;
 mod rollouts;
 mod stepwise;
 
+pub use hindsight::HindsightRecipe;
 pub use paths::PathsRecipe;
 pub use rollouts::{Cost, NoRollouts, Play, Played, PolicyRollouts, RolloutPlayer};
 pub use stepwise::{TrlStepwise, export as export_stepwise, to_stepwise};
 
 use anyhow::{Context, Result};
-use espalier_search::{LabelledSolution, TreeRecord, finished_paths};
-use serde::de::Error;
+use espalier_search::{Environment, LabelledSolution, TreeRecord, finished_paths};
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+use crate::environment::AnyEnvironment;
+use crate::seed;
 
 /// How the steps of finished paths get their labels.
 pub trait LabelRule: Send + Sync {
@@ -87,11 +92,18 @@ pub struct LabelsRecipe {
     pub rule: LabelRuleRecipe,
     /// Which finished paths of a problem are labelled.
     pub paths: PathsRecipe,
+    /// Which other problems its trees are told of.
+    #[serde(skip_serializing_if = "HindsightRecipe::is_off")]
+    pub hindsight: HindsightRecipe,
 }
 
 impl Default for LabelsRecipe {
     fn default() -> Self {
-        Self { rule: LabelRuleRecipe::QValue(q_value::QValue {}), paths: PathsRecipe::default() }
+        Self {
+            rule: LabelRuleRecipe::QValue(q_value::QValue {}),
+            paths: PathsRecipe::default(),
+            hindsight: HindsightRecipe::default(),
+        }
     }
 }
 
@@ -99,15 +111,21 @@ impl Default for LabelsRecipe {
 impl<'de> Deserialize<'de> for LabelsRecipe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut rule = serde_json::Map::deserialize(deserializer)?;
-        let paths = match rule.remove("paths") {
-            Some(paths) => PathsRecipe::deserialize(paths)
-                .map_err(|error| D::Error::custom(format!("paths: {error}")))?,
-            None => PathsRecipe::default(),
-        };
+        let paths = section(&mut rule, "paths").map_err(D::Error::custom)?;
+        let hindsight = section(&mut rule, "hindsight").map_err(D::Error::custom)?;
         rule.entry("kind").or_insert_with(|| Value::from("q_value"));
         let rule = LabelRuleRecipe::deserialize(Value::Object(rule)).map_err(D::Error::custom)?;
-        Ok(Self { rule, paths })
+        Ok(Self { rule, paths, hindsight })
     }
+}
+
+/// A section that stands beside the rule; its default where there is none.
+fn section<T: DeserializeOwned + Default>(
+    labels: &mut serde_json::Map<String, Value>,
+    name: &str,
+) -> Result<T, String> {
+    let Some(section) = labels.remove(name) else { return Ok(T::default()) };
+    T::deserialize(section).map_err(|error| format!("{name}: {error}"))
 }
 
 impl LabelsRecipe {
@@ -117,6 +135,10 @@ impl LabelsRecipe {
     /// Naming the key that cannot be used.
     pub fn validate(&self) -> Result<(), String> {
         self.paths.validate()?;
+        self.hindsight.validate()?;
+        if self.needs_rollouts() && !self.hindsight.is_off() {
+            return Err("hindsight.problems needs a kind that plays no roll-outs: they would be of another problem than the tree's".to_owned());
+        }
         self.rule.build().validate()
     }
 
@@ -126,21 +148,37 @@ impl LabelsRecipe {
         self.rule.build().needs_rollouts()
     }
 
-    /// Chooses and labels paths of a problem's trees; `state` names the state of a context, where the environment can.
+    /// Chooses and labels paths of a problem's trees: first those of the problem itself, then those of the problems that its wrong answers
+    /// solve.
     ///
     /// # Errors
     /// When the trees cannot be harvested or roll-outs fail.
     pub fn harvest(
         &self,
         trees: &[TreeRecord],
-        state: &dyn Fn(&str) -> Option<String>,
+        environment: &AnyEnvironment,
         rollouts: &mut dyn RolloutPlayer,
         seed: u64,
     ) -> Result<Vec<LabelledSolution>> {
+        let state = |context: &str| environment.state_key(&environment.read_context(context)?);
+        let told = |prompt: &str, answer: &str| environment.solved_by(prompt, answer);
+        let rule = self.rule.build();
         let mut paths = finished_paths(trees)?;
-        self.paths.choose(&mut paths, state, seed);
-        self.rule.build().label(&mut paths, rollouts, seed).context("[labels]")?;
+        self.paths.merge(&mut paths, &state);
+        let others = self.hindsight.tell(&paths, &told, seed);
+        self.paths.choose(&mut paths, seed);
+        rule.label(&mut paths, rollouts, seed).context("[labels]")?;
         self.paths.cut(&mut paths);
+        if let Some(prompt) = environment.training_prompt(&trees[0].question)? {
+            paths.iter_mut().for_each(|path| path.prompt.clone_from(&prompt));
+        }
+        for mut other in others {
+            let seed = seed::derive(seed, &[&other[0].problem_id]);
+            self.paths.choose(&mut other, seed);
+            rule.label(&mut other, &mut NoRollouts, seed).context("[labels]")?;
+            // What the policy knows was said of the tree's own problem: these paths stay whole.
+            paths.append(&mut other);
+        }
         Ok(paths)
     }
 }
@@ -171,6 +209,7 @@ mod tests {
             correct,
             steps: steps.iter().map(step).collect(),
             reward: if correct { 1.0 } else { -1.0 },
+            hindsight: false,
         }
     }
 

@@ -29,22 +29,20 @@ impl Default for PathsRecipe {
 }
 
 impl PathsRecipe {
-    /// Keeps up to `max_correct` correct and `max_incorrect` incorrect paths, in their order. `state` names the state of a context, where
-    /// the environment can; of paths through the same states the one whose steps come first as text is kept, so that the policy learns one
-    /// way to write them.
+    /// Keeps one of the answered paths through the same states, where that is asked for: the one whose steps come first as text, so that
+    /// the policy learns one way to write them. `state` names the state of a context, where the environment can.
+    pub fn merge(&self, paths: &mut Vec<LabelledSolution>, state: &dyn Fn(&str) -> Option<String>) {
+        if self.distinct_states {
+            keep_distinct(paths, state);
+        }
+    }
+
+    /// Keeps up to `max_correct` correct and `max_incorrect` incorrect paths, in their order.
     ///
     /// Where there are more, a seeded random choice decides, each path with equal chance. Taking those of highest Q, or the first
     /// found, would show the policy mostly the paths that it already prefers, and the label distribution would follow the choice
     /// rather than the search.
-    pub fn choose(
-        &self,
-        paths: &mut Vec<LabelledSolution>,
-        state: &dyn Fn(&str) -> Option<String>,
-        seed: u64,
-    ) {
-        if self.distinct_states {
-            keep_distinct(paths, state);
-        }
+    pub fn choose(&self, paths: &mut Vec<LabelledSolution>, seed: u64) {
         let mut chosen = HashSet::new();
         for (stream, correct, most) in [(0, false, self.max_incorrect), (1, true, self.max_correct)]
         {
@@ -151,9 +149,8 @@ mod tests {
         };
         let kept = |distinct_states, state: &dyn Fn(&str) -> Option<String>| {
             let mut paths = paths.clone();
-            let recipe =
-                PathsRecipe { max_correct: 9, max_incorrect: 9, distinct_states, known: None };
-            recipe.choose(&mut paths, state, 1);
+            let recipe = PathsRecipe { distinct_states, ..PathsRecipe::default() };
+            recipe.merge(&mut paths, state);
             paths
         };
         assert_eq!(kept(false, &state), paths);
@@ -195,11 +192,8 @@ mod tests {
         let chosen = |most: [usize; 2], seed| {
             let [max_correct, max_incorrect] = most;
             let mut paths = all.clone();
-            PathsRecipe { max_correct, max_incorrect, ..PathsRecipe::default() }.choose(
-                &mut paths,
-                &|_| None,
-                seed,
-            );
+            PathsRecipe { max_correct, max_incorrect, ..PathsRecipe::default() }
+                .choose(&mut paths, seed);
             paths
         };
         let few = chosen([4, 6], 0);

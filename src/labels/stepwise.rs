@@ -75,6 +75,7 @@ mod tests {
             correct: false,
             steps: vec![step("a", 0.0, 7), step("b", -0.1, 3), step("c", -1.0, 1)],
             reward: -1.0,
+            hindsight: false,
         });
         assert_eq!(row.completions, ["a ok\n", "b ok\n", "c ok\n"]);
         assert_eq!(row.labels, [true, false, false]);

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{
-    Cancel, Environment, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index,
-};
+use espalier_search::{Cancel, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
@@ -61,6 +59,9 @@ pub struct Counts {
     pub correct: usize,
     /// Wrong solutions kept.
     pub incorrect: usize,
+    /// Solutions, right and wrong, that are told of other problems.
+    #[serde(default)]
+    pub hindsight: usize,
     /// Labelled steps.
     pub steps: usize,
     /// The price of the labels.
@@ -129,9 +130,8 @@ fn label(
     let path = problems.path().display();
     let problem = problems.of(id)?.pop().with_context(|| format!("{path} does not hold it"))?;
     let mut rollouts = PolicyRollouts::new(environment, evaluator, &problem, cancel);
-    let (state, seed) = (state_of(environment), seed_of(plan.seed, trees));
-    let mut solutions = plan.labels.harvest(trees, &state, &mut rollouts, seed)?;
-    set_prompts(environment, trees, &mut solutions)?;
+    let seed = seed_of(plan.seed, trees);
+    let solutions = plan.labels.harvest(trees, environment, &mut rollouts, seed)?;
     Ok((solutions, rollouts.cost()))
 }
 
@@ -145,33 +145,12 @@ pub(super) fn label_trees(
     seed: u64,
     trees: &[TreeRecord],
 ) -> Result<Vec<LabelledSolution>> {
-    let (state, seed) = (state_of(environment), seed_of(seed, trees));
-    let mut solutions = labels.harvest(trees, &state, &mut NoRollouts, seed)?;
-    set_prompts(environment, trees, &mut solutions)?;
-    Ok(solutions)
-}
-
-/// Names the state of a context, where the environment can.
-fn state_of(environment: &AnyEnvironment) -> impl Fn(&str) -> Option<String> {
-    |context| environment.state_key(&environment.read_context(context)?)
+    labels.harvest(trees, environment, &mut NoRollouts, seed_of(seed, trees))
 }
 
 /// The seed of a problem's choice and roll-outs: with one for all, each would choose by the same numbers.
 fn seed_of(seed: u64, trees: &[TreeRecord]) -> u64 {
     seed::derive(seed, &["harvest", &trees[0].problem])
-}
-
-/// Solutions continue the prompt on which nets are trained ([`AnyEnvironment::training_prompt`]), which may be less than the policy
-/// read.
-fn set_prompts(
-    environment: &AnyEnvironment,
-    trees: &[TreeRecord],
-    solutions: &mut [LabelledSolution],
-) -> Result<()> {
-    if let Some(prompt) = environment.training_prompt(&trees[0].question)? {
-        solutions.iter_mut().for_each(|solution| solution.prompt.clone_from(&prompt));
-    }
-    Ok(())
 }
 
 /// Counts a labels file that was harvested while its trees were searched.
@@ -191,12 +170,14 @@ pub fn count_labels(labels: &Path) -> Result<Summary> {
 impl Counts {
     /// Of the solutions of a problem.
     fn of(solutions: &[LabelledSolution]) -> Self {
-        let correct = solutions.iter().filter(|solution| solution.correct).count();
+        let own = || solutions.iter().filter(|solution| !solution.hindsight);
+        let correct = own().filter(|solution| solution.correct).count();
         Self {
-            problems: usize::from(!solutions.is_empty()),
+            problems: usize::from(own().next().is_some()),
             solved: usize::from(correct > 0),
             correct,
-            incorrect: solutions.len() - correct,
+            incorrect: own().count() - correct,
+            hindsight: solutions.len() - own().count(),
             steps: solutions.iter().map(|solution| solution.steps.len()).sum(),
             cost: Cost::default(),
         }
@@ -207,6 +188,7 @@ impl Counts {
         self.solved += other.solved;
         self.correct += other.correct;
         self.incorrect += other.incorrect;
+        self.hindsight += other.hindsight;
         self.steps += other.steps;
         self.cost.add(other.cost);
     }

@@ -27,6 +27,10 @@ pub fn label_auc(
         let solutions = solutions?;
         // Fresh for each problem: all that a solver remembers of 60,000 of them would be most of the program's memory.
         let Some(mut truth) = environment.truth() else { return Ok(None) };
+        // What is told of other problems is labelled by the paths alone, not by a search.
+        if solutions[0].hindsight {
+            continue;
+        }
         let id = &solutions[0].problem_id;
         let problem = problems.of(id)?.pop().with_context(|| format!("no problem {id}"))?;
         let mut seen = HashSet::new();

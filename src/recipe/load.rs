@@ -167,6 +167,9 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.search.settings().validate().context("[search]")?;
     recipe.labels.validate().map_err(anyhow::Error::msg).context("[labels]")?;
     recipe.environment.validate(recipe)?;
+    if !recipe.labels.hindsight.is_off() && !recipe.environment.has_hindsight() {
+        bail!("labels.hindsight.problems: in this environment an answer makes no other problem");
+    }
     check_bootstrap(recipe).context("[bootstrap]")?;
     match &recipe.problems {
         ProblemsRecipe::Jsonl(file) if file.path.as_os_str().is_empty() => {

@@ -168,12 +168,18 @@ pub enum BootstrapKind {
 impl Recipe {
     /// Checks that an objective which compares the trained net with the policy that wrote the paths reads that policy's
     /// log-probabilities: the sampler's own, or those of the net that a round's training starts from where that net wrote
-    /// all the paths that the round reads.
+    /// all the paths that the round reads. Nobody wrote what is told in hindsight.
     ///
     /// # Errors
     /// When the rounds give neither, with the settings that would.
     pub fn check_old_log_probs(&self) -> Result<()> {
         let rounds = &self.rounds;
+        ensure!(
+            self.labels.hindsight.is_off() || !self.objective.build().log_probs().old,
+            "[objective] kind = \"{}\" compares with the policy that wrote a solution, and none wrote what is told in hindsight: leave \
+             labels.hindsight.problems out",
+            self.objective.kind()
+        );
         let on_policy = rounds.start_from == StartFrom::Previous && rounds.window == 1;
         let known = on_policy || rounds.count <= 1 || self.search.settings().keeps_tokens();
         ensure!(

@@ -178,6 +178,7 @@ impl EnvironmentKind for Countdown {
     type Generator = GeneratorRecipe;
 
     const RANDOM_STEPS: bool = true;
+    const HINDSIGHT: bool = true;
 
     fn validate(_: &Self, _: &Recipe) -> Result<()> {
         Ok(())
@@ -231,6 +232,15 @@ impl EnvironmentKind for Countdown {
     // As by default, without writing out all the others.
     fn random_action(&self, state: &State, rng: &mut ChaCha8Rng) -> Option<String> {
         legal_moves(&state.numbers).choose(rng).map(|&(chosen, _)| self.action(chosen))
+    }
+
+    /// The numbers of the prompt with the answer as target.
+    fn solved_by(&self, prompt: &str, answer: &str) -> Option<String> {
+        let State { numbers, .. } = self.read_context(prompt)?;
+        let target = answer.parse().ok()?;
+        let problem = prompt::problem(String::new(), &numbers, target);
+        let trained = split_of(&numbers, target) == Split::Train;
+        trained.then(|| self.root(&problem).ok().map(|root| root.context))?
     }
 
     fn truth(&self) -> Option<Truth<State>> {
@@ -311,6 +321,27 @@ mod tests {
         }
         for other in ["", "26:3 5 7", "26:\n", "26:3 5 7\n3*5=14|7 14\n", "26:3 5 7\n3*6\n"] {
             assert_eq!(Countdown::default().read_context(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_makes_a_problem_of_the_training_split_alone() {
+        for prompt in [PromptStyle::Short, PromptStyle::Question] {
+            let environment = Countdown { prompt, ..Countdown::default() };
+            let root = environment.root(&problem()).unwrap();
+            let mut told = [0, 0];
+            for target in 0..200 {
+                let other = environment.solved_by(&root.context, &target.to_string());
+                let trained = split_of(&[3, 5, 7], target) == Split::Train;
+                assert_eq!(other.is_some(), trained, "{target}");
+                told[usize::from(trained)] += 1;
+                let Some(context) = other else { continue };
+                let state = environment.read_context(&context).unwrap();
+                assert_eq!((state.numbers(), state.target()), (&[3, 5, 7][..], target));
+            }
+            assert!(told.iter().all(|&count| count > 50), "{told:?}");
+            assert_eq!(environment.solved_by(&root.context, "1/2"), None);
+            assert_eq!(environment.solved_by("no problem\n", "3"), None);
         }
     }
 
