@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use espalier::environment::Split;
+use espalier::environment::countdown::split_of;
 use serde_json::Value;
 
 use crate::program::{TINY, espalier, fail, run, text, tiny_run};
@@ -109,7 +111,7 @@ fn roll_outs_are_labelled_problem_by_problem_and_survive_a_kill() {
 #[test]
 fn a_run_labels_by_any_rule() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in ["outcome", "monte_carlo"] {
+    for kind in ["outcome", "best", "monte_carlo"] {
         let kind_set = format!("labels.kind={kind}");
         let small = [
             THREE,
@@ -129,11 +131,93 @@ fn a_run_labels_by_any_rule() {
             labels.len() as u64,
             harvest["correct"].as_u64().unwrap() + harvest["incorrect"].as_u64().unwrap()
         );
+        if kind == "best" {
+            let steps = labels.iter().flat_map(|solution| solution["steps"].as_array().unwrap());
+            assert!(steps.into_iter().all(|step| step["q"] == 1.0 || step["q"] == -1.0));
+        }
         if kind == "outcome" {
             for solution in &labels {
                 let steps = solution["steps"].as_array().unwrap();
                 assert!(steps.iter().all(|step| step["q"] == solution["reward"]));
             }
         }
+    }
+}
+
+#[test]
+fn wrong_answers_are_told_as_right_ones_of_training_problems_alone() {
+    let searched = Searched::new();
+    let path = |name: &str| searched.folder.path().join(name);
+    let (plain, told) = (path("plain.jsonl"), path("told.jsonl"));
+    run(&searched.harvest(&plain, &[]));
+    let hindsight =
+        ["--set", "labels.hindsight.problems=3", "--set", "labels.hindsight.answers=[1, 60]"];
+    let summary = run(&searched.harvest(&told, &[&hindsight[..], &["--json"]].concat()));
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let labels = rows(&told);
+    let (others, own): (Vec<Value>, Vec<Value>) =
+        labels.into_iter().partition(|solution| solution["hindsight"] == true);
+    assert_eq!(
+        own,
+        rows(&plain),
+        "what is told besides changes nothing of the problem's own paths"
+    );
+    assert_eq!(summary["hindsight"], others.len());
+    assert_eq!(
+        summary["correct"].as_u64().unwrap() + summary["incorrect"].as_u64().unwrap(),
+        own.len() as u64
+    );
+
+    let mut right = 0;
+    for solution in &others {
+        let prompt = solution["prompt"].as_str().unwrap();
+        let (target, numbers) = prompt.trim_end().split_once(':').unwrap();
+        let target: u64 = target.parse().unwrap();
+        let numbers: Vec<u64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
+        assert!((1..=60).contains(&target), "{prompt}");
+        assert_eq!(split_of(&numbers, target), Split::Train, "{prompt}");
+        let correct = solution["answer"] == target.to_string();
+        assert_eq!(solution["correct"], correct, "{solution}");
+        let last = solution["steps"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["q"], if correct { 1.0 } else { -1.0 }, "{solution}");
+        right += usize::from(correct);
+    }
+    assert!(right > 20, "{right} of {}", others.len());
+
+    // The truth of what is told is not the trees': the measure of the labels leaves it out.
+    let quality = |labels: &Path| {
+        run(&[
+            "quality",
+            "--config",
+            TINY,
+            "--labels",
+            text(labels),
+            "--problems",
+            text(&searched.problems),
+            "--json",
+        ])
+    };
+    assert_eq!(quality(&told), quality(&plain));
+    // They are trained on like any others.
+    let net = path("trained");
+    let train = ["train", "--config", TINY, "--checkpoint", text(&searched.net), "--labels"];
+    run(&[&train[..], &[text(&told), "--out", text(&net), "--set", "training.max_steps=5"]]
+        .concat());
+
+    for (more, part) in [
+        (&MONTE_CARLO[..], "roll-outs"),
+        (&["--set", "labels.hindsight.answers=[9, 3]"][..], "hindsight.answers = [9, 3]"),
+        (
+            &[
+                "--set",
+                "environment.kind=arithmetic",
+                "--set",
+                "problems={kind=\"jsonl\", path=\"p\"}",
+            ][..],
+            "no other problem",
+        ),
+    ] {
+        let message = fail(&searched.harvest(&told, &[&hindsight[..], more].concat()), 2);
+        assert!(message.contains(part), "{message}");
     }
 }

@@ -1,10 +1,10 @@
 //! `[labels.hindsight]`: a tree's wrong answers, told as right ones of the problems that they solve (hindsight experience replay,
 //! arXiv 1707.01495, section 3.2).
 
-use std::collections::HashMap;
-
 use espalier_search::{LabelledSolution, derive_seed, shuffle};
 use serde::{Deserialize, Serialize};
+
+use super::through::Nodes;
 
 /// Distinguishes this use of a problem's seed from the choice of paths, which has the streams 0 and 1.
 const STREAM: u64 = 2;
@@ -44,7 +44,7 @@ impl HindsightRecipe {
         answers.sort_unstable();
         answers.dedup_by_key(|(answer, _)| *answer);
         shuffle(&mut answers, derive_seed(seed, STREAM));
-        let nodes = nodes(paths);
+        let nodes = Nodes::of(paths);
         let prompts =
             answers.iter().filter_map(|(answer, prompt)| Some((*answer, told(prompt, answer)?)));
         prompts
@@ -77,56 +77,35 @@ impl HindsightRecipe {
     }
 }
 
-/// The nodes of each path, numbered from 0: paths that begin with the same steps share those nodes.
-fn nodes(paths: &[LabelledSolution]) -> Vec<Vec<usize>> {
-    let mut numbers: HashMap<(Option<usize>, &str), usize> = HashMap::new();
-    let mut all = Vec::with_capacity(paths.len());
-    for path in paths {
-        let mut nodes: Vec<usize> = Vec::with_capacity(path.steps.len());
-        for step in &path.steps {
-            let next = numbers.len();
-            let key = (nodes.last().copied(), step.action.as_str());
-            nodes.push(*numbers.entry(key).or_insert(next));
-        }
-        all.push(nodes);
-    }
-    all
-}
-
 /// The paths as those of the problem that `answer` solves.
 fn retold(
     paths: &[LabelledSolution],
-    nodes: &[Vec<usize>],
+    nodes: &Nodes,
     answer: &str,
     prompt: &str,
 ) -> Vec<LabelledSolution> {
-    let count = nodes.iter().flatten().max().map_or(0, |last| last + 1);
-    let mut through = vec![(0.0, 0.0); count];
-    let reward = |path: &LabelledSolution| {
-        if path.answer.as_deref() == Some(answer) { 1.0 } else { -1.0 }
-    };
-    for (path, nodes) in paths.iter().zip(nodes) {
-        for &node in nodes {
-            through[node].0 += reward(path);
-            through[node].1 += 1.0;
-        }
-    }
-    let of_path = |(path, nodes): (&LabelledSolution, &Vec<usize>)| {
+    let of_path = |path: &LabelledSolution| {
+        let correct = path.answer.as_deref() == Some(answer);
         let mut path = LabelledSolution {
             problem_id: format!("{}={answer}", path.problem_id),
             prompt: prompt.to_owned(),
-            correct: reward(path) > 0.0,
-            reward: reward(path),
+            correct,
+            reward: if correct { 1.0 } else { -1.0 },
             hindsight: true,
             ..path.clone()
         };
-        for (step, &node) in path.steps.iter_mut().zip(nodes) {
-            let (sum, paths) = through[node];
-            (step.q, step.value, step.sampled) = (sum / paths, None, None);
+        for step in &mut path.steps {
+            (step.value, step.sampled) = (None, None);
         }
         path
     };
-    paths.iter().zip(nodes).map(of_path).collect()
+    let mut retold: Vec<LabelledSolution> = paths.iter().map(of_path).collect();
+    let add = |(sum, paths): &mut (f64, f64), reward: f64| {
+        *sum += reward;
+        *paths += 1.0;
+    };
+    nodes.fold(&mut retold, (0.0, 0.0), add, |(sum, paths)| sum / paths);
+    retold
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A rule is a file here with its settings as a struct that implements [`LabelRule`], a `mod` line and a line of
 //! `label_rules`. It may ask for roll-outs, which need the policy and the problems.
 
+pub mod best;
 mod hindsight;
 pub mod monte_carlo;
 pub mod outcome;
@@ -10,6 +11,7 @@ mod paths;
 pub mod q_value;
 mod rollouts;
 mod stepwise;
+mod through;
 
 pub use hindsight::HindsightRecipe;
 pub use paths::PathsRecipe;
@@ -40,7 +42,10 @@ pub trait LabelRule: Send + Sync {
         Ok(())
     }
 
-    /// Labels the steps of a problem's paths ([`espalier_search::LabelledStep::q`], in [-1, 1]), which come with Q(s, a) of
+    /// Sees all finished paths of a problem's trees, before some are chosen: what it writes as Q, [`Self::label`] finds there.
+    fn survey(&self, _paths: &mut [LabelledSolution]) {}
+
+    /// Labels the steps of a problem's chosen paths ([`espalier_search::LabelledStep::q`], in [-1, 1]), which come with Q(s, a) of
     /// their trees.
     ///
     /// # Errors
@@ -80,6 +85,8 @@ label_rules! {
     QValue(q_value::QValue),
     /// Every step's label is the reward of its path.
     Outcome(outcome::Outcome),
+    /// Every step's label is the best reward behind it in the trees.
+    Best(best::Best),
     /// Every step's label is what roll-outs from there come to (Math-Shepherd).
     MonteCarlo(monte_carlo::MonteCarlo),
 }
@@ -166,6 +173,7 @@ impl LabelsRecipe {
         let mut paths = finished_paths(trees)?;
         self.paths.merge(&mut paths, &state);
         let others = self.hindsight.tell(&paths, &told, seed);
+        rule.survey(&mut paths);
         self.paths.choose(&mut paths, seed);
         rule.label(&mut paths, rollouts, seed).context("[labels]")?;
         self.paths.cut(&mut paths);
@@ -174,6 +182,7 @@ impl LabelsRecipe {
         }
         for mut other in others {
             let seed = seed::derive(seed, &[&other[0].problem_id]);
+            rule.survey(&mut other);
             self.paths.choose(&mut other, seed);
             rule.label(&mut other, &mut NoRollouts, seed).context("[labels]")?;
             // What the policy knows was said of the tree's own problem: these paths stay whole.
