@@ -176,7 +176,7 @@ fn wrong_answers_are_told_as_right_ones_of_training_problems_alone() {
         let numbers: Vec<u64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
         assert!((1..=60).contains(&target), "{prompt}");
         assert_eq!(split_of(&numbers, target), Split::Train, "{prompt}");
-        let correct = solution["answer"] == target.to_string();
+        let correct = solution["answer"].as_str() == Some(&target.to_string());
         assert_eq!(solution["correct"], correct, "{solution}");
         let last = solution["steps"].as_array().unwrap().last().unwrap();
         assert_eq!(last["q"], if correct { 1.0 } else { -1.0 }, "{solution}");
