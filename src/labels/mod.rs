@@ -100,7 +100,6 @@ pub struct LabelsRecipe {
     /// Which finished paths of a problem are labelled.
     pub paths: PathsRecipe,
     /// Which other problems its trees are told of.
-    #[serde(skip_serializing_if = "HindsightRecipe::is_off")]
     pub hindsight: HindsightRecipe,
 }
 
