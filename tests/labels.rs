@@ -31,14 +31,15 @@ struct Searched {
 }
 
 impl Searched {
-    fn new() -> Self {
+    /// The net has read so many random lines.
+    fn new(lines: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let (problems, net, trees) = (path("problems.jsonl"), path("net"), path("trees.jsonl"));
         let tiny = ["--config", TINY, "--set", THREE];
         run(&[&["generate", "--count", "40", "--out", text(&problems)], &tiny[..]].concat());
-        let small = ["--set", "bootstrap.lines=20000"];
-        run(&[&["pretrain", "--out", text(&net)], &tiny[..], &small].concat());
+        let lines = format!("bootstrap.lines={lines}");
+        run(&[&["pretrain", "--out", text(&net)], &tiny[..], &["--set", &lines]].concat());
         let search = ["search", "--checkpoint", text(&net), "--problems", text(&problems)];
         run(&[&search[..], &["--out", text(&trees)], &tiny].concat());
         Self { folder, problems, net, trees }
@@ -52,7 +53,7 @@ impl Searched {
 
 #[test]
 fn roll_outs_are_labelled_problem_by_problem_and_survive_a_kill() {
-    let searched = Searched::new();
+    let searched = Searched::new(20_000);
     let path = |name: &str| searched.folder.path().join(name);
     let (whole, killed) = (path("whole.jsonl"), path("killed.jsonl"));
 
@@ -146,7 +147,7 @@ fn a_run_labels_by_any_rule() {
 
 #[test]
 fn wrong_answers_are_told_as_right_ones_of_training_problems_alone() {
-    let searched = Searched::new();
+    let searched = Searched::new(6_000);
     let path = |name: &str| searched.folder.path().join(name);
     let (plain, told) = (path("plain.jsonl"), path("told.jsonl"));
     run(&searched.harvest(&plain, &[]));

@@ -265,7 +265,7 @@ macro_rules! environments {
 
             /// As [`EnvironmentKind::solved_by`].
             #[must_use]
-            pub fn solved_by(&self, prompt: &str, answer: &str) -> Option<String> {
+            pub fn solved_by(&self, prompt: &str, answer: &str) -> Option<Problem> {
                 match self {
                     $(Self::$kind(environment) => environment.solved_by(prompt, answer),)+
                 }

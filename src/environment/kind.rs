@@ -36,8 +36,7 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     const RANDOM_STEPS: bool = false;
     /// Whether problems may carry solutions that round 0 can be trained on ([`Self::worked_solution`]).
     const WORKED_SOLUTIONS: bool = false;
-
-    /// Whether an answer can make a problem ([`Self::solved_by`]).
+    /// Whether an answer makes a problem ([`Self::solved_by`]).
     const HINDSIGHT: bool = false;
 
     /// Checks the settings, alone and beside those of the whole recipe; files are not opened.
@@ -98,9 +97,9 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
         None
     }
 
-    /// The prompt of the problem with the same givens as this prompt's that `answer` solves, by the same steps. `None` (the default)
-    /// where there is none, and where it may not be trained on: it belongs to another split than [`Split::Train`].
-    fn solved_by(&self, _prompt: &str, _answer: &str) -> Option<String> {
+    /// Makes the problem that `answer` solves: it has the givens of `prompt`, and the same steps lead from there to the answer. Whoever
+    /// trains on it checks its split. `None` (the default) where there is none.
+    fn solved_by(&self, _prompt: &str, _answer: &str) -> Option<Problem> {
         None
     }
 

@@ -9,11 +9,11 @@ use super::through::Nodes;
 /// Distinguishes this use of a problem's seed from the choice of paths, which has the streams 0 and 1.
 const STREAM: u64 = 2;
 
-/// How many other problems a problem's trees are told of.
+/// How many other problems the paths of a problem solve, and which.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HindsightRecipe {
-    /// Most problems told of the trees of one; 0: none.
+    /// The most other problems a problem; 0: none.
     pub problems: usize,
     /// Least and greatest answer that may become a problem's; absent: any. Answers that are no whole numbers lie outside.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,16 +21,15 @@ pub struct HindsightRecipe {
 }
 
 impl HindsightRecipe {
-    /// The paths of a problem's trees as paths of other problems, each of which one of the wrong answers solves: a seeded random choice of
-    /// these answers. `told` makes the prompt of the problem with the same givens that an answer solves, and refuses those that may not be
-    /// trained on.
+    /// Tells the paths of a problem as paths of other problems, one for each of the wrong answers that a seeded random choice takes.
+    /// `solved_by` makes, of the prompt and an answer, the prompt of the problem that the answer solves, or refuses it.
     ///
-    /// Q of a step is the mean reward of the paths through it, since what the search backed up is of the old problem; so are the value
-    /// net's opinions and the sampled log-probabilities, which are left out.
+    /// A step's Q becomes the mean reward of the paths through it, since the search backed up the rewards of the old problem. The value net's
+    /// opinions and the sampled tokens belong to the old prompt and are left out.
     pub fn tell(
         &self,
         paths: &[LabelledSolution],
-        told: &dyn Fn(&str, &str) -> Option<String>,
+        solved_by: &dyn Fn(&str, &str) -> Option<String>,
         seed: u64,
     ) -> Vec<Vec<LabelledSolution>> {
         if self.is_off() {
@@ -45,8 +44,9 @@ impl HindsightRecipe {
         answers.dedup_by_key(|(answer, _)| *answer);
         shuffle(&mut answers, derive_seed(seed, STREAM));
         let nodes = Nodes::of(paths);
-        let prompts =
-            answers.iter().filter_map(|(answer, prompt)| Some((*answer, told(prompt, answer)?)));
+        let prompts = answers
+            .iter()
+            .filter_map(|(answer, prompt)| Some((*answer, solved_by(prompt, answer)?)));
         prompts
             .take(self.problems)
             .map(|(answer, prompt)| retold(paths, &nodes, answer, &prompt))

@@ -19,12 +19,11 @@ pub use rollouts::{Cost, NoRollouts, Play, Played, PolicyRollouts, RolloutPlayer
 pub use stepwise::{TrlStepwise, export as export_stepwise, to_stepwise};
 
 use anyhow::{Context, Result};
-use espalier_search::{Environment, LabelledSolution, TreeRecord, finished_paths};
+use espalier_search::{LabelledSolution, TreeRecord, finished_paths};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::environment::AnyEnvironment;
 use crate::seed;
 
 /// How the steps of finished paths get their labels.
@@ -134,6 +133,14 @@ fn section<T: DeserializeOwned + Default>(
     T::deserialize(section).map_err(|error| format!("{name}: {error}"))
 }
 
+/// What labels ask the environment of the trees.
+pub struct World<'a> {
+    /// Names the state of a context, where it has a name.
+    pub state: &'a dyn Fn(&str) -> Option<String>,
+    /// Makes, of a prompt and an answer, the prompt of the problem that the answer solves; `None` where none may be trained on.
+    pub solved_by: &'a dyn Fn(&str, &str) -> Option<String>,
+}
+
 impl LabelsRecipe {
     /// Checks the settings.
     ///
@@ -162,23 +169,18 @@ impl LabelsRecipe {
     pub fn harvest(
         &self,
         trees: &[TreeRecord],
-        environment: &AnyEnvironment,
+        world: &World<'_>,
         rollouts: &mut dyn RolloutPlayer,
         seed: u64,
     ) -> Result<Vec<LabelledSolution>> {
-        let state = |context: &str| environment.state_key(&environment.read_context(context)?);
-        let told = |prompt: &str, answer: &str| environment.solved_by(prompt, answer);
         let rule = self.rule.build();
         let mut paths = finished_paths(trees)?;
-        self.paths.merge(&mut paths, &state);
-        let others = self.hindsight.tell(&paths, &told, seed);
+        self.paths.merge(&mut paths, world.state);
+        let others = self.hindsight.tell(&paths, world.solved_by, seed);
         rule.survey(&mut paths);
         self.paths.choose(&mut paths, seed);
         rule.label(&mut paths, rollouts, seed).context("[labels]")?;
         self.paths.cut(&mut paths);
-        if let Some(prompt) = environment.training_prompt(&trees[0].question)? {
-            paths.iter_mut().for_each(|path| path.prompt.clone_from(&prompt));
-        }
         for mut other in others {
             let seed = seed::derive(seed, &[&other[0].problem_id]);
             rule.survey(&mut other);

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use espalier_search::{Cancel, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index};
+use espalier_search::{
+    Cancel, Environment, Evaluator, LabelledSolution, Problem, TreeRecord, for_each_index,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
-use crate::environment::AnyEnvironment;
+use crate::environment::{AnyEnvironment, Split};
 use crate::jsonl::{self, EntryLog, Indexed, Rows, Writer};
-use crate::labels::{Cost, LabelsRecipe, NoRollouts, PolicyRollouts};
+use crate::labels::{Cost, LabelsRecipe, NoRollouts, PolicyRollouts, RolloutPlayer, World};
 use crate::progress::Progress;
 use crate::seed;
 
@@ -130,8 +132,7 @@ fn label(
     let path = problems.path().display();
     let problem = problems.of(id)?.pop().with_context(|| format!("{path} does not hold it"))?;
     let mut rollouts = PolicyRollouts::new(environment, evaluator, &problem, cancel);
-    let seed = seed_of(plan.seed, trees);
-    let solutions = plan.labels.harvest(trees, environment, &mut rollouts, seed)?;
+    let solutions = harvest_trees(environment, plan.labels, &mut rollouts, plan.seed, trees)?;
     Ok((solutions, rollouts.cost()))
 }
 
@@ -145,12 +146,44 @@ pub(super) fn label_trees(
     seed: u64,
     trees: &[TreeRecord],
 ) -> Result<Vec<LabelledSolution>> {
-    labels.harvest(trees, environment, &mut NoRollouts, seed_of(seed, trees))
+    harvest_trees(environment, labels, &mut NoRollouts, seed, trees)
 }
 
-/// The seed of a problem's choice and roll-outs: with one for all, each would choose by the same numbers.
-fn seed_of(seed: u64, trees: &[TreeRecord]) -> u64 {
-    seed::derive(seed, &["harvest", &trees[0].problem])
+/// Labels the trees of a problem. Its solutions continue the prompt on which nets are trained ([`AnyEnvironment::training_prompt`]), which may
+/// be less than the policy read.
+fn harvest_trees(
+    environment: &AnyEnvironment,
+    labels: &LabelsRecipe,
+    rollouts: &mut dyn RolloutPlayer,
+    seed: u64,
+    trees: &[TreeRecord],
+) -> Result<Vec<LabelledSolution>> {
+    // A problem chooses and plays by a seed of its own: with one for all, each would choose by the same numbers.
+    let seed = seed::derive(seed, &["harvest", &trees[0].problem]);
+    let world = World {
+        state: &|context| environment.state_key(&environment.read_context(context)?),
+        solved_by: &|prompt, answer| training_prompt_solved_by(environment, prompt, answer),
+    };
+    let mut solutions = labels.harvest(trees, &world, rollouts, seed)?;
+    if let Some(prompt) = environment.training_prompt(&trees[0].question)? {
+        let own = solutions.iter_mut().filter(|solution| !solution.hindsight);
+        own.for_each(|solution| solution.prompt.clone_from(&prompt));
+    }
+    Ok(solutions)
+}
+
+/// The prompt of the problem that an answer solves, where that belongs to the training split.
+fn training_prompt_solved_by(
+    environment: &AnyEnvironment,
+    prompt: &str,
+    answer: &str,
+) -> Option<String> {
+    let problem = environment.solved_by(prompt, answer)?;
+    if environment.split(&problem).ok()? != Split::Train {
+        return None;
+    }
+    let root = environment.root(&problem).ok()?;
+    Some(environment.context(&root).to_owned())
 }
 
 /// Counts a labels file that was harvested while its trees were searched.
@@ -213,7 +246,33 @@ mod tests {
     use espalier_search::{MctsConfig, search_tree};
 
     use super::*;
-    use crate::environment::EnvironmentRecipe;
+    use crate::environment::countdown::{Countdown, PromptStyle, parse_problem, split_of};
+    use crate::environment::{EnvironmentKind, EnvironmentRecipe};
+
+    #[test]
+    fn an_answer_makes_a_problem_of_the_training_split_alone() {
+        let problem = parse_problem("26: 7 3 5").unwrap();
+        for prompt in [PromptStyle::Short, PromptStyle::Question] {
+            let countdown = Countdown { prompt, ..Countdown::default() };
+            let environment = AnyEnvironment::from(countdown);
+            let root = countdown.root(&problem).unwrap();
+            let context = countdown.context(&root);
+            let solved_by = |answer: &str| training_prompt_solved_by(&environment, context, answer);
+            let mut told = [0, 0];
+            for target in 0..200 {
+                let other = solved_by(&target.to_string());
+                let trained = split_of(&[3, 5, 7], target) == Split::Train;
+                assert_eq!(other.is_some(), trained, "{target}");
+                told[usize::from(trained)] += 1;
+                let Some(context) = other else { continue };
+                let state = countdown.read_context(&context).unwrap();
+                assert_eq!((state.numbers(), state.target()), (&[3, 5, 7][..], target));
+            }
+            assert!(told.iter().all(|&count| count > 50), "{told:?}");
+            assert_eq!(solved_by("1/2"), None);
+            assert_eq!(training_prompt_solved_by(&environment, "no problem\n", "3"), None);
+        }
+    }
 
     #[test]
     fn problems_choose_apart_from_one_another() {

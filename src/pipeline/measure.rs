@@ -25,12 +25,12 @@ pub fn label_auc(
     let rows = Rows::<LabelledSolution>::open(labels)?.rows();
     for solutions in jsonl::groups(rows, |a, b| a.problem_id == b.problem_id) {
         let solutions = solutions?;
-        // Fresh for each problem: all that a solver remembers of 60,000 of them would be most of the program's memory.
-        let Some(mut truth) = environment.truth() else { return Ok(None) };
         // What is told of other problems is labelled by the paths alone, not by a search.
         if solutions[0].hindsight {
             continue;
         }
+        // Fresh for each problem: all that a solver remembers of 60,000 of them would be most of the program's memory.
+        let Some(mut truth) = environment.truth() else { return Ok(None) };
         let id = &solutions[0].problem_id;
         let problem = problems.of(id)?.pop().with_context(|| format!("no problem {id}"))?;
         let mut seen = HashSet::new();
