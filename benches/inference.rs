@@ -23,6 +23,7 @@ fn leaves(criterion: &mut Criterion) {
                 samples: 5,
                 temperature: 1.0,
                 seed,
+                without_replacement: false,
                 keep_tokens: false,
             })
             .collect();

@@ -7,7 +7,7 @@ use crate::environment::{Environment, Problem, Terminal};
 use crate::error::{ConfigError, SearchError};
 use crate::evaluator::{Evaluator, remove_duplicates};
 use crate::growth::{Ask, Growth, Number, ROOT, finished};
-use crate::kind::{SearchKind, SearchSettings, never_continues};
+use crate::kind::{SearchKind, SearchSettings, never_continues, require_temperature};
 use crate::seed::derive_seed;
 use crate::snapshot::{StopReason, TreeRecord};
 use crate::tree::MAX_CHILDREN;
@@ -26,6 +26,8 @@ pub struct BeamConfig {
     pub samples: usize,
     /// Sampling temperature.
     pub temperature: f32,
+    /// Draws the steps of a node without replacement, as [`crate::MctsConfig::without_replacement`] says.
+    pub without_replacement: bool,
     /// Most steps of a path. What is unfinished then stays in the record without an ending.
     pub max_depth: usize,
     /// Drops siblings whose trimmed text an earlier one has.
@@ -40,6 +42,7 @@ impl Default for BeamConfig {
             beams: 3,
             samples: 5,
             temperature: 1.0,
+            without_replacement: false,
             max_depth: 8,
             remove_duplicate: true,
             keep_tokens: false,
@@ -57,11 +60,16 @@ impl SearchSettings for BeamConfig {
         let product = "beams x samples must be at most 32767";
         check(few(self.root_samples()), "samples", &self.samples, product)?;
         ConfigError::require_not_negative("temperature", self.temperature)?;
+        require_temperature(self.without_replacement, self.temperature)?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")
     }
 
     fn temperature_mut(&mut self) -> &mut f32 {
         &mut self.temperature
+    }
+
+    fn draws_without_replacement(&self) -> bool {
+        self.without_replacement
     }
 
     fn keeps_tokens(&self) -> bool {
@@ -101,6 +109,7 @@ impl<E: Environment> SearchKind<E> for BeamConfig {
     ) -> Result<TreeRecord, SearchError> {
         SearchSettings::validate(self)?;
         let mut growth = Growth::new(environment, evaluator, problem, seed, ground_truth, cancel)?
+            .without_replacement(self.without_replacement)
             .keep_tokens(self.keep_tokens);
         let found = finished(|| beam_search(&mut growth, self))?;
         let Some(found) = found else {

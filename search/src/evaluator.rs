@@ -18,6 +18,9 @@ pub struct Request {
     pub temperature: f32,
     /// Seed of this request's samples: they depend on nothing else in the batch.
     pub seed: u64,
+    /// Whether no step is to be drawn twice: each is drawn from what those before it left of the policy's distribution, at this
+    /// temperature, which must be above 0. Under the same seed more samples begin with the same ones.
+    pub without_replacement: bool,
     /// Whether [`Proposal::sampled`] is wanted. It changes nothing else of the answer.
     pub keep_tokens: bool,
 }
@@ -26,7 +29,14 @@ impl Request {
     /// A request for the value of a state alone.
     #[must_use]
     pub fn value(context: Arc<str>) -> Self {
-        Self { context, samples: 0, temperature: 0.0, seed: 0, keep_tokens: false }
+        Self {
+            context,
+            samples: 0,
+            temperature: 0.0,
+            seed: 0,
+            without_replacement: false,
+            keep_tokens: false,
+        }
     }
 }
 
@@ -72,7 +82,8 @@ pub(crate) fn remove_duplicates(proposals: &mut Vec<Proposal>) {
 /// What the net says of one leaf.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// As many as were asked for, in sampling order; equal texts may repeat.
+    /// As many as were asked for, in sampling order; equal texts may repeat. Fewer, but for one at least, where the policy has no more that
+    /// differ and [`Request::without_replacement`] asks for such.
     pub proposals: Vec<Proposal>,
     /// The value of the state, in [-1, 1], read at the context's last token.
     pub value: f64,

@@ -30,6 +30,8 @@ pub(crate) struct Growth<'a, E: Environment> {
     /// Whether answers may be graded.
     ground_truth: bool,
     seed: u64,
+    /// Whether the steps of a node are drawn without replacement.
+    without_replacement: bool,
     /// Whether steps keep their tokens.
     keep_tokens: bool,
     nodes: Vec<Grown<E::State>>,
@@ -124,6 +126,7 @@ impl<'a, E: Environment> Growth<'a, E> {
             problem,
             ground_truth,
             seed,
+            without_replacement: false,
             keep_tokens: false,
             nodes: vec![root],
             texts: SiblingTexts::default(),
@@ -133,6 +136,12 @@ impl<'a, E: Environment> Growth<'a, E> {
     /// Whether steps keep their tokens; they do not unless asked to.
     pub(crate) fn keep_tokens(mut self, keep_tokens: bool) -> Self {
         self.keep_tokens = keep_tokens;
+        self
+    }
+
+    /// Whether the steps of a node are drawn without replacement; they are not unless asked to.
+    pub(crate) fn without_replacement(mut self, without_replacement: bool) -> Self {
+        self.without_replacement = without_replacement;
         self
     }
 
@@ -158,6 +167,7 @@ impl<'a, E: Environment> Growth<'a, E> {
             samples: ask.samples,
             temperature,
             seed: ask.seed,
+            without_replacement: self.without_replacement,
             keep_tokens: self.keep_tokens,
         };
         let requests: Vec<Request> = asked.iter().map(request).collect();

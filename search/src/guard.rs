@@ -104,7 +104,8 @@ impl<'a> CheckedEvaluator<'a> {
 
 fn check(request: &Request, evaluation: &Evaluation) -> Result<(), String> {
     let (asked, given) = (request.samples, evaluation.proposals.len());
-    if asked != given {
+    let fewer = request.without_replacement && (1..asked).contains(&given);
+    if asked != given && !fewer {
         return Err(format!("{given} steps where {asked} were asked for"));
     }
     if !(-1.0..=1.0).contains(&evaluation.value) {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request { context: "q".into(), samples: 1, temperature: 1.0, seed: 0, keep_tokens: false }
+        Request { samples: 1, temperature: 1.0, ..Request::value("q".into()) }
     }
 
     fn evaluation(value: f64, log_prob: f64) -> Evaluation {
@@ -170,6 +171,19 @@ mod tests {
         assert!(cause(evaluation(0.0, f64::NAN)).contains("log-probability NaN"));
         let none = Evaluation { proposals: Vec::new(), value: 0.0 };
         assert!(cause(none).contains("0 steps where 1"));
+    }
+
+    #[test]
+    fn fewer_steps_are_enough_where_no_more_differ() {
+        let evaluator = Answering(|_: &[Request]| vec![Ok(evaluation(0.0, -1.0))]);
+        let two = Request { samples: 2, ..request() };
+        assert!(checked(&evaluator).ask(std::slice::from_ref(&two)).is_err());
+        let differing = Request { without_replacement: true, ..two };
+        assert!(checked(&evaluator).ask(&[differing]).is_ok());
+        let none =
+            Answering(|_: &[Request]| vec![Ok(Evaluation { proposals: vec![], value: 0.0 })]);
+        let differing = Request { without_replacement: true, ..request() };
+        assert!(checked(&none).ask(&[differing]).is_err());
     }
 
     #[test]

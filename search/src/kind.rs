@@ -25,6 +25,9 @@ pub trait SearchSettings {
     /// Sampling temperature of the steps.
     fn temperature_mut(&mut self) -> &mut f32;
 
+    /// Whether the steps of a node are drawn without replacement, which not every policy can do.
+    fn draws_without_replacement(&self) -> bool;
+
     /// Whether steps keep their tokens, for objectives that learn from exactly what was sampled.
     fn keeps_tokens(&self) -> bool;
 
@@ -121,6 +124,16 @@ impl Default for SearchConfig {
     fn default() -> Self {
         Self::Mcts(MctsConfig::default())
     }
+}
+
+/// Refuses to draw without replacement where every draw would be the same.
+pub(crate) fn require_temperature(
+    without_replacement: bool,
+    temperature: f32,
+) -> Result<(), ConfigError> {
+    let fits = !without_replacement || temperature > 0.0;
+    let requirement = "needs a temperature above 0";
+    ConfigError::require(fits, "without_replacement", &without_replacement, requirement)
 }
 
 /// The refusal to continue a record of a kind that never can.

@@ -55,6 +55,10 @@ impl SearchSettings for SamplesConfig {
         &mut self.temperature
     }
 
+    fn draws_without_replacement(&self) -> bool {
+        false
+    }
+
     fn keeps_tokens(&self) -> bool {
         self.keep_tokens
     }

@@ -1,6 +1,7 @@
 //! A policy-value net and a game that need no training, for tests, benches and dry runs of a whole
 //! pipeline; and how tests report that they are skipped.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,9 +12,12 @@ use crate::{
     Proposal, Request, StepError, Terminal, Transition,
 };
 
+/// How often [`HashedEvaluator`] draws in search of steps that differ.
+const MOST_DRAWS: u64 = 1000;
+
 /// Steps, priors and values drawn from hashes of the context: the same request has the same answer
 /// in any batch, on any thread and machine. The value depends on the context alone; the steps also
-/// on the request's seed, unless the temperature is 0. Tokens are bytes.
+/// on the request's seed, unless the temperature is 0. Tokens are bytes. Without replacement a step comes once.
 #[derive(Debug, Clone)]
 pub struct HashedEvaluator {
     seed: u64,
@@ -45,10 +49,13 @@ impl HashedEvaluator {
             let sampled = request.keep_tokens.then(|| Box::new(bytes(action, log_prob)));
             Proposal { action: action.clone(), log_prob, tokens, sampled }
         };
-        Evaluation {
-            proposals: (0..request.samples as u64).map(proposal).collect(),
-            value: 2.0 * unit(mix(context)) - 1.0,
-        }
+        let mut seen = HashSet::new();
+        let draws = if request.without_replacement { MOST_DRAWS } else { request.samples as u64 };
+        let proposals = (0..draws)
+            .map(proposal)
+            .filter(|step| !request.without_replacement || seen.insert(step.action.clone()))
+            .take(request.samples);
+        Evaluation { proposals: proposals.collect(), value: 2.0 * unit(mix(context)) - 1.0 }
     }
 }
 

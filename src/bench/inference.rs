@@ -181,6 +181,7 @@ impl Timing<'_> {
                 samples,
                 temperature: 1.0,
                 seed: seed + index,
+                without_replacement: false,
                 keep_tokens: false,
             })
         };

@@ -112,6 +112,7 @@ mod tests {
                     samples: 1,
                     temperature: 1.0,
                     seed,
+                    without_replacement: false,
                     keep_tokens: false,
                 };
                 let answers = lockstep.evaluate(&[request], &Cancel::new());

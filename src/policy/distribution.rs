@@ -7,8 +7,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// A step and its probability in (0, 1].
 pub(super) type Weighted = (Action, f64);
 
-/// Draws as many steps as the request wants, each by itself: with probability p^(1/T) over the sum of these; at temperature T = 0
-/// the first of the most probable. A step's log-probability is that at temperature 1, and it counts as one token.
+/// Draws as many steps as the request wants, with probability p^(1/T) over the sum of these; at temperature T = 0 the first of the most
+/// probable. Each is drawn by itself or, without replacement, among those that are left. A step's log-probability is that at temperature 1,
+/// and it counts as one token.
 pub(super) fn draw(steps: &[Weighted], request: &Request) -> Vec<Proposal> {
     let proposal = |(action, probability): &Weighted| Proposal {
         action: action.clone(),
@@ -25,22 +26,42 @@ pub(super) fn draw(steps: &[Weighted], request: &Request) -> Vec<Proposal> {
     }
     let exponent = 1.0 / f64::from(request.temperature);
     let most = steps.iter().map(|(_, probability)| *probability).fold(0.0, f64::max);
-    let mut sum = 0.0;
-    // Sums of the weights up to each step, relative to the largest: none is lost at a low temperature.
-    let sums: Vec<f64> = steps
-        .iter()
-        .map(|(_, probability)| {
-            sum += (probability / most).powf(exponent);
-            sum
-        })
-        .collect();
+    // Relative to the largest: none is lost at a low temperature.
+    let mut weights: Vec<f64> =
+        steps.iter().map(|(_, probability)| (probability / most).powf(exponent)).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
-    let mut one = || {
-        let point = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * sum;
-        sums.partition_point(|sum| *sum <= point).min(steps.len().saturating_sub(1))
-    };
-    let wanted = if steps.is_empty() { 0 } else { request.samples };
-    (0..wanted).map(|_| proposal(&steps[one()])).collect()
+    let mut uniform = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    if request.without_replacement {
+        let drawn = (0..request.samples).map_while(|_| {
+            let index = WeightedSums::of(&weights).at(uniform())?;
+            weights[index] = 0.0;
+            Some(proposal(&steps[index]))
+        });
+        return drawn.collect();
+    }
+    let sums = WeightedSums::of(&weights);
+    (0..request.samples).map_while(|_| Some(proposal(&steps[sums.at(uniform())?]))).collect()
+}
+
+/// The sums of weights up to each.
+struct WeightedSums(Vec<f64>);
+
+impl WeightedSums {
+    fn of(weights: &[f64]) -> Self {
+        let mut sum = 0.0;
+        let add = |weight: &f64| {
+            sum += weight;
+            sum
+        };
+        Self(weights.iter().map(add).collect())
+    }
+
+    /// The index into whose share of the sum a number in [0, 1) falls; `None` when all weights are 0.
+    fn at(&self, uniform: f64) -> Option<usize> {
+        let sum = self.0.last().copied().filter(|sum| *sum > 0.0)?;
+        let point = (uniform * sum).min(sum.next_down());
+        Some(self.0.partition_point(|sum| *sum <= point))
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +78,7 @@ mod tests {
             samples: 20_000,
             temperature,
             seed: 7,
+            without_replacement: false,
             keep_tokens: false,
         };
         let drawn = draw(&steps(), &request);
@@ -81,12 +103,43 @@ mod tests {
     }
 
     #[test]
+    fn without_replacement_a_step_comes_once_and_the_first_as_often_as_ever() {
+        let request = Request {
+            samples: 5,
+            temperature: 1.0,
+            without_replacement: true,
+            ..Request::value("".into())
+        };
+        let (mut first, mut second) = ([0.0_f64; 3], [0.0_f64; 3]);
+        for seed in 0..20_000 {
+            let drawn = draw(&steps(), &Request { seed, ..request.clone() });
+            let order: Vec<usize> = drawn
+                .iter()
+                .map(|step| ["a", "b", "c"].iter().position(|name| step.action == name).unwrap())
+                .collect();
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2]);
+            first[order[0]] += 1.0 / 20_000.0;
+            second[order[1]] += 1.0 / 20_000.0;
+            let two = draw(&steps(), &Request { seed, samples: 2, ..request.clone() });
+            assert_eq!(two, drawn[..2]);
+        }
+        // The second: the sum over the first of p(first) p / (1 - p(first)).
+        let expected = [0.2 * 0.5 / 0.8 + 0.3 * 0.5 / 0.7, 0.5 * 0.2 / 0.5 + 0.3 * 0.2 / 0.7];
+        for (found, expected) in first.iter().zip([0.5, 0.2]).chain(second.iter().zip(expected)) {
+            assert!((found - expected).abs() < 0.015, "{found} {expected}");
+        }
+    }
+
+    #[test]
     fn a_step_carries_its_own_probability_and_nothing_comes_of_nothing() {
         let request = Request {
             context: "".into(),
             samples: 2,
             temperature: 0.0,
             seed: 7,
+            without_replacement: false,
             keep_tokens: false,
         };
         let drawn = draw(&steps(), &request);

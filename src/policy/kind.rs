@@ -39,6 +39,11 @@ pub trait PolicyKind {
     /// Why a run cannot train it, and what to do instead; `None` where it can.
     fn untrainable(&self) -> Option<&'static str>;
 
+    /// Whether it draws the steps of a state without replacement where a search asks for it.
+    fn draws_without_replacement(&self) -> bool {
+        true
+    }
+
     /// How a local net writes steps; `None` (the default) where there is none.
     fn local(&self) -> Option<&LocalRecipe> {
         None

@@ -172,6 +172,7 @@ mod tests {
                 samples,
                 temperature: 0.0,
                 seed: 3,
+                without_replacement: false,
                 keep_tokens: false,
             };
             policy.evaluator().evaluate(&[request], &Cancel::new()).remove(0)

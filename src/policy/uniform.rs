@@ -14,8 +14,8 @@ use super::kind::{Backend, Policy, PolicyKind, identity, refuse_checkpoint};
 use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
 
-/// The `uniform` policy has no settings. Steps are drawn independently, so that siblings may be equal: `remove_duplicate` of
-/// `[search]` merges them.
+/// The `uniform` policy has no settings. Steps are drawn independently, so that siblings may be equal, unless `[search]` asks for
+/// `without_replacement` or merges them with `remove_duplicate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UniformRecipe {}
@@ -68,7 +68,8 @@ impl Uniform {
             // Whatever is written breaks the rules there.
             let nothing =
                 Proposal { action: Action::default(), log_prob: 0.0, tokens: 1, sampled: None };
-            return Ok(vec![nothing; request.samples]);
+            let alike = if request.without_replacement { 1 } else { request.samples };
+            return Ok(vec![nothing; alike]);
         }
         let probability = 1.0 / actions.len() as f64;
         let steps: Vec<Weighted> =
@@ -94,16 +95,29 @@ mod tests {
     use super::*;
     use crate::environment::countdown::Countdown;
 
+    #[test]
+    fn without_replacement_all_legal_actions_come_once() {
+        let request = |context: &str| Request {
+            samples: 20,
+            temperature: 1.0,
+            without_replacement: true,
+            ..Request::value(context.into())
+        };
+        let steps = |context| answer(request(context)).unwrap().proposals;
+        let mut actions: Vec<_> =
+            steps("6:2 3 4\n3*4=12|2 12\n").into_iter().map(|step| step.action).collect();
+        actions.sort();
+        assert_eq!(actions, ["12*2", "12+2", "12-2", "12/2", "2*12", "2+12"]);
+        assert_eq!(steps("6:2 3\n2*3=6|6\n").len(), 1);
+    }
+
     fn ask(context: &str, samples: usize) -> Result<Evaluation, EvaluatorError> {
+        answer(Request { samples, temperature: 1.0, seed: 3, ..Request::value(context.into()) })
+    }
+
+    fn answer(request: Request) -> Result<Evaluation, EvaluatorError> {
         let environment = Countdown::default().into();
         let policy = UniformRecipe {}.load(&environment, &ComputeRecipe::default(), None).unwrap();
-        let request = Request {
-            context: context.into(),
-            samples,
-            temperature: 1.0,
-            seed: 3,
-            keep_tokens: false,
-        };
         policy.evaluator().evaluate(&[request], &Cancel::new()).remove(0)
     }
 

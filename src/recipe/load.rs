@@ -196,6 +196,7 @@ fn check(recipe: &Recipe) -> Result<()> {
     {
         bail!("rounds.first_temperature must be a number that is not negative");
     }
+    check_draws(recipe)?;
     let decay = recipe.rounds.learning_rate_decay;
     if !(decay > 0.0 && decay <= 1.0) {
         bail!("rounds.learning_rate_decay must be in (0, 1], is {decay}");
@@ -215,6 +216,27 @@ fn check(recipe: &Recipe) -> Result<()> {
     ] {
         if value == 0 {
             bail!("{key} must be at least 1");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to draw without replacement from a policy that cannot, and where the first round draws the same step each time.
+fn check_draws(recipe: &Recipe) -> Result<()> {
+    let search = recipe.search.settings().draws_without_replacement();
+    if search && recipe.rounds.first_temperature == Some(0.0) {
+        bail!("rounds.first_temperature must be above 0 with search.without_replacement = true");
+    }
+    let sections = [
+        ("search", search),
+        ("evaluation.decode", recipe.evaluation.decode.tree.without_replacement),
+    ];
+    for (section, without_replacement) in sections {
+        if without_replacement && !recipe.policy.kind().draws_without_replacement() {
+            bail!(
+                "{section}.without_replacement must be false: a server draws each step by itself. `remove_duplicate` drops those that \
+                 are equal"
+            );
         }
     }
     Ok(())
@@ -402,6 +424,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn drawing_without_replacement_is_refused_where_it_cannot_be_done() {
+        let told = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|it| (*it).to_owned()).collect();
+            load(None, &overrides).map_err(|error| format!("{error:#}"))
+        };
+        const SERVED: [&str; 3] =
+            ["policy.kind=completions", "policy.url=http://localhost:1", "policy.model=m"];
+        let cases: [(&[&str], &str); 5] = [
+            (&["search.temperature=0"], "without_replacement = true: needs a temperature above 0"),
+            (&["rounds.first_temperature=0"], "rounds.first_temperature must be above 0"),
+            (&SERVED, "search.without_replacement must be false: a server"),
+            (
+                &["search.kind=beam", "search.temperature=0"],
+                "without_replacement = true: needs a temperature above 0",
+            ),
+            (
+                &["search.compatibility=alphamath", "search.widening=0"],
+                "without_replacement = true: must be false with compatibility",
+            ),
+        ];
+        for (overrides, message) in cases {
+            let error = told(&[overrides, &["search.without_replacement=true"]].concat());
+            assert!(error.as_ref().is_err_and(|error| error.contains(message)), "{error:?}");
+            told(&[overrides, &["search.without_replacement=false"]].concat()).unwrap();
+        }
+        let decode = ["evaluation.decode.without_replacement=true"];
+        let off = ["search.without_replacement=false"];
+        let error = told(&[&SERVED[..], &off, &decode].concat()).unwrap_err();
+        assert!(error.contains("evaluation.decode.without_replacement must be false"), "{error}");
+        told(&[&off[..], &decode].concat()).unwrap();
     }
 
     #[test]

@@ -32,7 +32,14 @@ fn evaluator(recipe: &CompletionsRecipe) -> CompletionsEvaluator {
 }
 
 fn request(context: &str, samples: usize) -> Request {
-    Request { context: context.into(), samples, temperature: 1.0, seed: 1, keep_tokens: false }
+    Request {
+        context: context.into(),
+        samples,
+        temperature: 1.0,
+        seed: 1,
+        without_replacement: false,
+        keep_tokens: false,
+    }
 }
 
 fn ask(evaluator: &CompletionsEvaluator, request: &Request) -> Result<Evaluation, EvaluatorError> {

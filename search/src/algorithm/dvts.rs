@@ -38,7 +38,8 @@ impl Named for Dvts {
 
 impl<E: Environment> Decode<E> for Dvts {
     fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
-        let mut growth = call.growth()?;
+        let without_replacement = call.config.tree.without_replacement;
+        let mut growth = call.growth()?.without_replacement(without_replacement);
         let answers = self.search(&mut growth, call)?;
         Ok(Outcome::best(&growth, &answers))
     }

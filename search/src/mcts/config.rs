@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stop::StopConfig;
 use crate::ConfigError;
+use crate::kind::require_temperature;
 use crate::selection::{RuleSet, SelectionConfig};
 use crate::tree::{InFlight, MAX_CHILDREN, Room, StatsLayout, TreeConfig};
 
@@ -27,6 +28,9 @@ pub struct MctsConfig {
     pub max_depth: usize,
     /// Sampling temperature: 0.6 in the paper's first round, 1.0 later.
     pub temperature: f32,
+    /// Draws the steps of a node without replacement (stochastic beam search, arXiv 1903.06059, over a step's tokens): no two
+    /// samples are spent on one step, and a widened node gets those that come next. Priors stay the policy's.
+    pub without_replacement: bool,
     /// Merges siblings of equal trimmed text into the first. The paper's trees keep them apart.
     pub remove_duplicate: bool,
     /// Backs up the value of each new child at once, instead of the expanded node's.
@@ -111,6 +115,7 @@ impl Default for MctsConfig {
             widening: 0,
             max_depth: 8,
             temperature: 1.0,
+            without_replacement: false,
             remove_duplicate: false,
             update_leaf_value: false,
             normalise_prior: false,
@@ -166,6 +171,7 @@ impl MctsConfig {
         check(fits, "simulations", &self.simulations, "samples x simulations is too large a tree")?;
         check(self.max_depth >= 1, "max_depth", &self.max_depth, "must be >= 1")?;
         ConfigError::require_not_negative("temperature", self.temperature)?;
+        require_temperature(self.without_replacement, self.temperature)?;
         let reward = "must be in [-1, 1]";
         check(in_range(self.positive_reward), "positive_reward", &self.positive_reward, reward)?;
         check(in_range(self.negative_reward), "negative_reward", &self.negative_reward, reward)?;
@@ -192,6 +198,9 @@ impl MctsConfig {
             }
             let merged = "must be false with compatibility = \"alphamath\"";
             check(!self.transpositions, "transpositions", &self.transpositions, merged)?;
+            let drawn = "must be false with compatibility = \"alphamath\", whose steps are drawn each by itself";
+            let field = "without_replacement";
+            check(!self.without_replacement, field, &self.without_replacement, drawn)?;
             let ends = "must be 0 with compatibility = \"alphamath\", whose search ends at an exhausted node";
             check(self.widening == 0, "widening", &self.widening, ends)?;
         }
@@ -285,6 +294,18 @@ mod tests {
             ),
             ("max_depth", MctsConfig { max_depth: 0, ..good() }),
             ("temperature", MctsConfig { temperature: -0.5, ..good() }),
+            (
+                "without_replacement",
+                MctsConfig { temperature: 0.0, without_replacement: true, ..good() },
+            ),
+            (
+                "without_replacement",
+                MctsConfig {
+                    without_replacement: true,
+                    compatibility: Compatibility::AlphaMath,
+                    ..good()
+                },
+            ),
             ("positive_reward", MctsConfig { positive_reward: 2.0, ..good() }),
             ("negative_reward", MctsConfig { negative_reward: f64::NAN, ..good() }),
             ("virtual_loss", MctsConfig { virtual_loss: f64::INFINITY, ..good() }),

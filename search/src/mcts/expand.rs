@@ -49,17 +49,22 @@ impl<E: Environment> Search<'_, E> {
 
     /// What the evaluator is asked about a leaf.
     fn request(&self, leaf: Node<'_>) -> Request {
-        // What is sampled at a node a second time is not what was sampled the first.
-        let seed = if Self::is_widened(leaf) {
+        let widened = Self::is_widened(leaf);
+        let without_replacement = self.config.without_replacement;
+        // What is sampled at a node a second time is not what was sampled the first; without replacement it is what comes next.
+        let seed = if widened && !without_replacement {
             derive_seed(self.seed, stream::WIDENINGS + leaf.widenings(&self.tree) as u64)
         } else {
             self.seed
         };
+        let known =
+            if widened && without_replacement { leaf.children(&self.tree).count() } else { 0 };
         Request {
             context: self.environment.context(&self.data(leaf).state).into(),
-            samples: self.config.samples,
+            samples: known + self.config.samples,
             temperature: self.config.temperature,
             seed: derive_seed(seed, u64::from(leaf.id().index())),
+            without_replacement,
             keep_tokens: self.config.keep_tokens,
         }
     }

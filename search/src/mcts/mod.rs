@@ -45,6 +45,10 @@ impl SearchSettings for MctsConfig {
         &mut self.temperature
     }
 
+    fn draws_without_replacement(&self) -> bool {
+        self.without_replacement
+    }
+
     fn keeps_tokens(&self) -> bool {
         self.keep_tokens
     }

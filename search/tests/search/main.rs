@@ -13,3 +13,4 @@ mod script;
 mod tokens;
 mod transpositions;
 mod widening;
+mod without_replacement;

@@ -108,6 +108,10 @@ impl CompletionsEvaluator {
             let message = format!("temperature {} is not a number >= 0", request.temperature);
             return Err(EvaluatorError::Failed(message));
         }
+        if request.without_replacement {
+            let message = "a server draws each step by itself: without_replacement must be false";
+            return Err(EvaluatorError::Failed(message.to_owned()));
+        }
         let seed = derive_seed(request.seed, part as u64);
         let body = CompletionRequest {
             model: &self.recipe.model,

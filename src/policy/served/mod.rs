@@ -96,6 +96,10 @@ impl PolicyKind for CompletionsRecipe {
         Ok(Policy::new(server, fingerprint, source))
     }
 
+    fn draws_without_replacement(&self) -> bool {
+        false
+    }
+
     fn untrainable(&self) -> Option<&'static str> {
         Some(
             "[policy] kind = \"completions\": a run trains its policy in every round, and a served one cannot be trained here. \

@@ -14,7 +14,7 @@ use super::config::InferenceConfig;
 use super::model::{Activations, Model, Pass};
 use super::pages::Pool;
 use super::prefix::State;
-use super::sampling::{Ask, Distribution, Draw, OfSamples, SamplingConfig};
+use super::sampling::{Ask, Distribution, Drawn, SamplingConfig};
 use super::team::Team;
 #[cfg(feature = "torch")]
 use super::torch::{self, TorchModel};
@@ -215,17 +215,16 @@ impl Backend {
         work: &Work,
         asks: &[Ask],
         sampling: SamplingConfig,
-    ) -> Result<Vec<Option<OfSamples<Draw>>>> {
+    ) -> Result<Vec<Option<Drawn>>> {
         match self {
             Self::Host(model) => {
                 let host = &work.host;
-                let mut drawn: Vec<Option<OfSamples<Draw>>> = asks.iter().map(|_| None).collect();
+                let mut drawn: Vec<Option<Drawn>> = asks.iter().map(|_| None).collect();
                 let draw = |(row, (ask, drawn)): (usize, (&Ask, &mut _))| {
                     SCRATCH.with_borrow_mut(|(logits, distribution)| {
                         model.logits_of(host, row, logits);
                         let read = distribution.read(model.arch, logits, ask.temperature, sampling);
-                        let sample = |&uniform: &f64| distribution.draw(logits, uniform);
-                        *drawn = read.map(|()| ask.uniforms.iter().map(sample).collect());
+                        *drawn = read.map(|()| distribution.answer(logits, &ask.draws));
                     });
                 };
                 let rows = asks.iter().zip(&mut drawn).enumerate().collect();

@@ -144,6 +144,9 @@ impl LocalEvaluator {
             let message = format!("temperature {} is not a number >= 0", request.temperature);
             return Err(failed(message));
         }
+        if request.without_replacement && request.temperature == 0.0 {
+            return Err(failed("no step differs at temperature 0".to_owned()));
+        }
         let step = if request.samples > 0 { self.max_step_tokens } else { 0 };
         let (needed, limit) = (tokens.len() + step, self.engine.model.max_length());
         if needed > limit {

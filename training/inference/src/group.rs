@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use espalier_model::random::stream;
-use espalier_search::EvaluatorError;
+use espalier_search::{EvaluatorError, Request};
 use rand_chacha::ChaCha8Rng;
 
+use super::branching::{Branches, Rank};
 use super::engine::Engine;
 use super::job::{Answer, Job, Step, not_finite};
 use super::metrics::add;
 use super::pages::{Block, Table};
 use super::prefix::{Place, State};
-use super::sampling::{Ask, Draw, OfSamples, uniform};
+use super::sampling::{Ask, Draw, Drawn, Draws, OfSamples, uniform};
 
 /// Distinguishes this use of a request's seed from others.
 const PURPOSE: u64 = u64::from_le_bytes(*b"samples\0");
@@ -23,8 +24,10 @@ pub(super) struct Group {
     /// Of the context.
     place: Place,
     pub rows: Vec<Row>,
-    /// Of each sample, once it has ended.
+    /// Of each sample, once it has ended. Without replacement they come in any order, and better ones can still take their places.
     steps: Vec<Step>,
+    /// Without replacement: the ranks of these steps.
+    ranks: Vec<Rank>,
     failed: bool,
 }
 
@@ -46,15 +49,38 @@ pub(super) struct Row {
 }
 
 struct Sample {
-    /// Which of the request's samples it is.
-    number: usize,
-    rng: ChaCha8Rng,
+    origin: Origin,
     log_prob: f64,
     /// Of each token; empty unless the request keeps tokens.
     log_probs: Vec<f32>,
 }
 
+/// How a sample comes about.
+enum Origin {
+    /// By itself, as the request's sample of this number.
+    Alone { number: usize, rng: Box<ChaCha8Rng> },
+    /// Without replacement. No two such samples share a row.
+    Ranked(Rank),
+}
+
 impl Row {
+    /// The row's samples, which leave it, with what each has drawn; those below a rank are given up.
+    fn drew(&mut self, drawn: Drawn, least: f64) -> Vec<(Sample, Draw)> {
+        let samples = std::mem::take(&mut self.samples);
+        match drawn {
+            Drawn::Each(drawn) => samples.into_iter().zip(drawn).collect(),
+            Drawn::Branches(branches) => {
+                let kept = branches.into_iter().filter(|(_, rank)| rank.perturbed >= least);
+                let of = |(draw, rank): (Draw, Rank)| {
+                    let [above] = samples.as_slice() else { return None };
+                    let (log_prob, log_probs) = (above.log_prob, above.log_probs.clone());
+                    Some((Sample { origin: Origin::Ranked(rank), log_prob, log_probs }, draw))
+                };
+                kept.filter_map(of).collect()
+            }
+        }
+    }
+
     /// Takes the state at the last token, which was just computed, after `context` tokens.
     pub fn computed(&mut self, context: usize, state: State) {
         self.states.push((context + self.path.len() - 1, state.clone()));
@@ -72,15 +98,17 @@ impl Group {
         state: State,
     ) -> Self {
         let count = job.request.samples;
-        let samples = (0..count).map(|number| Sample {
-            number,
-            rng: stream(job.request.seed, [PURPOSE, number as u64]),
-            log_prob: 0.0,
-            log_probs: Vec::new(),
-        });
+        let sample = |origin| Sample { origin, log_prob: 0.0, log_probs: Vec::new() };
+        let samples: Vec<Sample> = if job.request.without_replacement {
+            vec![sample(Origin::Ranked(Rank::ALL))]
+        } else {
+            let seed = job.request.seed;
+            let rng = |number: usize| Box::new(stream(seed, [PURPOSE, number as u64]));
+            (0..count).map(|number| sample(Origin::Alone { number, rng: rng(number) })).collect()
+        };
         let row = Row {
             path: Vec::new(),
-            samples: samples.collect(),
+            samples,
             table: Table::default(),
             from: job.tokens.len(),
             states: Vec::new(),
@@ -88,54 +116,59 @@ impl Group {
             known: Some(blocks),
         };
         let rows = if count > 0 { vec![row] } else { Vec::new() };
-        let steps = vec![Step::default(); count];
-        Self { job, value, place, rows, steps, failed: false }
+        let alone = if job.request.without_replacement { 0 } else { count };
+        let (steps, ranks) = (vec![Step::default(); alone], Vec::new());
+        Self { job, value, place, rows, steps, ranks, failed: false }
     }
 
     /// What is to be drawn after each row.
     pub fn asks(&mut self) -> impl Iterator<Item = Ask> {
-        let temperature = self.job.request.temperature;
+        let Request { temperature, samples, seed, .. } = self.job.request;
         self.rows.iter_mut().map(move |row| {
-            let uniforms = row.samples.iter_mut().map(|sample| match temperature {
-                0.0 => 0.0,
-                _ => uniform(&mut sample.rng),
-            });
-            Ask { temperature, uniforms: uniforms.collect() }
+            let Row { path, samples: of_row, .. } = row;
+            let draws = match of_row.as_slice() {
+                &[Sample { origin: Origin::Ranked(rank), .. }] => {
+                    Draws::Branches(Branches::new(samples, rank, seed, path))
+                }
+                _ => {
+                    let uniform = |sample: &mut Sample| match &mut sample.origin {
+                        Origin::Alone { rng, .. } if temperature > 0.0 => uniform(rng),
+                        _ => 0.0,
+                    };
+                    Draws::Each(of_row.iter_mut().map(uniform).collect())
+                }
+            };
+            Ask { temperature, draws }
         })
     }
 
     /// Goes on with the next token of every sample: for each row what was drawn, `None` where its logits are not finite.
-    pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<OfSamples<Draw>>>) {
+    pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<Drawn>>) {
+        let least = self.cut(&drawn);
         let going = Vec::with_capacity(self.rows.len());
-        let keep = self.job.request.keep_tokens;
         for (mut row, drawn) in std::mem::replace(&mut self.rows, going).into_iter().zip(drawn) {
             let Some(drawn) = drawn else {
                 self.failed = true;
                 continue;
             };
-            add(&engine.counters.sampled, drawn.len() as u64);
-            let Row { path, samples, .. } = &mut row;
-            let mut drawn = drawn.into_iter();
+            let samples = row.drew(drawn, least);
+            add(&engine.counters.sampled, samples.len() as u64);
             // What those that go on have drawn.
             let mut tokens = OfSamples::new();
-            samples.retain_mut(|sample| {
-                let Some(Draw { token, log_prob }) = drawn.next() else { return false };
+            for (mut sample, Draw { token, log_prob }) in samples {
                 sample.log_prob += log_prob;
-                if keep {
+                if self.job.request.keep_tokens {
                     sample.log_probs.push(log_prob as f32);
                 }
-                path.push(token);
-                let ended = engine.stops.end(&engine.tokenizer, path);
-                if ended {
-                    let log_probs = std::mem::take(&mut sample.log_probs);
-                    let (tokens, log_prob) = (path.clone(), sample.log_prob);
-                    self.steps[sample.number] = Step { tokens, log_prob, log_probs };
+                row.path.push(token);
+                if engine.stops.end(&engine.tokenizer, &row.path) {
+                    self.end(sample, row.path.clone());
                 } else {
                     tokens.push(token);
+                    row.samples.push(sample);
                 }
-                path.pop();
-                !ended
-            });
+                row.path.pop();
+            }
             match tokens[..] {
                 [token, ref others @ ..]
                     if row.known.is_none() && others.iter().all(|&other| other == token) =>
@@ -146,6 +179,40 @@ impl Group {
                     self.rows.push(row);
                 }
                 _ => self.part(engine, row, &tokens),
+            }
+        }
+    }
+
+    /// Without replacement: the rank that is needed to be among the wanted samples, and without the ended ones that it leaves out.
+    fn cut(&mut self, drawn: &[Option<Drawn>]) -> f64 {
+        let branches = drawn.iter().flatten().filter_map(|drawn| match drawn {
+            Drawn::Branches(branches) => Some(branches),
+            Drawn::Each(_) => None,
+        });
+        let going = branches.flatten().map(|(_, rank)| rank.perturbed);
+        let mut ranks: Vec<f64> =
+            self.ranks.iter().map(|rank| rank.perturbed).chain(going).collect();
+        let wanted = self.job.request.samples;
+        if ranks.len() <= wanted {
+            return f64::NEG_INFINITY;
+        }
+        let (_, least, _) = ranks.select_nth_unstable_by(wanted - 1, |a, b| b.total_cmp(a));
+        let least = *least;
+        let mut kept = self.ranks.iter().map(|rank| rank.perturbed >= least);
+        self.steps.retain(|_| kept.next().unwrap_or(false));
+        self.ranks.retain(|rank| rank.perturbed >= least);
+        least
+    }
+
+    /// Keeps a step that has ended.
+    fn end(&mut self, sample: Sample, tokens: Vec<u32>) {
+        let Sample { origin, log_prob, log_probs } = sample;
+        let step = Step { tokens, log_prob, log_probs };
+        match origin {
+            Origin::Alone { number, .. } => self.steps[number] = step,
+            Origin::Ranked(rank) => {
+                self.steps.push(step);
+                self.ranks.push(rank);
             }
         }
     }
@@ -211,7 +278,13 @@ impl Group {
 
     /// Sends the answer.
     pub fn finish(self) {
-        let Self { job, value, steps, failed, .. } = self;
+        let Self { job, value, mut steps, ranks, failed, .. } = self;
+        if job.request.without_replacement {
+            let mut ranked: Vec<(Rank, Step)> = ranks.into_iter().zip(steps).collect();
+            ranked.sort_by(|(a, _), (b, _)| b.perturbed.total_cmp(&a.perturbed));
+            ranked.truncate(job.request.samples);
+            steps = ranked.into_iter().map(|(_, step)| step).collect();
+        }
         job.answer(if failed {
             Err(not_finite())
         } else {

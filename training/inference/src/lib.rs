@@ -15,6 +15,7 @@
 
 mod attention;
 mod backend;
+mod branching;
 pub mod config;
 mod elementwise;
 mod engine;

@@ -7,6 +7,7 @@ use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::branching::{Branches, Rank};
 use super::elementwise::softmax_terms;
 
 /// Which tokens may be drawn, applied in this order to the distribution at the request's temperature. Log-probabilities
@@ -83,8 +84,33 @@ pub(super) type OfSamples<T> = SmallVec<[T; 1]>;
 pub(super) struct Ask {
     /// 0 takes the most likely token, the first of equals.
     pub temperature: f32,
-    /// A number for each sample, from [`uniform`].
-    pub uniforms: OfSamples<f64>,
+    pub draws: Draws,
+}
+
+/// How tokens are drawn.
+pub(super) enum Draws {
+    /// Each by itself, by a number from [`uniform`].
+    Each(OfSamples<f64>),
+    /// Without replacement.
+    Branches(Branches),
+}
+
+impl Draws {
+    /// The numbers of the samples that are drawn each by itself.
+    pub fn each(&self) -> &[f64] {
+        match self {
+            Self::Each(uniforms) => uniforms,
+            Self::Branches(_) => &[],
+        }
+    }
+}
+
+/// The tokens that were drawn after one row.
+pub(super) enum Drawn {
+    /// One for each sample.
+    Each(OfSamples<Draw>),
+    /// Those of highest rank, the highest first.
+    Branches(OfSamples<(Draw, Rank)>),
 }
 
 /// One of 2^53 numbers in [0, 1).
@@ -97,6 +123,8 @@ pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
 pub(super) struct Distribution {
     /// `e^((logit - max) / temperature)` of each token.
     terms: Vec<f32>,
+    /// Their sum when they were read.
+    whole: f64,
     /// Their sum.
     sum: f64,
     /// Log of the sum of `e^(logit - max)`.
@@ -148,7 +176,43 @@ impl Distribution {
             sampling.filter(&mut self.terms, &mut self.order);
         }
         self.sum = sum(&self.terms);
+        self.whole = self.sum;
         Some(())
+    }
+
+    /// Draws what is asked for. `logits` are those that were read; what is drawn without replacement is not there any more.
+    pub fn answer(&mut self, logits: &[f32], draws: &Draws) -> Drawn {
+        match draws {
+            Draws::Each(uniforms) => {
+                Drawn::Each(uniforms.iter().map(|&uniform| self.draw(logits, uniform)).collect())
+            }
+            Draws::Branches(branches) => Drawn::Branches(branches.draw(self, logits)),
+        }
+    }
+
+    /// Log of the share that was not taken yet.
+    pub fn left(&self) -> f64 {
+        (self.sum / self.whole).ln()
+    }
+
+    /// Draws a token and takes it out; with it comes the log of the share that it had when the logits were read. Something must be left
+    /// ([`Self::left`]).
+    pub fn take(&mut self, logits: &[f32], uniform: f64) -> (Draw, f64) {
+        let mut rest = uniform * self.sum;
+        let mut last = 0;
+        let found = self.terms.iter().enumerate().find(|(token, term)| {
+            rest -= f64::from(**term);
+            if **term > 0.0 {
+                last = *token;
+            }
+            rest < 0.0
+        });
+        // Rounding can leave a crumb of `rest` after the last token that is left.
+        let token = found.map_or(last, |(token, _)| token);
+        let share = (f64::from(std::mem::take(&mut self.terms[token])) / self.whole).ln();
+        self.sum = sum(&self.terms);
+        let token = token as u32;
+        (Draw { token, log_prob: self.log_prob(logits, token) }, share)
     }
 
     /// Draws the token whose share `uniform` falls into. `logits` are those that were read.

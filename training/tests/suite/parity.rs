@@ -116,7 +116,14 @@ fn a_real_model_answers_as_in_transformers() {
 }
 
 fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
-    Request { context: context.into(), samples, temperature, seed, keep_tokens: false }
+    Request {
+        context: context.into(),
+        samples,
+        temperature,
+        seed,
+        without_replacement: false,
+        keep_tokens: false,
+    }
 }
 
 fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {

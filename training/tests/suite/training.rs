@@ -205,6 +205,7 @@ fn overfits_a_few_examples_and_says_so_at_inference() {
             samples: 1,
             temperature: 0.0,
             seed: 1,
+            without_replacement: false,
             keep_tokens: false,
         };
         evaluator.evaluate(&[request], &Cancel::new()).remove(0).unwrap()

@@ -2,28 +2,43 @@
 //! row is as long as the vocabulary, so that bringing it to the host would take longer than the pass that it comes from.
 
 use espalier_torch::error::Result;
+use pulp::Arch;
 use tch::{Device, Kind, Tensor};
 
 use super::to_device;
-use crate::sampling::{Ask, Draw, OfSamples, SamplingConfig};
+use crate::sampling::{Ask, Distribution, Draw, Drawn, Draws, OfSamples, SamplingConfig};
 
 /// Rows that are drawn from at a time: what is computed of each takes several times the memory of its logits.
 const ROWS: usize = 256;
 
 /// Draws what is asked for after each row of `logits` `[asks, vocab_size]`; `None` where they are not finite.
-pub fn draw(
-    logits: &Tensor,
-    asks: &[Ask],
-    sampling: SamplingConfig,
-) -> Result<Vec<Option<OfSamples<Draw>>>> {
+pub fn draw(logits: &Tensor, asks: &[Ask], sampling: SamplingConfig) -> Result<Vec<Option<Drawn>>> {
     let mut drawn = Vec::with_capacity(asks.len());
     let mut first = 0;
     for asks in asks.chunks(ROWS) {
         let rows = asks.len() as i64;
-        drawn.extend(draw_rows(&logits.f_narrow(0, first, rows)?, asks, sampling)?);
+        let logits = logits.f_narrow(0, first, rows)?;
+        let each = draw_rows(&logits, asks, sampling)?.into_iter();
+        drawn.extend(each.map(|draws| draws.map(Drawn::Each)));
+        for (row, ask) in (0..).zip(asks) {
+            if matches!(ask.draws, Draws::Branches(_)) {
+                drawn[(first + row) as usize] =
+                    draw_on_host(&logits.f_select(0, row)?, ask, sampling)?;
+            }
+        }
         first += rows;
     }
     Ok(drawn)
+}
+
+/// Draws after one row where one token after the other is taken out: a device would be asked for each.
+fn draw_on_host(logits: &Tensor, ask: &Ask, sampling: SamplingConfig) -> Result<Option<Drawn>> {
+    let logits = logits.f_to_kind(Kind::Float)?.f_contiguous()?.f_to_device(Device::Cpu)?;
+    let mut numbers = vec![0.0; logits.numel()];
+    logits.f_copy_data(&mut numbers, logits.numel())?;
+    let mut distribution = Distribution::default();
+    let read = distribution.read(Arch::new(), &numbers, ask.temperature, sampling);
+    Ok(read.map(|()| distribution.answer(&numbers, &ask.draws)))
 }
 
 /// Log-probability at temperature 1 of one token after each row of `logits`; not finite where the row is not.
@@ -50,7 +65,8 @@ fn draw_rows(
     asks: &[Ask],
     sampling: SamplingConfig,
 ) -> Result<Vec<Option<OfSamples<Draw>>>> {
-    let samples = asks.iter().map(|ask| ask.uniforms.len()).max().unwrap_or(0);
+    // A row that wants none is given one that nobody reads.
+    let samples = asks.iter().map(|ask| ask.draws.each().len()).max().unwrap_or(0).max(1);
     // The first of equals.
     let likeliest = logits.f_argmax(1, true)?;
     let tokens = if asks.iter().all(|ask| ask.temperature == 0.0) {
@@ -66,7 +82,7 @@ fn draw_rows(
     let row = |(ask, found): (&Ask, &[f64])| {
         let (tokens, rest) = found.split_at(samples);
         let (log_probs, normaliser) = rest.split_at(samples);
-        let drawn = tokens.iter().zip(log_probs).take(ask.uniforms.len());
+        let drawn = tokens.iter().zip(log_probs).take(ask.draws.each().len());
         let draw = |(&token, &log_prob): (&f64, &f64)| Draw { token: token as u32, log_prob };
         normaliser[0].is_finite().then(|| drawn.map(draw).collect())
     };
@@ -88,7 +104,7 @@ fn sample(
     let temperatures: Vec<f32> = asks.iter().map(|ask| ask.temperature).collect();
     let mut uniforms = vec![0.0; asks.len() * samples];
     for (row, ask) in uniforms.chunks_exact_mut(samples).zip(asks) {
-        row[..ask.uniforms.len()].copy_from_slice(&ask.uniforms);
+        row[..ask.draws.each().len()].copy_from_slice(ask.draws.each());
     }
     let uniforms = Tensor::f_from_slice(&uniforms)?.f_view([-1, samples as i64])?;
 
@@ -135,12 +151,12 @@ fn filter(mut terms: Tensor, sampling: SamplingConfig) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use pulp::Arch;
     use rand_chacha::rand_core::Rng;
     use smallvec::smallvec;
 
     use super::*;
-    use crate::sampling::{Distribution, uniform};
+    use crate::branching::{Branches, Rank};
+    use crate::sampling::uniform;
     use espalier_model::random::stream;
 
     const ALL: SamplingConfig = SamplingConfig { top_k: 0, top_p: 1.0, min_p: 0.0 };
@@ -155,13 +171,51 @@ mod tests {
         Tensor::from_slice(logits).view([-1, WIDTH as i64]).to_device(Device::cuda_if_available())
     }
 
+    fn each(drawn: Option<Drawn>) -> OfSamples<Draw> {
+        match drawn {
+            Some(Drawn::Each(draws)) => draws,
+            _ => panic!("a row is finite and each sample is drawn by itself"),
+        }
+    }
+
+    #[test]
+    fn rows_whose_tokens_are_taken_out_are_drawn_as_on_the_host_among_others() {
+        let branches = |row: usize| Branches::new(4, Rank::ALL, 5, &[row as u32]);
+        let asks: Vec<Ask> = (0..ROWS + 3)
+            .map(|row| Ask {
+                temperature: [1.0, 0.6][row % 2],
+                draws: match row % 3 {
+                    0 => Draws::Each(smallvec![0.5]),
+                    _ => Draws::Branches(branches(row)),
+                },
+            })
+            .collect();
+        let logits = logits(asks.len());
+        let found = draw(&matrix(&logits), &asks, ALL).unwrap();
+        assert_eq!(found.len(), asks.len());
+        let mut distribution = Distribution::default();
+        for (row, (found, logits)) in found.into_iter().zip(logits.chunks(WIDTH)).enumerate() {
+            match found.unwrap() {
+                Drawn::Each(draws) => assert!(row % 3 == 0 && draws.len() == 1),
+                Drawn::Branches(found) => {
+                    let temperature = asks[row].temperature;
+                    distribution.read(Arch::new(), logits, temperature, ALL).unwrap();
+                    let expected = branches(row).draw(&mut distribution, logits);
+                    assert!(row % 3 > 0 && expected.len() == 4 && found == expected, "{row}");
+                }
+            }
+        }
+        // Alone in their pass too.
+        assert!(draw(&matrix(&logits[..WIDTH]), &asks[1..2], ALL).unwrap()[0].is_some());
+    }
+
     #[test]
     fn the_same_numbers_draw_the_same_tokens_as_on_the_host() {
         let mut rng = stream(12, [0, 0]);
         let asks: Vec<Ask> = (0..2 * ROWS + 3)
             .map(|row| Ask {
                 temperature: [1.0, 0.0, 0.6, 1.7][row % 4],
-                uniforms: (0..row % 6).map(|_| uniform(&mut rng)).collect(),
+                draws: Draws::Each((0..row % 6).map(|_| uniform(&mut rng)).collect()),
             })
             .collect();
         let logits = logits(asks.len());
@@ -176,10 +230,10 @@ mod tests {
             let found = draw(&matrix(&logits), &asks, sampling).unwrap();
             let mut distribution = Distribution::default();
             for ((ask, found), logits) in asks.iter().zip(found).zip(logits.chunks(WIDTH)) {
-                let found = found.unwrap();
-                assert_eq!(found.len(), ask.uniforms.len());
+                let found = each(found);
+                assert_eq!(found.len(), ask.draws.each().len());
                 distribution.read(Arch::new(), logits, ask.temperature, sampling).unwrap();
-                for (&uniform, found) in ask.uniforms.iter().zip(found) {
+                for (&uniform, found) in ask.draws.each().iter().zip(found) {
                     let expected = distribution.draw(logits, uniform);
                     assert_eq!(found.token, expected.token, "{sampling:?}, {uniform}");
                     assert!((found.log_prob - expected.log_prob).abs() < 1e-5, "{sampling:?}");
@@ -194,13 +248,13 @@ mod tests {
         row[3] = 5.0;
         row[9] = 5.0;
         let asks = [
-            Ask { temperature: 0.0, uniforms: smallvec![0.9] },
+            Ask { temperature: 0.0, draws: Draws::Each(smallvec![0.9]) },
             // Not a number that is drawn: it stands for what rounding can make of one.
-            Ask { temperature: 1.0, uniforms: smallvec![1.0, 0.0] },
+            Ask { temperature: 1.0, draws: Draws::Each(smallvec![1.0, 0.0]) },
         ];
-        let found = draw(&matrix(&[&row[..], &row].concat()), &asks, ALL).unwrap();
-        let tokens = |row: usize| -> Vec<u32> {
-            found[row].as_ref().unwrap().iter().map(|draw| draw.token).collect()
+        let mut found = draw(&matrix(&[&row[..], &row].concat()), &asks, ALL).unwrap();
+        let mut tokens = |row: usize| -> Vec<u32> {
+            each(found[row].take()).iter().map(|draw| draw.token).collect()
         };
         assert_eq!((tokens(0), tokens(1)), (vec![3], vec![3, 0]));
     }
@@ -211,7 +265,7 @@ mod tests {
         rows[WIDTH + 5] = f32::NAN;
         rows[2 * WIDTH] = f32::INFINITY;
         rows[3 * WIDTH + 1] = f32::NEG_INFINITY;
-        let ask = || Ask { temperature: 1.0, uniforms: smallvec![0.5] };
+        let ask = || Ask { temperature: 1.0, draws: Draws::Each(smallvec![0.5]) };
         let asks: Vec<Ask> = (0..4).map(|_| ask()).collect();
         let finite = [true, false, false, true];
         let found = draw(&matrix(&rows), &asks, ALL).unwrap();

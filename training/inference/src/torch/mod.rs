@@ -299,6 +299,7 @@ mod tests {
                 samples: 2,
                 temperature: 1.0,
                 seed: 1,
+                without_replacement: false,
                 keep_tokens: false,
             };
             evaluator.evaluate(&[request.clone(), request], &Cancel::new())

@@ -6,7 +6,14 @@ use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer, Tokens};
 use espalier_search::{Action, Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
 pub(crate) fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
-    Request { context: context.into(), samples, temperature, seed, keep_tokens: false }
+    Request {
+        context: context.into(),
+        samples,
+        temperature,
+        seed,
+        without_replacement: false,
+        keep_tokens: false,
+    }
 }
 
 fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {
@@ -18,7 +25,7 @@ pub(crate) fn answers(evaluator: &LocalEvaluator, requests: &[Request]) -> Vec<E
 }
 
 /// Requests of many lengths, sample counts and temperatures.
-fn mixed_requests() -> Vec<Request> {
+pub(crate) fn mixed_requests() -> Vec<Request> {
     let text = "3 7 25 50 -> 100\n25 * 4 = 100 ...";
     (0..24)
         .map(|index| {
@@ -36,7 +43,7 @@ fn bits(evaluation: &Evaluation) -> (u64, Vec<(Action, u64, usize)>) {
 }
 
 /// Requires the same bits of every request alone and without memory, and in any batch with and without memory.
-fn check_any_batch(checkpoint: &Checkpoint, requests: &[Request]) {
+pub(crate) fn check_any_batch(checkpoint: &Checkpoint, requests: &[Request]) {
     let with_memory = |kv_cache_megabytes| {
         let config = InferenceConfig { kv_cache_megabytes, ..InferenceConfig::default() };
         LocalEvaluator::new(checkpoint, config).unwrap()

@@ -5,3 +5,4 @@ mod families;
 mod libtorch;
 mod local;
 mod tokens;
+mod without_replacement;
