@@ -25,22 +25,29 @@ pub(super) fn draw(steps: &[Weighted], request: &Request) -> Vec<Proposal> {
         return best.map_or_else(Vec::new, |best| vec![best; request.samples]);
     }
     let exponent = 1.0 / f64::from(request.temperature);
-    let most = steps.iter().map(|(_, probability)| *probability).fold(0.0, f64::max);
-    // Relative to the largest: none is lost at a low temperature.
-    let mut weights: Vec<f64> =
-        steps.iter().map(|(_, probability)| (probability / most).powf(exponent)).collect();
+    let mut left: Vec<f64> = steps.iter().map(|(_, probability)| *probability).collect();
+    // Relative to the largest that is left: it is not lost at a low temperature.
+    let weights = |left: &[f64]| -> Vec<f64> {
+        let most = left.iter().copied().fold(0.0, f64::max);
+        left.iter().map(|&probability| weight(probability / most, exponent)).collect()
+    };
     let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
     let mut uniform = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
     if request.without_replacement {
         let drawn = (0..request.samples).map_while(|_| {
-            let index = WeightedSums::of(&weights).at(uniform())?;
-            weights[index] = 0.0;
+            let index = WeightedSums::of(&weights(&left)).at(uniform())?;
+            left[index] = 0.0;
             Some(proposal(&steps[index]))
         });
         return drawn.collect();
     }
-    let sums = WeightedSums::of(&weights);
+    let sums = WeightedSums::of(&weights(&left));
     (0..request.samples).map_while(|_| Some(proposal(&steps[sums.at(uniform())?]))).collect()
+}
+
+/// What a share of the largest probability becomes at a temperature of 1 / `exponent`; nothing of nothing.
+fn weight(share: f64, exponent: f64) -> f64 {
+    if share > 0.0 { share.powf(exponent) } else { 0.0 }
 }
 
 /// The sums of weights up to each.
@@ -130,6 +137,29 @@ mod tests {
         for (found, expected) in first.iter().zip([0.5, 0.2]).chain(second.iter().zip(expected)) {
             assert!((found - expected).abs() < 0.015, "{found} {expected}");
         }
+    }
+
+    #[test]
+    fn without_replacement_all_come_at_any_temperature_the_most_probable_first() {
+        for temperature in [1e-3, 1e-6, 1e-40] {
+            let request = Request {
+                samples: 5,
+                temperature,
+                without_replacement: true,
+                ..Request::value("".into())
+            };
+            let drawn = draw(&steps(), &request);
+            let order: Vec<&str> = drawn.iter().map(|step| step.action.as_str()).collect();
+            assert_eq!(order, ["a", "c", "b"], "{temperature}");
+        }
+        let none = [("a".into(), 1.0), ("b".into(), 0.0)];
+        let request = Request {
+            samples: 2,
+            temperature: 1.0,
+            without_replacement: true,
+            ..Request::value("".into())
+        };
+        assert_eq!(draw(&none, &request).len(), 1);
     }
 
     #[test]

@@ -126,6 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn the_likeliest_come_first_at_temperatures_that_leave_the_others_nothing_but_their_order() {
+        for temperature in [1e-2, 1e-3, 1e-6, 1e-40] {
+            for seed in 0..20 {
+                let mut distribution = Distribution::default();
+                let all = SamplingConfig::default();
+                distribution.read(Arch::new(), &LOGITS, temperature, all).unwrap();
+                let branches = Branches::new(9, Rank::ALL, seed, &[]);
+                let drawn = branches.draw(&mut distribution, &LOGITS);
+                let tokens: Vec<u32> = drawn.iter().map(|(draw, _)| draw.token).collect();
+                assert_eq!(tokens, [2, 1, 0, 3], "{temperature}");
+                assert!(drawn.is_sorted_by(|a, b| a.1.perturbed >= b.1.perturbed), "{drawn:?}");
+            }
+        }
+    }
+
+    #[test]
     fn tokens_that_may_not_be_drawn_are_not() {
         let drawn = draw(4, 1, SamplingConfig { top_k: 2, ..SamplingConfig::default() });
         let mut tokens: Vec<u32> = drawn.iter().map(|(draw, _)| draw.token).collect();

@@ -121,12 +121,16 @@ pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
 /// The distribution over the next token, ready for any number of draws.
 #[derive(Default)]
 pub(super) struct Distribution {
-    /// `e^((logit - max) / temperature)` of each token.
+    /// `e^((logit - max) / temperature - offset)` of each token; 0 where it may not be drawn. Exponents of less than about -87 are taken
+    /// for that.
     terms: Vec<f32>,
-    /// Their sum when they were read.
-    whole: f64,
     /// Their sum.
     sum: f64,
+    /// 0 when they were read.
+    offset: f64,
+    /// Log of their sum when they were read.
+    log_whole: f64,
+    temperature: f64,
     /// Log of the sum of `e^(logit - max)`.
     log_normaliser: f64,
     maximum: f32,
@@ -134,6 +138,9 @@ pub(super) struct Distribution {
     /// Room for sorting.
     order: Vec<f32>,
 }
+
+/// A sum of terms below which single ones may have lost their differences.
+const LITTLE: f64 = 1e-20;
 
 /// In lanes, which a sum in order could not be.
 fn sum(terms: &[f32]) -> f64 {
@@ -170,13 +177,16 @@ impl Distribution {
         self.log_normaliser = f64::from(normaliser).ln();
         self.greedy = temperature == 0.0;
         if !self.greedy && temperature != 1.0 {
-            softmax_terms(arch, logits, 1.0 / temperature, &mut self.terms);
+            // Finite, so that the most likely token's exponent is 0 at any temperature.
+            softmax_terms(arch, logits, (1.0 / temperature).min(f32::MAX), &mut self.terms);
         }
         if !self.greedy {
             sampling.filter(&mut self.terms, &mut self.order);
         }
         self.sum = sum(&self.terms);
-        self.whole = self.sum;
+        self.offset = 0.0;
+        self.log_whole = self.sum.ln();
+        self.temperature = f64::from(temperature);
         Some(())
     }
 
@@ -192,7 +202,7 @@ impl Distribution {
 
     /// Log of the share that was not taken yet.
     pub fn left(&self) -> f64 {
-        (self.sum / self.whole).ln()
+        self.sum.ln() + self.offset - self.log_whole
     }
 
     /// Draws a token and takes it out; with it comes the log of the share that it had when the logits were read. Something must be left
@@ -209,10 +219,35 @@ impl Distribution {
         });
         // Rounding can leave a crumb of `rest` after the last token that is left.
         let token = found.map_or(last, |(token, _)| token);
-        let share = (f64::from(std::mem::take(&mut self.terms[token])) / self.whole).ln();
+        let share = self.exponent(logits[token]) - self.log_whole;
+        self.terms[token] = 0.0;
         self.sum = sum(&self.terms);
+        if self.sum < LITTLE {
+            self.magnify(logits);
+        }
         let token = token as u32;
         (Draw { token, log_prob: self.log_prob(logits, token) }, share)
+    }
+
+    /// Makes the largest of the terms that are left 1. Relative to one that was taken they may all be as small as a number can be, and
+    /// alike for that reason alone.
+    fn magnify(&mut self, logits: &[f32]) {
+        let left = self.terms.iter().zip(logits).filter(|(term, _)| **term > 0.0);
+        let largest = left.map(|(_, &logit)| self.exponent(logit)).reduce(f64::max);
+        let Some(largest) = largest else { return };
+        self.offset = largest;
+        for (index, &logit) in logits.iter().enumerate() {
+            if self.terms[index] > 0.0 {
+                let exponent = self.exponent(logit) - largest;
+                self.terms[index] = (exponent.exp() as f32).max(f32::MIN_POSITIVE);
+            }
+        }
+        self.sum = sum(&self.terms);
+    }
+
+    /// Log of a token's term when it was read.
+    fn exponent(&self, logit: f32) -> f64 {
+        f64::from(logit - self.maximum) / self.temperature
     }
 
     /// Draws the token whose share `uniform` falls into. `logits` are those that were read.
