@@ -18,13 +18,8 @@ fn leaves(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("leaves of five samples");
     for batch in [1_u64, 8, 64] {
         let requests: Vec<Request> = (0..batch)
-            .map(|seed| Request {
-                context: format!("{}:3 5 7\n7*3=21|5 21\n", 10 + seed).into(),
-                samples: 5,
-                temperature: 1.0,
-                seed,
-                without_replacement: false,
-                keep_tokens: false,
+            .map(|seed| {
+                Request::steps(format!("{}:3 5 7\n7*3=21|5 21\n", 10 + seed).into(), 5, 1.0, seed)
             })
             .collect();
         group.throughput(Throughput::Elements(batch));

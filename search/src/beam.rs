@@ -6,7 +6,7 @@ use crate::cancel::Cancel;
 use crate::environment::{Environment, Problem, Terminal};
 use crate::error::{ConfigError, SearchError};
 use crate::evaluator::{Evaluator, remove_duplicates};
-use crate::growth::{Ask, Growth, Number, ROOT, finished};
+use crate::growth::{Ask, Growth, Number, ROOT, Sampling, finished};
 use crate::kind::{SearchKind, SearchSettings, never_continues, require_temperature};
 use crate::seed::derive_seed;
 use crate::snapshot::{StopReason, TreeRecord};
@@ -109,7 +109,6 @@ impl<E: Environment> SearchKind<E> for BeamConfig {
     ) -> Result<TreeRecord, SearchError> {
         SearchSettings::validate(self)?;
         let mut growth = Growth::new(environment, evaluator, problem, seed, ground_truth, cancel)?
-            .without_replacement(self.without_replacement)
             .keep_tokens(self.keep_tokens);
         let found = finished(|| beam_search(&mut growth, self))?;
         let Some(found) = found else {
@@ -150,6 +149,8 @@ pub(crate) fn beam_search<E: Environment>(
     growth: &mut Growth<'_, E>,
     config: &BeamConfig,
 ) -> Result<Found, SearchError> {
+    let BeamConfig { temperature, without_replacement, .. } = *config;
+    let sampling = Sampling { temperature, without_replacement };
     let mut beam = vec![ROOT];
     let mut found = Found { answers: Vec::new(), expanded: 0, is_exhausted: false };
     for level in 0..config.max_depth as u64 {
@@ -164,7 +165,7 @@ pub(crate) fn beam_search<E: Environment>(
             seed: derive_seed(level_seed, index as u64),
         };
         let asked: Vec<Ask> = beam.iter().enumerate().map(ask).collect();
-        let families = take_steps(growth, &asked, config.temperature, config.remove_duplicate)?;
+        let families = take_steps(growth, &asked, sampling, config.remove_duplicate)?;
         found.expanded += asked.len() as u64;
         let children = families.concat();
         growth.score(&children)?;
@@ -185,10 +186,10 @@ pub(crate) fn beam_search<E: Environment>(
 pub(crate) fn take_steps<E: Environment>(
     growth: &mut Growth<'_, E>,
     asked: &[Ask],
-    temperature: f32,
+    sampling: Sampling,
     remove_duplicate: bool,
 ) -> Result<Vec<Vec<Number>>, SearchError> {
-    let proposals = growth.propose(asked, temperature)?;
+    let proposals = growth.propose(asked, sampling)?;
     let mut families = Vec::with_capacity(asked.len());
     for (ask, mut proposals) in asked.iter().zip(proposals) {
         if remove_duplicate {

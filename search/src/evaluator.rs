@@ -18,8 +18,8 @@ pub struct Request {
     pub temperature: f32,
     /// Seed of this request's samples: they depend on nothing else in the batch.
     pub seed: u64,
-    /// Whether no step is to be drawn twice: each is drawn from what those before it left of the policy's distribution, at this
-    /// temperature, which must be above 0. Under the same seed more samples begin with the same ones.
+    /// Whether no two samples may be the same tokens: each is drawn from what those before it left of the policy's distribution, at
+    /// this temperature, which must be above 0. Under the same seed more samples begin with the same ones.
     pub without_replacement: bool,
     /// Whether [`Proposal::sampled`] is wanted. It changes nothing else of the answer.
     pub keep_tokens: bool,
@@ -29,14 +29,14 @@ impl Request {
     /// A request for the value of a state alone.
     #[must_use]
     pub fn value(context: Arc<str>) -> Self {
-        Self {
-            context,
-            samples: 0,
-            temperature: 0.0,
-            seed: 0,
-            without_replacement: false,
-            keep_tokens: false,
-        }
+        Self::steps(context, 0, 0.0, 0)
+    }
+
+    /// A request for steps, each drawn by itself, without their tokens.
+    #[must_use]
+    pub fn steps(context: Arc<str>, samples: usize, temperature: f32, seed: u64) -> Self {
+        let (without_replacement, keep_tokens) = (false, false);
+        Self { context, samples, temperature, seed, without_replacement, keep_tokens }
     }
 }
 
@@ -82,8 +82,8 @@ pub(crate) fn remove_duplicates(proposals: &mut Vec<Proposal>) {
 /// What the net says of one leaf.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// As many as were asked for, in sampling order; equal texts may repeat. Fewer, but for one at least, where the policy has no more that
-    /// differ and [`Request::without_replacement`] asks for such.
+    /// As many as were asked for, in sampling order; equal texts may repeat. Under [`Request::without_replacement`] they are fewer, but at
+    /// least one, where the policy has no more.
     pub proposals: Vec<Proposal>,
     /// The value of the state, in [-1, 1], read at the context's last token.
     pub value: f64,

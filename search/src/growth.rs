@@ -30,8 +30,6 @@ pub(crate) struct Growth<'a, E: Environment> {
     /// Whether answers may be graded.
     ground_truth: bool,
     seed: u64,
-    /// Whether the steps of a node are drawn without replacement.
-    without_replacement: bool,
     /// Whether steps keep their tokens.
     keep_tokens: bool,
     nodes: Vec<Grown<E::State>>,
@@ -76,6 +74,13 @@ pub(crate) struct Ask {
     pub(crate) samples: usize,
     /// Of these samples alone.
     pub(crate) seed: u64,
+}
+
+/// How the steps of a node are sampled.
+#[derive(Clone, Copy)]
+pub(crate) struct Sampling {
+    pub(crate) temperature: f32,
+    pub(crate) without_replacement: bool,
 }
 
 impl<'a, E: Environment> Growth<'a, E> {
@@ -126,7 +131,6 @@ impl<'a, E: Environment> Growth<'a, E> {
             problem,
             ground_truth,
             seed,
-            without_replacement: false,
             keep_tokens: false,
             nodes: vec![root],
             texts: SiblingTexts::default(),
@@ -136,12 +140,6 @@ impl<'a, E: Environment> Growth<'a, E> {
     /// Whether steps keep their tokens; they do not unless asked to.
     pub(crate) fn keep_tokens(mut self, keep_tokens: bool) -> Self {
         self.keep_tokens = keep_tokens;
-        self
-    }
-
-    /// Whether the steps of a node are drawn without replacement; they are not unless asked to.
-    pub(crate) fn without_replacement(mut self, without_replacement: bool) -> Self {
-        self.without_replacement = without_replacement;
         self
     }
 
@@ -160,14 +158,14 @@ impl<'a, E: Environment> Growth<'a, E> {
     pub(crate) fn propose(
         &mut self,
         asked: &[Ask],
-        temperature: f32,
+        sampling: Sampling,
     ) -> Result<Vec<Vec<Proposal>>, SearchError> {
         let request = |ask: &Ask| Request {
             context: self.environment.context(&self.nodes[ask.node].state).into(),
             samples: ask.samples,
-            temperature,
+            temperature: sampling.temperature,
             seed: ask.seed,
-            without_replacement: self.without_replacement,
+            without_replacement: sampling.without_replacement,
             keep_tokens: self.keep_tokens,
         };
         let requests: Vec<Request> = asked.iter().map(request).collect();

@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request { samples: 1, temperature: 1.0, ..Request::value("q".into()) }
+        Request::steps("q".into(), 1, 1.0, 0)
     }
 
     fn evaluation(value: f64, log_prob: f64) -> Evaluation {

@@ -2,7 +2,7 @@
 
 use crate::environment::Environment;
 use crate::error::SearchError;
-use crate::growth::{Ask, Growth, Number, ROOT};
+use crate::growth::{Ask, Growth, Number, ROOT, Sampling};
 use crate::seed::derive_seed;
 
 /// Samples `count` paths, each until it ends or has `max_depth` steps, and gives their last nodes; none when the root's context
@@ -13,9 +13,10 @@ pub(crate) fn sample_paths<E: Environment>(
     temperature: f32,
     max_depth: usize,
 ) -> Result<Vec<Number>, SearchError> {
+    let sampling = Sampling { temperature, without_replacement: false };
     let first = Ask { node: ROOT, samples: count, seed: growth.seed() };
     let mut paths = Vec::with_capacity(count);
-    for proposal in growth.propose(&[first], temperature)?.into_iter().flatten() {
+    for proposal in growth.propose(&[first], sampling)?.into_iter().flatten() {
         paths.push(growth.step(ROOT, proposal)?);
     }
     for level in 1..max_depth as u64 {
@@ -31,7 +32,7 @@ pub(crate) fn sample_paths<E: Environment>(
             seed: derive_seed(level_seed, *index as u64),
         };
         let asked: Vec<Ask> = open.iter().map(ask).collect();
-        for (index, mut proposals) in open.into_iter().zip(growth.propose(&asked, temperature)?) {
+        for (index, mut proposals) in open.into_iter().zip(growth.propose(&asked, sampling)?) {
             if let Some(proposal) = proposals.pop() {
                 paths[index] = growth.step(paths[index], proposal)?;
             }

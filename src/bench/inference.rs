@@ -176,14 +176,7 @@ impl Timing<'_> {
     fn requests(&self, count: usize, samples: usize, seed: u64) -> Result<Vec<Request>> {
         let request = |index: u64| {
             let context = self.context(index)?.into();
-            Ok(Request {
-                context,
-                samples,
-                temperature: 1.0,
-                seed: seed + index,
-                without_replacement: false,
-                keep_tokens: false,
-            })
+            Ok(Request::steps(context, samples, 1.0, seed + index))
         };
         (0..count as u64).map(request).collect()
     }

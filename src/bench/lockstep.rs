@@ -107,14 +107,7 @@ mod tests {
         for_each_index(4, 4, &Cancel::new(), |tree| -> Result<(), EvaluatorError> {
             for turn in 0..lengths[tree] {
                 let seed = 10 * tree as u64 + turn;
-                let request = Request {
-                    context: "".into(),
-                    samples: 1,
-                    temperature: 1.0,
-                    seed,
-                    without_replacement: false,
-                    keep_tokens: false,
-                };
+                let request = Request::steps("".into(), 1, 1.0, seed);
                 let answers = lockstep.evaluate(&[request], &Cancel::new());
                 assert_eq!(answers[0].as_ref().unwrap().value, seed as f64);
             }

@@ -80,14 +80,7 @@ mod tests {
     }
 
     fn shares(temperature: f32) -> [f64; 3] {
-        let request = Request {
-            context: "".into(),
-            samples: 20_000,
-            temperature,
-            seed: 7,
-            without_replacement: false,
-            keep_tokens: false,
-        };
+        let request = Request::steps("".into(), 20_000, temperature, 7);
         let drawn = draw(&steps(), &request);
         assert_eq!(drawn, draw(&steps(), &request));
         ["a", "b", "c"].map(|step| {
@@ -111,12 +104,7 @@ mod tests {
 
     #[test]
     fn without_replacement_a_step_comes_once_and_the_first_as_often_as_ever() {
-        let request = Request {
-            samples: 5,
-            temperature: 1.0,
-            without_replacement: true,
-            ..Request::value("".into())
-        };
+        let request = Request { without_replacement: true, ..Request::steps("".into(), 5, 1.0, 0) };
         let (mut first, mut second) = ([0.0_f64; 3], [0.0_f64; 3]);
         for seed in 0..20_000 {
             let drawn = draw(&steps(), &Request { seed, ..request.clone() });
@@ -143,35 +131,21 @@ mod tests {
     fn without_replacement_all_come_at_any_temperature_the_most_probable_first() {
         for temperature in [1e-3, 1e-6, 1e-40] {
             let request = Request {
-                samples: 5,
-                temperature,
                 without_replacement: true,
-                ..Request::value("".into())
+                ..Request::steps("".into(), 5, temperature, 0)
             };
             let drawn = draw(&steps(), &request);
             let order: Vec<&str> = drawn.iter().map(|step| step.action.as_str()).collect();
             assert_eq!(order, ["a", "c", "b"], "{temperature}");
         }
         let none = [("a".into(), 1.0), ("b".into(), 0.0)];
-        let request = Request {
-            samples: 2,
-            temperature: 1.0,
-            without_replacement: true,
-            ..Request::value("".into())
-        };
+        let request = Request { without_replacement: true, ..Request::steps("".into(), 2, 1.0, 0) };
         assert_eq!(draw(&none, &request).len(), 1);
     }
 
     #[test]
     fn a_step_carries_its_own_probability_and_nothing_comes_of_nothing() {
-        let request = Request {
-            context: "".into(),
-            samples: 2,
-            temperature: 0.0,
-            seed: 7,
-            without_replacement: false,
-            keep_tokens: false,
-        };
+        let request = Request::steps("".into(), 2, 0.0, 7);
         let drawn = draw(&steps(), &request);
         assert_eq!((drawn.len(), drawn[1].action.as_str(), drawn[1].tokens), (2, "a", 1));
         assert!((drawn[0].prior() - 0.5).abs() < 1e-12);

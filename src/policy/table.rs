@@ -167,14 +167,7 @@ mod tests {
         )
         .unwrap();
         let ask = |context: &str, samples| {
-            let request = Request {
-                context: context.into(),
-                samples,
-                temperature: 0.0,
-                seed: 3,
-                without_replacement: false,
-                keep_tokens: false,
-            };
+            let request = Request::steps(context.into(), samples, 0.0, 3);
             policy.evaluator().evaluate(&[request], &Cancel::new()).remove(0)
         };
         let root = ask("q\n", 2).unwrap();

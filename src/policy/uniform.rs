@@ -98,10 +98,8 @@ mod tests {
     #[test]
     fn without_replacement_all_legal_actions_come_once() {
         let request = |context: &str| Request {
-            samples: 20,
-            temperature: 1.0,
             without_replacement: true,
-            ..Request::value(context.into())
+            ..Request::steps(context.into(), 20, 1.0, 0)
         };
         let steps = |context| answer(request(context)).unwrap().proposals;
         let mut actions: Vec<_> =
@@ -112,7 +110,7 @@ mod tests {
     }
 
     fn ask(context: &str, samples: usize) -> Result<Evaluation, EvaluatorError> {
-        answer(Request { samples, temperature: 1.0, seed: 3, ..Request::value(context.into()) })
+        answer(Request::steps(context.into(), samples, 1.0, 3))
     }
 
     fn answer(request: Request) -> Result<Evaluation, EvaluatorError> {

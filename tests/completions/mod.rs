@@ -32,14 +32,7 @@ fn evaluator(recipe: &CompletionsRecipe) -> CompletionsEvaluator {
 }
 
 fn request(context: &str, samples: usize) -> Request {
-    Request {
-        context: context.into(),
-        samples,
-        temperature: 1.0,
-        seed: 1,
-        without_replacement: false,
-        keep_tokens: false,
-    }
+    Request::steps(context.into(), samples, 1.0, 1)
 }
 
 fn ask(evaluator: &CompletionsEvaluator, request: &Request) -> Result<Evaluation, EvaluatorError> {

@@ -5,7 +5,8 @@ use super::outcome::Outcome;
 use crate::beam::{best_first, take_steps};
 use crate::environment::Environment;
 use crate::error::SearchError;
-use crate::growth::{Ask, Growth, Number, ROOT};
+use crate::growth::{Ask, Growth, Number, ROOT, Sampling};
+use crate::mcts::MctsConfig;
 use crate::seed::derive_seed;
 
 /// Independent greedy step searches, and the answer of the one whose final state the value net rates highest.
@@ -38,8 +39,7 @@ impl Named for Dvts {
 
 impl<E: Environment> Decode<E> for Dvts {
     fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
-        let without_replacement = call.config.tree.without_replacement;
-        let mut growth = call.growth()?.without_replacement(without_replacement);
+        let mut growth = call.growth()?;
         let answers = self.search(&mut growth, call)?;
         Ok(Outcome::best(&growth, &answers))
     }
@@ -53,6 +53,8 @@ impl Dvts {
         call: &Call<'_, E>,
     ) -> Result<Vec<Number>, SearchError> {
         let tree = &call.config.tree;
+        let MctsConfig { temperature, without_replacement, .. } = *tree;
+        let sampling = Sampling { temperature, without_replacement };
         let mut frontier = vec![Some(ROOT); self.subtrees];
         for level in 0..tree.max_depth as u64 {
             let is_open = |node: &Number| growth.node(*node).terminal.is_none();
@@ -71,8 +73,7 @@ impl Dvts {
                 seed: derive_seed(level_seed, *subtree as u64),
             };
             let asked: Vec<Ask> = open.iter().map(ask).collect();
-            let families =
-                take_steps(growth, &asked, tree.temperature, call.config.remove_duplicate)?;
+            let families = take_steps(growth, &asked, sampling, call.config.remove_duplicate)?;
             growth.score(&families.concat())?;
             for ((subtree, _), family) in open.into_iter().zip(families) {
                 frontier[subtree] = best_first(growth, family).first().copied();

@@ -29,13 +29,12 @@ impl Named for StepBeam {
 
 impl<E: Environment> Decode<E> for StepBeam {
     fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
-        let without_replacement = call.config.tree.without_replacement;
-        let mut growth = call.growth()?.without_replacement(without_replacement);
+        let mut growth = call.growth()?;
         let config = BeamConfig {
             beams: self.beams,
             samples: self.samples,
             temperature: call.config.tree.temperature,
-            without_replacement,
+            without_replacement: call.config.tree.without_replacement,
             max_depth: call.config.tree.max_depth,
             remove_duplicate: call.config.remove_duplicate,
             keep_tokens: false,

@@ -29,7 +29,7 @@ pub struct MctsConfig {
     /// Sampling temperature: 0.6 in the paper's first round, 1.0 later.
     pub temperature: f32,
     /// Draws the steps of a node without replacement (stochastic beam search, arXiv 1903.06059, over a step's tokens): no two
-    /// samples are spent on one step, and a widened node gets those that come next. Priors stay the policy's.
+    /// samples are the same tokens, and a widened node gets those that come next. Priors stay the policy's.
     pub without_replacement: bool,
     /// Merges siblings of equal trimmed text into the first. The paper's trees keep them apart.
     pub remove_duplicate: bool,

@@ -4,7 +4,7 @@
 //! replacement, the largest first. They are found from the top down: what begins with the same tokens has the largest of its steps' numbers,
 //! so that a beam of the k largest loses none. More steps under the same seed begin with the same ones.
 
-use espalier_model::random::stream;
+use espalier_model::random::{stream, token_hash};
 
 use super::sampling::{Distribution, Draw, OfSamples, uniform};
 
@@ -17,12 +17,17 @@ pub(super) struct Rank {
     /// Log-probability of its tokens, at the request's temperature and among those that may be drawn.
     share: f64,
     /// The largest of the perturbed log-probabilities of the steps that begin so.
-    pub perturbed: f64,
+    perturbed: f64,
 }
 
 impl Rank {
     /// Of all steps together. Only differences matter.
     pub const ALL: Self = Self { share: 0.0, perturbed: 0.0 };
+
+    /// Sorts samples in the order of drawing them.
+    pub fn order(self) -> f64 {
+        -self.perturbed
+    }
 }
 
 /// The tokens that are wanted after the beginning of a step.
@@ -31,18 +36,14 @@ pub(super) struct Branches {
     count: usize,
     above: Rank,
     seed: u64,
-    /// A hash of the beginning's tokens.
+    /// A hash of the beginning's tokens: their numbers depend on nothing else.
     path: u64,
 }
 
 impl Branches {
     /// What goes on from `path`, which stands at `above`, under a request's seed.
     pub fn new(count: usize, above: Rank, seed: u64, path: &[u32]) -> Self {
-        // FNV-1a: the numbers depend on the tokens and on nothing else.
-        let mix =
-            |hash: u64, token: &u32| (hash ^ u64::from(*token)).wrapping_mul(0x0000_0100_0000_01b3);
-        let path = path.iter().fold(0xcbf2_9ce4_8422_2325, mix);
-        Self { count, above, seed, path }
+        Self { count, above, seed, path: token_hash(path) }
     }
 
     /// The tokens with the highest ranks, the highest first. They are taken out of the distribution, of `logits`.

@@ -24,10 +24,8 @@ pub(super) struct Group {
     /// Of the context.
     place: Place,
     pub rows: Vec<Row>,
-    /// Of each sample, once it has ended. Without replacement they come in any order, and better ones can still take their places.
-    steps: Vec<Step>,
-    /// Without replacement: the ranks of these steps.
-    ranks: Vec<Rank>,
+    /// Of each sample that has ended, with its [`Origin::order`]. Without replacement better ones can still take their places.
+    ended: Vec<(f64, Step)>,
     failed: bool,
 }
 
@@ -35,7 +33,7 @@ pub(super) struct Group {
 pub(super) struct Row {
     /// Their tokens.
     pub path: Vec<u32>,
-    samples: Vec<Sample>,
+    samples: OfSamples<Sample>,
     /// Keys and values before the last token; room for its own.
     pub table: Table,
     /// Positions from here on were computed by this row.
@@ -63,14 +61,24 @@ enum Origin {
     Ranked(Rank),
 }
 
+impl Origin {
+    /// Sorts the samples of a request, the first in sampling order first.
+    fn order(&self) -> f64 {
+        match self {
+            Self::Alone { number, .. } => *number as f64,
+            Self::Ranked(rank) => rank.order(),
+        }
+    }
+}
+
 impl Row {
-    /// The row's samples, which leave it, with what each has drawn; those below a rank are given up.
-    fn drew(&mut self, drawn: Drawn, least: f64) -> Vec<(Sample, Draw)> {
+    /// The row's samples, which leave it, with what each has drawn; those after `last` in order are given up.
+    fn drew(&mut self, drawn: Drawn, last: f64) -> OfSamples<(Sample, Draw)> {
         let samples = std::mem::take(&mut self.samples);
         match drawn {
             Drawn::Each(drawn) => samples.into_iter().zip(drawn).collect(),
             Drawn::Branches(branches) => {
-                let kept = branches.into_iter().filter(|(_, rank)| rank.perturbed >= least);
+                let kept = branches.into_iter().filter(|(_, rank)| rank.order() <= last);
                 let of = |(draw, rank): (Draw, Rank)| {
                     let [above] = samples.as_slice() else { return None };
                     let (log_prob, log_probs) = (above.log_prob, above.log_probs.clone());
@@ -99,8 +107,8 @@ impl Group {
     ) -> Self {
         let count = job.request.samples;
         let sample = |origin| Sample { origin, log_prob: 0.0, log_probs: Vec::new() };
-        let samples: Vec<Sample> = if job.request.without_replacement {
-            vec![sample(Origin::Ranked(Rank::ALL))]
+        let samples: OfSamples<Sample> = if job.request.without_replacement {
+            OfSamples::from_iter([sample(Origin::Ranked(Rank::ALL))])
         } else {
             let seed = job.request.seed;
             let rng = |number: usize| Box::new(stream(seed, [PURPOSE, number as u64]));
@@ -116,9 +124,7 @@ impl Group {
             known: Some(blocks),
         };
         let rows = if count > 0 { vec![row] } else { Vec::new() };
-        let alone = if job.request.without_replacement { 0 } else { count };
-        let (steps, ranks) = (vec![Step::default(); alone], Vec::new());
-        Self { job, value, place, rows, steps, ranks, failed: false }
+        Self { job, value, place, rows, ended: Vec::with_capacity(count), failed: false }
     }
 
     /// What is to be drawn after each row.
@@ -144,14 +150,14 @@ impl Group {
 
     /// Goes on with the next token of every sample: for each row what was drawn, `None` where its logits are not finite.
     pub fn advance(&mut self, engine: &Engine, drawn: Vec<Option<Drawn>>) {
-        let least = self.cut(&drawn);
+        let last = self.cut(&drawn);
         let going = Vec::with_capacity(self.rows.len());
         for (mut row, drawn) in std::mem::replace(&mut self.rows, going).into_iter().zip(drawn) {
             let Some(drawn) = drawn else {
                 self.failed = true;
                 continue;
             };
-            let samples = row.drew(drawn, least);
+            let samples = row.drew(drawn, last);
             add(&engine.counters.sampled, samples.len() as u64);
             // What those that go on have drawn.
             let mut tokens = OfSamples::new();
@@ -162,7 +168,9 @@ impl Group {
                 }
                 row.path.push(token);
                 if engine.stops.end(&engine.tokenizer, &row.path) {
-                    self.end(sample, row.path.clone());
+                    let Sample { origin, log_prob, log_probs } = sample;
+                    let step = Step { tokens: row.path.clone(), log_prob, log_probs };
+                    self.ended.push((origin.order(), step));
                 } else {
                     tokens.push(token);
                     row.samples.push(sample);
@@ -183,48 +191,33 @@ impl Group {
         }
     }
 
-    /// Without replacement: the rank that is needed to be among the wanted samples, and without the ended ones that it leaves out.
+    /// The order up to which samples are among those that are wanted. Without replacement it drops the ended ones beyond.
     fn cut(&mut self, drawn: &[Option<Drawn>]) -> f64 {
-        let branches = drawn.iter().flatten().filter_map(|drawn| match drawn {
-            Drawn::Branches(branches) => Some(branches),
-            Drawn::Each(_) => None,
-        });
-        let going = branches.flatten().map(|(_, rank)| rank.perturbed);
-        let mut ranks: Vec<f64> =
-            self.ranks.iter().map(|rank| rank.perturbed).chain(going).collect();
-        let wanted = self.job.request.samples;
-        if ranks.len() <= wanted {
-            return f64::NEG_INFINITY;
+        let Request { samples, without_replacement, .. } = self.job.request;
+        if !without_replacement {
+            return f64::INFINITY;
         }
-        let (_, least, _) = ranks.select_nth_unstable_by(wanted - 1, |a, b| b.total_cmp(a));
-        let least = *least;
-        let mut kept = self.ranks.iter().map(|rank| rank.perturbed >= least);
-        self.steps.retain(|_| kept.next().unwrap_or(false));
-        self.ranks.retain(|rank| rank.perturbed >= least);
-        least
-    }
-
-    /// Keeps a step that has ended.
-    fn end(&mut self, sample: Sample, tokens: Vec<u32>) {
-        let Sample { origin, log_prob, log_probs } = sample;
-        let step = Step { tokens, log_prob, log_probs };
-        match origin {
-            Origin::Alone { number, .. } => self.steps[number] = step,
-            Origin::Ranked(rank) => {
-                self.steps.push(step);
-                self.ranks.push(rank);
-            }
+        let branches = drawn.iter().flatten().flat_map(Drawn::branches);
+        let going = branches.map(|(_, rank)| rank.order());
+        let mut orders: Vec<f64> =
+            self.ended.iter().map(|(order, _)| *order).chain(going).collect();
+        if orders.len() <= samples {
+            return f64::INFINITY;
         }
+        let (_, last, _) = orders.select_nth_unstable_by(samples - 1, f64::total_cmp);
+        let last = *last;
+        self.ended.retain(|(order, _)| *order <= last);
+        last
     }
 
     /// Lets the samples of a row go on in rows of their own, one for each of the tokens that they drew.
     fn part(&mut self, engine: &Engine, row: Row, drawn: &[u32]) {
         let Row { path, samples, table, from, states, known, .. } = row;
-        let mut going: Vec<(u32, Vec<Sample>)> = Vec::new();
+        let mut going: Vec<(u32, OfSamples<Sample>)> = Vec::new();
         for (sample, &token) in samples.into_iter().zip(drawn) {
             match going.iter_mut().find(|(other, _)| *other == token) {
                 Some((_, samples)) => samples.push(sample),
-                None => going.push((token, vec![sample])),
+                None => going.push((token, OfSamples::from_iter([sample]))),
             }
         }
         // What the row computed is entered before it parts, or ends.
@@ -278,13 +271,11 @@ impl Group {
 
     /// Sends the answer.
     pub fn finish(self) {
-        let Self { job, value, mut steps, ranks, failed, .. } = self;
-        if job.request.without_replacement {
-            let mut ranked: Vec<(Rank, Step)> = ranks.into_iter().zip(steps).collect();
-            ranked.sort_by(|(a, _), (b, _)| b.perturbed.total_cmp(&a.perturbed));
-            ranked.truncate(job.request.samples);
-            steps = ranked.into_iter().map(|(_, step)| step).collect();
-        }
+        let Self { job, value, mut ended, failed, .. } = self;
+        ended.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        // Equal ranks may be one too many.
+        ended.truncate(job.request.samples);
+        let steps = ended.into_iter().map(|(_, step)| step).collect();
         job.answer(if failed {
             Err(not_finite())
         } else {

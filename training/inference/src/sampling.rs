@@ -113,6 +113,16 @@ pub(super) enum Drawn {
     Branches(OfSamples<(Draw, Rank)>),
 }
 
+impl Drawn {
+    /// What was drawn without replacement.
+    pub fn branches(&self) -> &[(Draw, Rank)] {
+        match self {
+            Self::Branches(branches) => branches,
+            Self::Each(_) => &[],
+        }
+    }
+}
+
 /// One of 2^53 numbers in [0, 1).
 pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
@@ -121,8 +131,7 @@ pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
 /// The distribution over the next token, ready for any number of draws.
 #[derive(Default)]
 pub(super) struct Distribution {
-    /// `e^((logit - max) / temperature - offset)` of each token; 0 where it may not be drawn. Exponents of less than about -87 are taken
-    /// for that.
+    /// `e^((logit - max) / temperature - offset)` of each token; 0 where it may not be drawn. An exponent below about -87 counts as that.
     terms: Vec<f32>,
     /// Their sum.
     sum: f64,
@@ -130,11 +139,11 @@ pub(super) struct Distribution {
     offset: f64,
     /// Log of their sum when they were read.
     log_whole: f64,
+    /// 0 takes the most likely token, and leaves `terms` as they are at 1.
     temperature: f64,
     /// Log of the sum of `e^(logit - max)`.
     log_normaliser: f64,
     maximum: f32,
-    greedy: bool,
     /// Room for sorting.
     order: Vec<f32>,
 }
@@ -175,12 +184,12 @@ impl Distribution {
         }
         self.maximum = maximum;
         self.log_normaliser = f64::from(normaliser).ln();
-        self.greedy = temperature == 0.0;
-        if !self.greedy && temperature != 1.0 {
+        let greedy = temperature == 0.0;
+        if !greedy && temperature != 1.0 {
             // Finite, so that the most likely token's exponent is 0 at any temperature.
             softmax_terms(arch, logits, (1.0 / temperature).min(f32::MAX), &mut self.terms);
         }
-        if !self.greedy {
+        if !greedy {
             sampling.filter(&mut self.terms, &mut self.order);
         }
         self.sum = sum(&self.terms);
@@ -252,7 +261,7 @@ impl Distribution {
 
     /// Draws the token whose share `uniform` falls into. `logits` are those that were read.
     pub fn draw(&self, logits: &[f32], uniform: f64) -> Draw {
-        let token = if self.greedy {
+        let token = if self.temperature == 0.0 {
             logits.iter().position(|&logit| logit == self.maximum)
         } else {
             let mut rest = uniform * self.sum;

@@ -372,14 +372,7 @@ mod tests {
             let tokens = engine.tokenizer.encode(context).unwrap();
             let seed = index as u64;
             let context = (*context).into();
-            let request = Request {
-                context,
-                samples: SAMPLES,
-                temperature: 1.0,
-                seed,
-                without_replacement: false,
-                keep_tokens: false,
-            };
+            let request = Request::steps(context, SAMPLES, 1.0, seed);
             let reply = Reply::new(&sender, parker.unparker());
             let (cancel, since) = (cancel.clone(), Instant::now());
             jobs.send(Job { request, tokens, scored: 0, index, reply, cancel, since }).unwrap();

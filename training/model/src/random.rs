@@ -14,6 +14,13 @@ pub fn stream(seed: u64, parts: [u64; 2]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// A hash of tokens (FNV-1a), for a part of a [`stream`] that depends on a text.
+#[must_use]
+pub fn token_hash(tokens: &[u32]) -> u64 {
+    let mix = |hash: u64, &token: &u32| (hash ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3);
+    tokens.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
 /// Uniform in [0, 1), 24 bits.
 pub fn uniform(rng: &mut ChaCha8Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)

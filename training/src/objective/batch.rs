@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use espalier_model::random::token_hash;
 use tch::{Device, Kind, Tensor};
 
 use super::Average;
@@ -262,7 +263,7 @@ impl Lists {
         }
         for &(position, value) in &example.value_targets {
             if self.value.push(at(position)) {
-                self.streams.push([*seed, text_hash(&example.tokens[..=position]), *step]);
+                self.streams.push([*seed, token_hash(&example.tokens[..=position]), *step]);
             }
             self.value_targets.push(value);
         }
@@ -271,12 +272,6 @@ impl Lists {
         self.reference.extend_from_slice(reference_log_probs);
         self.groups.push(example.group);
     }
-}
-
-/// FNV-1a over tokens.
-fn text_hash(tokens: &[u32]) -> u64 {
-    let mix = |hash: u64, &token: &u32| (hash ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3);
-    tokens.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// What a whole batch holds, of which a [`TensorBatch`] may be a share: the denominators of the means. Losses that divide by

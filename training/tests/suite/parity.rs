@@ -116,14 +116,7 @@ fn a_real_model_answers_as_in_transformers() {
 }
 
 fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
-    Request {
-        context: context.into(),
-        samples,
-        temperature,
-        seed,
-        without_replacement: false,
-        keep_tokens: false,
-    }
+    Request::steps(context.into(), samples, temperature, seed)
 }
 
 fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {

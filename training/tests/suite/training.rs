@@ -200,14 +200,7 @@ fn overfits_a_few_examples_and_says_so_at_inference() {
 
     let evaluator = LocalEvaluator::load(&out, InferenceConfig::default()).unwrap();
     let ask = |context: &str| {
-        let request = Request {
-            context: context.into(),
-            samples: 1,
-            temperature: 0.0,
-            seed: 1,
-            without_replacement: false,
-            keep_tokens: false,
-        };
+        let request = Request::steps(context.into(), 1, 0.0, 1);
         evaluator.evaluate(&[request], &Cancel::new()).remove(0).unwrap()
     };
     assert_eq!(ask("4 5 -> 20\n").proposals[0].action, "4*5=20");

@@ -33,9 +33,7 @@ pub fn draw(logits: &Tensor, asks: &[Ask], sampling: SamplingConfig) -> Result<V
 
 /// Draws after one row where one token after the other is taken out: a device would be asked for each.
 fn draw_on_host(logits: &Tensor, ask: &Ask, sampling: SamplingConfig) -> Result<Option<Drawn>> {
-    let logits = logits.f_to_kind(Kind::Float)?.f_contiguous()?.f_to_device(Device::Cpu)?;
-    let mut numbers = vec![0.0; logits.numel()];
-    logits.f_copy_data(&mut numbers, logits.numel())?;
+    let numbers: Vec<f32> = to_host(logits)?.into_iter().map(|logit| logit as f32).collect();
     let mut distribution = Distribution::default();
     let read = distribution.read(Arch::new(), &numbers, ask.temperature, sampling);
     Ok(read.map(|()| distribution.answer(&numbers, &ask.draws)))

@@ -294,14 +294,7 @@ mod tests {
         let evaluator = LocalEvaluator::over_libtorch(&checkpoint, config).unwrap();
         let Backend::Torch(model) = &evaluator.engine.model else { panic!("another engine") };
         let ask = |context: &str| {
-            let request = Request {
-                context: context.into(),
-                samples: 2,
-                temperature: 1.0,
-                seed: 1,
-                without_replacement: false,
-                keep_tokens: false,
-            };
+            let request = Request::steps(context.into(), 2, 1.0, 1);
             evaluator.evaluate(&[request.clone(), request], &Cancel::new())
         };
         let whole = ask("1 + 1");

@@ -6,14 +6,7 @@ use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer, Tokens};
 use espalier_search::{Action, Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
 pub(crate) fn request(context: &str, samples: usize, temperature: f32, seed: u64) -> Request {
-    Request {
-        context: context.into(),
-        samples,
-        temperature,
-        seed,
-        without_replacement: false,
-        keep_tokens: false,
-    }
+    Request::steps(context.into(), samples, temperature, seed)
 }
 
 fn evaluator(checkpoint: &Checkpoint) -> LocalEvaluator {
