@@ -16,7 +16,7 @@ fn every_command_explains_itself() {
     for command in [
         "run", "recipe", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate",
         "solve", "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade",
-        "upgrade", "quality",
+        "upgrade", "quality", "compare",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
@@ -234,6 +234,9 @@ fn ablations_resume_by_cell_and_draw_what_they_measured() {
     assert_eq!(cells[2]["settings"][0], serde_json::json!(["selection.rule", "gumbel"]));
     fs::write(&file, ablation.replace("c_puct", "c_pcut")).unwrap();
     assert!(fail(&arguments, 2).contains("did you mean `c_puct`"));
+    fs::write(&file, ablation.replace("2.0]", "-2.0]")).unwrap();
+    let message = fail(&arguments, 2);
+    assert!(message.contains("[grid]: c_puct = -2.0, decoding = mcts:2"), "{message}");
 }
 
 #[test]

@@ -99,6 +99,28 @@ fn a_round_takes_the_measures_of_its_recipe_and_prints_their_rows() {
     assert_eq!(labels, expected);
     assert_eq!(run(&["report", text(&run_dir), "--format", "csv"]).trim_end(), table.trim_end());
 
+    // Answers are paired by problem.
+    let evaluation = round.join("evaluation.jsonl");
+    let greedy = ["compare", text(&evaluation), "--base-decoding", "greedy", "--json"];
+    let compared = rows(&run(&greedy));
+    let decodings: Vec<&str> =
+        compared.iter().map(|row| row["decoding"].as_str().unwrap()).collect();
+    assert_eq!(decodings, ["maj@3", "maj@5", "bon@5"]);
+    for row in &compared {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        let difference = row["difference"]["mean"].as_f64().unwrap();
+        assert!((number("correct") - number("base_correct") - difference).abs() < 1e-12, "{row}");
+        assert_eq!((row["problems"].as_u64(), row["runs"].as_u64()), (Some(12), Some(1)));
+    }
+    let itself = ["compare", text(&evaluation), "--base", text(&evaluation)];
+    let same = run(&itself);
+    assert!(same.contains("[+0.0, +0.0]") && same.contains("bon@5"), "{same}");
+    let absent = fail(&[&itself[..], &["--decoding", "mcts:2"]].concat(), 3);
+    assert!(absent.contains("has no mcts:2; it has maj@3, greedy"), "{absent}");
+    let two = fail(&[&itself[..], &[text(&evaluation)]].concat(), 2);
+    assert!(two.contains("--base: give 1, as many as are compared, not 2"), "{two}");
+    assert!(fail(&itself[..2], 2).contains("--base"));
+
     // Answers and the samples that they were chosen from: one set a problem, of which maj@3 reads the first three.
     let record = rows(&fs::read_to_string(round.join("evaluation.jsonl")).unwrap());
     let (decoded, sets): (Vec<&Value>, Vec<&Value>) =

@@ -5,6 +5,7 @@ mod ablate;
 mod arguments;
 mod bench;
 mod code_worker;
+mod compare;
 mod data;
 #[cfg(test)]
 mod documents;
@@ -70,6 +71,7 @@ enum Command {
     Solve(solve::Arguments),
     Score(score::Arguments),
     Report(report::Arguments),
+    Compare(compare::Arguments),
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
     Inspect(inspect::Arguments),
@@ -126,6 +128,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Solve(arguments) => solve::main(&arguments),
         Command::Score(arguments) => score::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
+        Command::Compare(arguments) => compare::main(&arguments),
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Inspect(arguments) => inspect::main(&arguments),

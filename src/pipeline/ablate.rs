@@ -67,9 +67,11 @@ impl Ablation {
         let cells = ablation
             .combinations()?
             .iter()
-            .map(|settings| vary(&recipe, settings))
-            .collect::<Result<_>>()
-            .with_context(|| format!("{}: [grid]", path.display()))?;
+            .map(|settings| {
+                let cell = || format!("{}: [grid]: {}", path.display(), describe(settings));
+                vary(&recipe, settings).with_context(cell)
+            })
+            .collect::<Result<_>>()?;
         Ok((ablation, cells))
     }
 

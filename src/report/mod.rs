@@ -11,7 +11,7 @@ mod table;
 
 pub use auc::{Auc, Scored};
 pub(crate) use interval::mean;
-pub use interval::{Proportion, mean_of_runs, percent, proportion};
+pub use interval::{Difference, Proportion, difference, mean_of_runs, percent, proportion};
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};
 pub use rounds::{
