@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod compute;
+pub mod curriculum;
 pub mod environment;
 pub mod evaluation;
 pub mod jsonl;

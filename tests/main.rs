@@ -3,6 +3,7 @@
 mod arithmetic;
 mod cli;
 mod completions;
+mod curriculum;
 mod data;
 mod evaluation;
 mod execution;

@@ -7,7 +7,7 @@ use crate::environment::{Environment, Problem, Terminal};
 use crate::error::{ConfigError, SearchError};
 use crate::evaluator::{Evaluator, remove_duplicates};
 use crate::growth::{Ask, Growth, Number, ROOT, Sampling, finished};
-use crate::kind::{SearchKind, SearchSettings, never_continues, require_temperature};
+use crate::kind::{SearchKind, SearchSettings, never_continues, require_temperature, scaled};
 use crate::seed::derive_seed;
 use crate::snapshot::{StopReason, TreeRecord};
 use crate::tree::MAX_CHILDREN;
@@ -66,6 +66,10 @@ impl SearchSettings for BeamConfig {
 
     fn temperature_mut(&mut self) -> &mut f32 {
         &mut self.temperature
+    }
+
+    fn scale_budget(&mut self, factor: f64) {
+        self.beams = scaled(self.beams as u64, factor) as usize;
     }
 
     fn draws_without_replacement(&self) -> bool {

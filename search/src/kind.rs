@@ -25,6 +25,9 @@ pub trait SearchSettings {
     /// Sampling temperature of the steps.
     fn temperature_mut(&mut self) -> &mut f32;
 
+    /// Multiplies what a record may take: simulations, paths or beams; at least one is left.
+    fn scale_budget(&mut self, factor: f64);
+
     /// Whether the steps of a node are drawn without replacement, which not every policy can do.
     fn draws_without_replacement(&self) -> bool;
 
@@ -126,6 +129,11 @@ impl Default for SearchConfig {
     }
 }
 
+/// A count times a factor, at least one.
+pub(crate) fn scaled(count: u64, factor: f64) -> u64 {
+    ((count as f64 * factor).round() as u64).max(1)
+}
+
 /// Refuses to draw without replacement where every draw would be the same.
 pub(crate) fn require_temperature(
     without_replacement: bool,
@@ -142,5 +150,37 @@ pub(crate) fn never_continues(kind: &str, instead: &str) -> ConfigError {
         field: "kind",
         value: format!("{kind:?}"),
         requirement: format!("records of this kind cannot be searched further; {instead}"),
+    }
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+    use crate::beam::BeamConfig;
+    use crate::samples::SamplesConfig;
+
+    #[test]
+    fn every_kind_has_a_budget_that_scales() {
+        let kinds = [
+            SearchConfig::Mcts(MctsConfig { simulations: 10, samples: 1, ..MctsConfig::default() }),
+            SearchConfig::Samples(SamplesConfig {
+                paths: 10,
+                max_depth: 1,
+                ..SamplesConfig::default()
+            }),
+            SearchConfig::Beam(BeamConfig {
+                beams: 10,
+                samples: 1,
+                max_depth: 1,
+                ..BeamConfig::default()
+            }),
+        ];
+        for mut kind in kinds {
+            for (factor, steps) in [(1.0, 10), (2.5, 25), (0.5, 13), (1e-9, 1)] {
+                kind.settings_mut().scale_budget(factor);
+                assert_eq!(kind.settings().most_steps(), steps, "{kind:?}");
+            }
+            kind.settings().validate().unwrap();
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::environment::{Environment, Problem};
 use crate::error::{ConfigError, SearchError};
 use crate::evaluator::Evaluator;
 use crate::growth::{Growth, Number, ROOT, finished};
-use crate::kind::{SearchKind, SearchSettings, never_continues};
+use crate::kind::{SearchKind, SearchSettings, never_continues, scaled};
 use crate::paths::sample_paths;
 use crate::snapshot::{StopReason, TreeRecord};
 
@@ -53,6 +53,10 @@ impl SearchSettings for SamplesConfig {
 
     fn temperature_mut(&mut self) -> &mut f32 {
         &mut self.temperature
+    }
+
+    fn scale_budget(&mut self, factor: f64) {
+        self.paths = scaled(self.paths as u64, factor) as usize;
     }
 
     fn draws_without_replacement(&self) -> bool {

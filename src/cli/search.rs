@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -55,6 +56,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let plan = pipeline::SearchPlan {
         problems: &problems,
         config: &recipe.search,
+        budgets: &BTreeMap::new(),
         trees_per_problem: recipe.rounds.trees_per_problem,
         seed: recipe.seed,
         net: policy.fingerprint(),

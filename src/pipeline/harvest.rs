@@ -1,5 +1,6 @@
 //! The harvest stage: from trees to step-labelled solutions.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -198,6 +199,21 @@ pub fn count_labels(labels: &Path) -> Result<Summary> {
     }
     counts.check(labels)?;
     Ok(counts.summary())
+}
+
+/// The problems that labels have a right solution of; what is told in hindsight was not searched for.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn solved_problems(labels: &Path) -> Result<BTreeSet<String>> {
+    let mut solved = BTreeSet::new();
+    for solution in Rows::<LabelledSolution>::open(labels)?.rows() {
+        let solution = solution?;
+        if solution.correct && !solution.hindsight {
+            solved.insert(solution.problem_id);
+        }
+    }
+    Ok(solved)
 }
 
 impl Counts {

@@ -23,12 +23,14 @@ pub use measure::label_auc;
 pub use search::{Harvest as SearchHarvest, Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, train};
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{Problem, TreeRecord};
 use serde_json::Value;
 
+use crate::curriculum::{Choice, CurriculumRecipe, History};
 use crate::data::SourceRecipe;
 use crate::environment::{AnyEnvironment, Split};
 use crate::evaluation::decodings::accuracies;
@@ -67,6 +69,11 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         jsonl::write_file(&run.path().join(name), text.as_bytes())?;
     }
     Ok(table)
+}
+
+/// The name of the file of a round's training problems.
+fn training_file(round: usize) -> String {
+    format!("round-{round}")
 }
 
 struct Rounds<'a> {
@@ -123,7 +130,12 @@ impl Rounds<'_> {
             self.probe_problems(probe)?;
         }
         for round in 1..=self.recipe.rounds.count {
-            self.training_problems(round)?;
+            if round == 1 || self.recipe.rounds.curriculum.is_none() {
+                self.training_problems(round)?;
+            } else {
+                // What is searched of them is known when the rounds before are done.
+                problems::of_round(self.environment, self.recipe, round)?;
+            }
         }
         Ok(())
     }
@@ -138,9 +150,25 @@ impl Rounds<'_> {
     }
 
     fn training_problems(&self, round: usize) -> Result<Indexed<Problem>> {
-        let draw = || problems::of_round(self.environment, self.recipe, round);
-        let path = self.problems(&format!("round-{round}"), draw)?;
+        let path =
+            self.problems(&training_file(round), || match &self.recipe.rounds.curriculum {
+                Some(curriculum) => Ok(self.chosen(round, curriculum)?.problems),
+                None => problems::of_round(self.environment, self.recipe, round),
+            })?;
         problems::open(self.environment, &path)
+    }
+
+    /// What a round searches of the problems whose turn it is and of those before.
+    fn chosen(&self, round: usize, curriculum: &CurriculumRecipe) -> Result<Choice> {
+        let mut history = History::default();
+        for earlier in 1..round {
+            let searched = self.run.problems(&training_file(earlier));
+            let labels = self.run.round(earlier).join("labels.jsonl");
+            let searched = problems::read(self.environment, &searched)?;
+            history.add(searched, &harvest::solved_problems(&labels)?);
+        }
+        let turn = problems::of_round(self.environment, self.recipe, round)?;
+        Ok(curriculum.choose(&history, turn, self.stream("curriculum", round)))
     }
 
     fn held_out_problems(&self) -> Result<Vec<Problem>> {
@@ -210,6 +238,9 @@ impl Rounds<'_> {
 
     fn search(&self, round: usize) -> Result<Value> {
         let problems = self.training_problems(round)?;
+        let curriculum = self.recipe.rounds.curriculum.as_ref();
+        let choice = curriculum.map(|curriculum| self.chosen(round, curriculum)).transpose()?;
+        let none = BTreeMap::new();
         let net = self.kept(round - 1)?;
         let policy = self.policy(net)?;
         let mut config = self.recipe.search.clone();
@@ -226,6 +257,7 @@ impl Rounds<'_> {
         let plan = SearchPlan {
             problems: &problems,
             config: &config,
+            budgets: choice.as_ref().map_or(&none, |choice| &choice.budgets),
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
             net: policy.fingerprint(),
@@ -247,7 +279,18 @@ impl Rounds<'_> {
             summary.trees,
             summary.seconds
         );
-        Ok(serde_json::to_value(summary)?)
+        let mut summary = serde_json::to_value(summary)?;
+        if let Some(Choice { counts, .. }) = choice {
+            tracing::info!(
+                "round {round}: {} new problems, {} unsolved and {} solved ones again, {} wait",
+                counts.new,
+                counts.unsolved,
+                counts.solved,
+                counts.waiting
+            );
+            summary["curriculum"] = serde_json::to_value(counts)?;
+        }
+        Ok(summary)
     }
 
     fn harvest(&self, round: usize) -> Result<Value> {

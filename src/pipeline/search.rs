@@ -1,5 +1,6 @@
 //! The search stage: trees for every problem, each written as soon as its problem is finished.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +26,8 @@ pub struct Plan<'a> {
     pub problems: &'a Indexed<Problem>,
     /// How each record is grown.
     pub config: &'a SearchConfig,
+    /// The budgets of problems that have another than `config`'s, as multiples of it, by id.
+    pub budgets: &'a BTreeMap<String, f64>,
     /// Trees a problem.
     pub trees_per_problem: usize,
     /// Root of the search seeds.
@@ -35,6 +38,16 @@ pub struct Plan<'a> {
     pub before: Option<&'a Indexed<TreeRecord>>,
     /// Harvests each problem's trees as its search ends.
     pub harvest: Option<Harvest<'a>>,
+}
+
+impl Plan<'_> {
+    /// How a problem's records are grown.
+    fn config_of(&self, problem: &str) -> Cow<'_, SearchConfig> {
+        let Some(&budget) = self.budgets.get(problem) else { return Cow::Borrowed(self.config) };
+        let mut config = self.config.clone();
+        config.settings_mut().scale_budget(budget);
+        Cow::Owned(config)
+    }
 }
 
 /// Where labels go that need nothing but the trees.
@@ -99,7 +112,7 @@ pub fn search<E: Environment + Serialize>(
     path: &Path,
 ) -> Result<Summary> {
     check_continued(plan)?;
-    let Plan { problems, config, trees_per_problem, seed, net, before, .. } = plan;
+    let Plan { problems, config, budgets, trees_per_problem, seed, net, before, .. } = plan;
     let before_digest = before.map(Indexed::digest);
     let harvest = plan.harvest.as_ref().map(|harvest| harvest.identity);
     let problems_digest = problems.digest();
@@ -107,6 +120,7 @@ pub fn search<E: Environment + Serialize>(
         environment,
         problems_digest,
         config,
+        budgets,
         trees_per_problem,
         seed,
         net,
@@ -187,7 +201,8 @@ fn search_problem<E: Environment>(
     problem: &Problem,
     cancel: &Cancel,
 ) -> Result<Result<Vec<TreeRecord>, SearchError>> {
-    let kind = plan.config.kind::<E>();
+    let config = plan.config_of(&problem.id);
+    let kind = config.kind::<E>();
     let before = plan.before.map_or(Ok(Vec::new()), |before| before.of(&problem.id))?;
     if !before.is_empty() {
         let further =
@@ -306,6 +321,7 @@ mod tests {
         let plan = Plan {
             problems: &problems,
             config: &config,
+            budgets: &BTreeMap::new(),
             trees_per_problem: 2,
             seed: 1,
             net: "hashed",

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::fault::Fault;
 use super::{BootstrapKind, ProblemsRecipe, Recipe, overrides};
+use crate::curriculum::CurriculumRecipe;
 use crate::upgrade::refuse_old_keys;
 
 /// The recipe that runs when none is named.
@@ -189,6 +190,9 @@ fn check(recipe: &Recipe) -> Result<()> {
     if let Some(probe) = &recipe.rounds.probe {
         probe.validate().context("[rounds.probe]")?;
     }
+    if let Some(curriculum) = &recipe.rounds.curriculum {
+        check_curriculum(recipe, curriculum).context("[rounds.curriculum]")?;
+    }
     if recipe
         .rounds
         .first_temperature
@@ -219,6 +223,19 @@ fn check(recipe: &Recipe) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A curriculum reads from the labels what was solved, and its largest search must be one.
+fn check_curriculum(recipe: &Recipe, curriculum: &CurriculumRecipe) -> Result<()> {
+    curriculum.validate().map_err(anyhow::Error::msg)?;
+    if recipe.labels.paths.max_correct == 0 {
+        bail!(
+            "it needs labels.paths.max_correct of 1 or more: labels without right paths do not tell what was solved"
+        );
+    }
+    let mut largest = recipe.search.clone();
+    largest.settings_mut().scale_budget(curriculum.most);
+    largest.settings().validate().with_context(|| format!("most = {}: [search]", curriculum.most))
 }
 
 /// Refuses to draw without replacement from a policy that cannot, and where the first round draws the same step each time.

@@ -21,6 +21,7 @@ use espalier_training::{NetConfig, ObjectiveConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
+use crate::curriculum::CurriculumRecipe;
 use crate::data::DatasetRecipe;
 use crate::environment::EnvironmentRecipe;
 use crate::evaluation::EvaluationRecipe;
@@ -218,6 +219,9 @@ pub struct RoundsRecipe {
     /// Takes a round's net on only if it does no worse than the one before. Absent: always.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecipe>,
+    /// Searches unsolved problems again with a growing budget, and solved ones seldom. Absent: each in its turn, all alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curriculum: Option<CurriculumRecipe>,
     /// Searches the same validation problems in the same way after every round, to see what the rounds do to the net. Absent: not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeRecipe>,
@@ -235,6 +239,7 @@ impl Default for RoundsRecipe {
             window: 0,
             first_temperature: None,
             gate: None,
+            curriculum: None,
             probe: None,
         }
     }

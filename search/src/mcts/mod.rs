@@ -29,7 +29,7 @@ use crate::cancel::Cancel;
 use crate::environment::{Environment, Problem};
 use crate::error::{ConfigError, SearchError};
 use crate::evaluator::Evaluator;
-use crate::kind::{SearchKind, SearchSettings};
+use crate::kind::{SearchKind, SearchSettings, scaled};
 use crate::pool::for_each_index;
 use crate::seed::{derive_seed, stream};
 use crate::snapshot::TreeRecord;
@@ -43,6 +43,10 @@ impl SearchSettings for MctsConfig {
 
     fn temperature_mut(&mut self) -> &mut f32 {
         &mut self.temperature
+    }
+
+    fn scale_budget(&mut self, factor: f64) {
+        self.simulations = scaled(self.simulations, factor);
     }
 
     fn draws_without_replacement(&self) -> bool {
