@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CurriculumRecipe {
-    /// The budget of a problem that no search has solved grows by this factor with each that failed; at least 1.
+    /// The budget of a problem grows by this factor with each search in a row that does not solve it; at least 1.
     pub growth: f64,
     /// The largest budget of a problem, as a multiple of `[search]`'s; at least 1.
     pub most: f64,
@@ -37,28 +37,28 @@ enum Past {
     Failed(u32),
 }
 
-/// The problems that were searched before, in the order in which they came up, with what came of it.
+/// The problems whose turn it was before, in the order in which they came up, with what came of those that were searched.
 #[derive(Debug, Default)]
 pub struct History {
     problems: Vec<Problem>,
+    known: BTreeSet<String>,
     past: BTreeMap<String, Past>,
 }
 
 impl History {
-    /// Adds a round: the problems that it searched, and the ids of those that it solved. A search that failed solved nothing.
-    pub fn add(&mut self, problems: Vec<Problem>, solved: &BTreeSet<String>) {
-        for problem in problems {
-            let before = self.past.get(&problem.id).copied();
-            let past = match before {
-                _ if solved.contains(&problem.id) => Past::Solved,
+    /// Adds a round: the problems whose turn it was, those that it searched, and the ids of those that it solved. A search that failed solved
+    /// nothing.
+    pub fn add(&mut self, turn: Vec<Problem>, searched: Vec<Problem>, solved: &BTreeSet<String>) {
+        for Problem { id, .. } in &searched {
+            let past = match self.past.get(id) {
+                _ if solved.contains(id) => Past::Solved,
                 Some(Past::Failed(times)) => Past::Failed(times.saturating_add(1)),
                 Some(Past::Solved) | None => Past::Failed(1),
             };
-            self.past.insert(problem.id.clone(), past);
-            if before.is_none() {
-                self.problems.push(problem);
-            }
+            self.past.insert(id.clone(), past);
         }
+        let all = turn.into_iter().chain(searched);
+        self.problems.extend(all.filter(|problem| self.known.insert(problem.id.clone())));
     }
 }
 
@@ -73,12 +73,12 @@ pub struct Choice {
     pub counts: Counts,
 }
 
-/// The problems of a round, and those that wait, by what came of them before.
+/// The problems of a round by what came of them before, and those that wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Never searched before.
     pub new: usize,
-    /// Searched again, unsolved so far.
+    /// Searched again, since the last search did not solve them.
     pub unsolved: usize,
     /// Searched again, though solved.
     pub solved: usize,
@@ -103,7 +103,7 @@ impl CurriculumRecipe {
         Ok(())
     }
 
-    /// Chooses among the problems whose turn it is and all those before that are still unsolved. Whom the budget does not reach is a matter of
+    /// Chooses among the problems whose turn it is and all those before that have not been searched yet or that their last search did not solve. Whom the budget does not reach is a matter of
     /// chance, so that none waits for ever. Where nothing would be left to search, all solved ones whose turn it is are.
     #[must_use]
     pub fn choose(&self, history: &History, turn: Vec<Problem>, seed: u64) -> Choice {
@@ -169,6 +169,11 @@ mod tests {
         problems.iter().map(|problem| problem.id.parse().unwrap()).collect()
     }
 
+    /// Adds a round that searches the problems whose turn it is.
+    fn add(history: &mut History, problems: Vec<Problem>, solved: &BTreeSet<String>) {
+        history.add(problems.clone(), problems, solved);
+    }
+
     fn solved(ids: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
         ids.into_iter().map(|id| id.to_string()).collect()
     }
@@ -183,7 +188,7 @@ mod tests {
 
         // The same problems again, of which 300 were solved: 100 twice as far, and some 75.
         let mut history = History::default();
-        history.add(first.problems, &solved(0..300));
+        add(&mut history, first.problems, &solved(0..300));
         let second = recipe.choose(&history, problems(0..400), 2);
         assert_eq!((second.counts.unsolved, second.counts.waiting), (100, 0));
         assert!((55..95).contains(&second.counts.solved), "{:?}", second.counts);
@@ -192,9 +197,9 @@ mod tests {
         assert!(ids(&second.problems).is_sorted());
 
         // Budgets grow to the largest, and a problem that is solved has it no more.
-        history.add(second.problems, &solved(300..310));
+        add(&mut history, second.problems, &solved(300..310));
         for _ in 0..5 {
-            history.add(problems(310..320), &BTreeSet::new());
+            add(&mut history, problems(310..320), &BTreeSet::new());
         }
         let third = recipe.choose(&history, problems(0..400), 3);
         assert!(!third.budgets.contains_key("305"));
@@ -209,7 +214,7 @@ mod tests {
     fn a_round_spends_no_more_than_without_and_nobody_waits_for_ever() {
         let recipe = CurriculumRecipe { growth: 4.0, most: 64.0, solved: 0.0 };
         let mut history = History::default();
-        history.add(problems(0..100), &BTreeSet::new());
+        add(&mut history, problems(0..100), &BTreeSet::new());
         let mut seen = BTreeSet::new();
         for seed in 0..40 {
             let choice = recipe.choose(&history, problems(100..200), seed);
@@ -231,13 +236,26 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_that_waited_when_its_turn_came_is_a_candidate_again() {
+        let recipe = CurriculumRecipe::default();
+        let mut history = History::default();
+        history.add(problems(0..10), problems(0..4), &solved(0..4));
+        let choice = recipe.choose(&history, problems(10..30), 1);
+        assert_eq!(choice.counts, Counts { new: 20, waiting: 6, ..Counts::default() });
+        let all: BTreeSet<usize> = (0..20)
+            .flat_map(|seed| ids(&recipe.choose(&history, problems(10..30), seed).problems))
+            .collect();
+        assert_eq!(all, (4..30).collect());
+    }
+
+    #[test]
     fn a_round_searches_something() {
         let recipe = CurriculumRecipe { growth: 8.0, most: 8.0, solved: 0.0 };
         let mut history = History::default();
-        history.add(problems(0..1), &BTreeSet::new());
+        add(&mut history, problems(0..1), &BTreeSet::new());
         let choice = recipe.choose(&history, problems(0..1), 1);
         assert_eq!((choice.problems.len(), choice.budgets["0"]), (1, 8.0));
-        history.add(problems(0..1), &solved([0]));
+        add(&mut history, problems(0..1), &solved([0]));
         let choice = recipe.choose(&history, problems(0..1), 1);
         assert_eq!((choice.counts.solved, choice.budgets.len()), (1, 0));
     }

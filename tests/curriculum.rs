@@ -102,9 +102,11 @@ fn a_curriculum_that_cannot_be_followed_is_refused_by_its_key() {
             &["rounds.curriculum={}", "labels.paths.max_correct=0", "labels.paths.max_incorrect=1"],
             "labels.paths.max_correct",
         ),
+        (&["rounds.curriculum={most=200.0}"], "most = 200 must be at most 120"),
+        (&["rounds.curriculum={}", "rounds.pool=5"], "most = 8 must be at most 5"),
         (
-            &["rounds.curriculum={most=9e9}", "search.kind=\"beam\""],
-            "[rounds.curriculum]: most = 9000000000: [search]: beams",
+            &["rounds.curriculum={}", "search.kind=\"beam\"", "search.beams=5000"],
+            "[rounds.curriculum]: most = 8: [search]: beams",
         ),
     ] {
         let message = fail(&command(&run_dir, settings), 2);

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Evaluations.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Evaluations that they are compared with [default: the same].
+    /// Evaluations that they are compared with [default: the same, by --base-decoding].
     #[arg(long, num_args = 1.., value_name = "FILE", required_unless_present = "base_decoding")]
     base: Vec<PathBuf>,
     /// Decodings to compare, separated by commas [default: all that every file has].

@@ -14,6 +14,8 @@ use crate::usage::UsageError;
 /// A row of a comparison. Its means are over problems, and over runs of as many problems each.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Compared {
+    /// Names this form and its version.
+    pub schema: &'static str,
     /// The decoding.
     pub decoding: String,
     /// What it is compared with.
@@ -34,8 +36,15 @@ pub struct Compared {
     pub base_tokens: f64,
 }
 
-/// What was written of one way to decode: by problem the right answers and the tokens of its repetitions.
-type Answers = BTreeMap<String, Vec<[f64; 2]>>;
+/// What was written of one way to decode, by problem.
+type Answers = BTreeMap<String, Answered>;
+
+/// The answers to a problem.
+struct Answered {
+    question: String,
+    /// By the number of the repetition: whether it is right, and its tokens.
+    repetitions: BTreeMap<usize, [f64; 2]>,
+}
 
 /// The answers of an evaluation's file, by decoding in the order of the file.
 struct Evaluation {
@@ -47,7 +56,8 @@ struct Evaluation {
 /// all that every file has. Each is compared with itself or, where given, with `base_decoding`.
 ///
 /// # Errors
-/// When there are not as many of both, or a file cannot be read, lacks a decoding, or has other problems than the others.
+/// When there are not as many of both, or a file cannot be read, lacks a decoding, answers a problem twice as the same repetition, or has
+/// other problems than the others.
 pub fn compare(
     new: &[PathBuf],
     base: &[PathBuf],
@@ -59,11 +69,15 @@ pub fn compare(
         let message = anyhow!("--base: give {new}, as many as are compared, not {base}");
         return Err(UsageError(message).into());
     }
+    let itself = new == base && base_decoding.is_some();
     let (new, base) = (Evaluation::read_all(new)?, Evaluation::read_all(base)?);
+    if let Some(with) = base_decoding {
+        base.iter().try_for_each(|file| file.answers(with).map(drop))?;
+    }
     let shared = |name: &&str| {
         let with = base_decoding.unwrap_or(name);
         let both = || base.iter().all(|file| file.find(with).is_some());
-        new.iter().all(|file| file.find(name).is_some()) && both() && base_decoding != Some(*name)
+        new.iter().all(|file| file.find(name).is_some()) && both() && !(itself && with == *name)
     };
     let of_first = new.iter().take(1).flat_map(|file| &file.decodings);
     let decodings: Vec<&str> = match decodings {
@@ -110,9 +124,7 @@ fn compared(
     let rows = |files: &[Evaluation], decoding: &str| -> Result<Vec<Vec<[f64; 2]>>> {
         files
             .iter()
-            .map(|file| {
-                Ok(file.answers(decoding)?.values().map(|answers| of_problem(answers)).collect())
-            })
+            .map(|file| Ok(file.answers(decoding)?.values().map(of_problem).collect()))
             .collect()
     };
     check_same_problems(
@@ -128,6 +140,7 @@ fn compared(
         mean(&runs.iter().flatten().map(|row| row[place]).collect::<Vec<_>>())
     };
     Ok(Compared {
+        schema: "espalier.compared/1",
         decoding: decoding.to_owned(),
         base_decoding: base_decoding.to_owned(),
         problems: new.first().map_or(0, Vec::len),
@@ -141,27 +154,36 @@ fn compared(
 }
 
 /// The share of right answers and the tokens of a problem's repetitions.
-fn of_problem(answers: &[[f64; 2]]) -> [f64; 2] {
-    [0, 1].map(|place| mean(&answers.iter().map(|answer| answer[place]).collect::<Vec<_>>()))
+fn of_problem(Answered { repetitions, .. }: &Answered) -> [f64; 2] {
+    [0, 1].map(|place| mean(&repetitions.values().map(|answer| answer[place]).collect::<Vec<_>>()))
 }
 
+/// Checks that all answer the problems of the first.
 fn check_same_problems<'a>(
     mut files: impl Iterator<Item = (&'a Evaluation, &'a str)>,
 ) -> Result<()> {
-    let Some((first, decoding)) = files.next() else { return Ok(()) };
-    let expected = first.answers(decoding)?;
-    for (file, decoding) in files {
-        let found = file.answers(decoding)?;
-        let lacks =
-            |has: &'a Answers, other: &Answers| has.keys().find(|id| !other.contains_key(*id));
-        let odd = lacks(expected, found).map(|id| (id, first, file));
-        if let Some((id, has, other)) =
-            odd.or_else(|| lacks(found, expected).map(|id| (id, file, first)))
-        {
-            let [has, other] = [has, other].map(|file| file.path.display());
-            bail!(
-                "{has} answers problem {id}, and {other} does not: compare answers to the same problems"
-            );
+    let Some(first) = files.next() else { return Ok(()) };
+    let expected = first.0.answers(first.1)?;
+    for other in files {
+        let found = other.0.answers(other.1)?;
+        let sides = [(first, expected, other, found), (other, found, first, expected)];
+        for (has, answers, lacks, others) in sides {
+            if let Some(id) = answers.keys().find(|id| !others.contains_key(*id)) {
+                let [has, lacks] =
+                    [has, lacks].map(|(file, by)| format!("{} by {by}", file.path.display()));
+                bail!(
+                    "{has} answers problem {id}, and {lacks} does not: compare answers to the same problems"
+                );
+            }
+        }
+        for (id, Answered { question, .. }) in expected {
+            let asked = &found[id].question;
+            if question != asked && !question.is_empty() && !asked.is_empty() {
+                let [one, two] = [first, other].map(|(file, _)| file.path.display());
+                bail!(
+                    "problem {id} is {question:?} in {one} and {asked:?} in {two}: compare answers to the same problems"
+                );
+            }
         }
     }
     Ok(())
@@ -175,16 +197,23 @@ impl Evaluation {
     fn read(path: &Path) -> Result<Self> {
         let mut decodings: Vec<(String, Answers)> = Vec::new();
         for line in Rows::<Line>::open(path)?.rows() {
-            let Some(Decoded { decoding, problem, correct, tokens, .. }) = line?.decoded() else {
-                continue;
-            };
+            let line = line.context("this is no evaluation")?;
+            let Some(row) = line.decoded() else { continue };
+            let Decoded { decoding, seed, problem, question, correct, tokens, .. } = row;
             let place = decodings.iter().position(|(name, _)| *name == decoding);
             let place = place.unwrap_or_else(|| {
                 decodings.push((decoding, Answers::new()));
                 decodings.len() - 1
             });
-            let answers = decodings[place].1.entry(problem).or_default();
-            answers.push([f64::from(u8::from(correct)), tokens as f64]);
+            let (decoding, answers) = &mut decodings[place];
+            let answered = answers
+                .entry(problem)
+                .or_insert_with_key(|_| Answered { question, repetitions: BTreeMap::new() });
+            let answer = [f64::from(u8::from(correct)), tokens as f64];
+            if answered.repetitions.insert(seed, answer).is_some() {
+                let path = path.display();
+                bail!("{path} answers a problem by {decoding} twice as repetition {seed}");
+            }
         }
         ensure!(!decodings.is_empty(), "{} holds no decoded problem", path.display());
         Ok(Self { path: path.to_owned(), decodings })
@@ -208,23 +237,26 @@ mod tests {
 
     use super::*;
 
-    /// A file of `(decoding, problem, right, tokens)`.
+    /// A file of `(decoding, problem, right, tokens)`; what comes again is another repetition.
     fn file(path: &Path, rows: &[(&str, &str, bool, u64)]) -> PathBuf {
-        let row = |&(decoding, problem, correct, tokens): &(&str, &str, bool, u64)| {
-            let row = Decoded {
-                decoding: decoding.to_owned(),
-                seed: 0,
-                problem: problem.to_owned(),
-                answer: None,
-                correct,
-                tokens,
-                simulations: 0,
-                sample: None,
-                solution: Vec::new(),
+        let row =
+            |(index, &(decoding, problem, correct, tokens)): (usize, &(&str, &str, bool, u64))| {
+                let before = &rows[..index];
+                let row = Decoded {
+                    decoding: decoding.to_owned(),
+                    seed: before.iter().filter(|row| (row.0, row.1) == (decoding, problem)).count(),
+                    problem: problem.to_owned(),
+                    question: format!("what is {problem}?"),
+                    answer: None,
+                    correct,
+                    tokens,
+                    simulations: 0,
+                    sample: None,
+                    solution: Vec::new(),
+                };
+                serde_json::to_string(&row).unwrap() + "\n"
             };
-            serde_json::to_string(&row).unwrap() + "\n"
-        };
-        fs::write(path, rows.iter().map(row).collect::<String>()).unwrap();
+        fs::write(path, rows.iter().enumerate().map(row).collect::<String>()).unwrap();
         path.to_owned()
     }
 
@@ -249,13 +281,18 @@ mod tests {
         assert_eq!((row.decoding.as_str(), row.problems, row.runs), ("greedy", 2, 1));
         assert_eq!((row.correct, row.base_correct, row.difference.mean), (1.0, 0.5, 0.5));
         assert_eq!((row.tokens, row.base_tokens), (5.0, 2.0));
-        // Half a difference with the spread of {0, 1}: 1.96 * sqrt(0.5 / 2).
-        assert_eq!((row.difference.low, row.difference.high), (-0.479_982, 1.0));
+        // Differences 1 and 0, and half a problem gained and lost: 1.96 sqrt((2 / 4 - 1 / 16) / 4).
+        assert!((row.difference.low - (0.5 - 1.959_964 * 0.109_375f64.sqrt())).abs() < 1e-9);
+        assert_eq!(row.difference.high, 1.0);
         let rows = compare(&new, &new, &[], Some("greedy")).unwrap();
         let [row] = &rows[..] else { panic!("{rows:?}") };
         assert_eq!((row.decoding.as_str(), row.difference.mean), ("mcts:2", -0.25));
         assert_eq!(row.tokens, 20.0);
         assert!(comparison_table(&rows).csv().contains("-25.0"));
+        // Another file's same decoding is another subject.
+        let rows = compare(&new, &base, &[], Some("greedy")).unwrap();
+        let names: Vec<&str> = rows.iter().map(|row| row.decoding.as_str()).collect();
+        assert_eq!(names, ["greedy", "mcts:2"]);
     }
 
     #[test]
@@ -266,18 +303,24 @@ mod tests {
         let less = file(&path("less"), &[("greedy", "p", true, 1)]);
         let other = file(&path("other"), &[("maj@5", "p", true, 1)]);
         let empty = file(&path("empty"), &[]);
+        let [twice, asked] = ["twice", "asked"].map(path);
+        let text = fs::read_to_string(&one).unwrap();
+        fs::write(&twice, text.repeat(2)).unwrap();
+        fs::write(&asked, text.replace("what is q?", "who is q?")).unwrap();
         let told = |new: &[&PathBuf], base: &[&PathBuf], decodings: &[&str]| {
             let paths = |files: &[&PathBuf]| files.iter().copied().cloned().collect::<Vec<_>>();
             let decodings: Vec<String> = decodings.iter().map(|&name| name.to_owned()).collect();
             compare(&paths(new), &paths(base), &decodings, None).unwrap_err().to_string()
         };
         for (new, base, decodings, expected) in [
-            (&[&one][..], &[&less][..], &[][..], "one answers problem q, and"),
-            (&[&less], &[&one], &[], "one answers problem q, and"),
-            (&[&one, &less], &[&one, &less], &[], "one answers problem q, and"),
+            (&[&one][..], &[&less][..], &[][..], "one by greedy answers problem q, and"),
+            (&[&less], &[&one], &[], "one by greedy answers problem q, and"),
+            (&[&one, &less], &[&one, &less], &[], "one by greedy answers problem q, and"),
             (&[&one], &[&other], &[], "no decoding in common"),
             (&[&one], &[&one], &["mcts:40"], "one has no mcts:40; it has greedy"),
             (&[&one], &[&empty], &[], "empty holds no decoded problem"),
+            (&[&one], &[&twice], &[], "twice answers a problem by greedy twice as repetition 0"),
+            (&[&one], &[&asked], &[], "problem q is \"what is q?\" in"),
             (&[&one, &one], &[&one], &[], "--base: give 2, as many as are compared, not 1"),
         ] {
             let error = told(new, base, decodings);

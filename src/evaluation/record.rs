@@ -23,6 +23,9 @@ pub struct Decoded {
     pub seed: usize,
     /// [`Problem::id`].
     pub problem: String,
+    /// [`Problem::question`]; empty in files of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub question: String,
     /// The answer given, if any.
     pub answer: Option<String>,
     /// Whether it is right.
@@ -281,6 +284,7 @@ fn decode_one(
         decoding: name,
         seed,
         problem: problem.id.clone(),
+        question: problem.question.clone(),
         correct: outcome
             .answer
             .as_ref()

@@ -122,6 +122,7 @@ impl SampleSet {
             decoding: decoding.to_string(),
             seed: self.seed,
             problem: self.problem.clone(),
+            question: self.question.clone(),
             answer: answer.map(|answer| answer.trim().to_owned()),
             correct: chosen.is_some_and(|chosen| chosen.correct),
             tokens: prefix.iter().map(|sample| sample.solution.tokens).sum(),

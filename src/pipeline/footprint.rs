@@ -34,7 +34,11 @@ impl Footprint {
     pub(super) fn new(recipe: &Recipe, memory: &Memory) -> Self {
         let on_cpu = recipe.compute.device == Device::Cpu;
         let here = |bytes: usize| if on_cpu { bytes } else { 0 };
-        let (base, search) = (memory.read_weights, recipe.search.settings());
+        let mut search = recipe.search.clone();
+        if let Some(curriculum) = &recipe.rounds.curriculum {
+            search.settings_mut().scale_budget(curriculum.most);
+        }
+        let (base, search) = (memory.read_weights, search.settings());
         let step =
             sum([product([BYTES_OF_TOKEN, recipe.policy.local().max_step_tokens]), BYTES_OF_STEP]);
         let tree = product([search.most_steps(), step]);

@@ -162,10 +162,11 @@ impl Rounds<'_> {
     fn chosen(&self, round: usize, curriculum: &CurriculumRecipe) -> Result<Choice> {
         let mut history = History::default();
         for earlier in 1..round {
-            let searched = self.run.problems(&training_file(earlier));
+            let file = self.run.problems(&training_file(earlier));
+            let searched = problems::read(self.environment, &file)?;
             let labels = self.run.round(earlier).join("labels.jsonl");
-            let searched = problems::read(self.environment, &searched)?;
-            history.add(searched, &harvest::solved_problems(&labels)?);
+            let turn = problems::of_round(self.environment, self.recipe, earlier)?;
+            history.add(turn, searched, &harvest::solved_problems(&labels)?);
         }
         let turn = problems::of_round(self.environment, self.recipe, round)?;
         Ok(curriculum.choose(&history, turn, self.stream("curriculum", round)))

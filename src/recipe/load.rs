@@ -233,6 +233,13 @@ fn check_curriculum(recipe: &Recipe, curriculum: &CurriculumRecipe) -> Result<()
             "it needs labels.paths.max_correct of 1 or more: labels without right paths do not tell what was solved"
         );
     }
+    let problems = recipe.rounds.pool.unwrap_or(usize::MAX).min(recipe.rounds.problems);
+    if curriculum.most > problems as f64 {
+        bail!(
+            "most = {} must be at most {problems}, the problems of a round, whose budget it shares",
+            curriculum.most
+        );
+    }
     let mut largest = recipe.search.clone();
     largest.settings_mut().scale_budget(curriculum.most);
     largest.settings().validate().with_context(|| format!("most = {}: [search]", curriculum.most))
