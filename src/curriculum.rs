@@ -103,8 +103,9 @@ impl CurriculumRecipe {
         Ok(())
     }
 
-    /// Chooses among the problems whose turn it is and all those before that have not been searched yet or that their last search did not solve. Whom the budget does not reach is a matter of
-    /// chance, so that none waits for ever. Where nothing would be left to search, all solved ones whose turn it is are.
+    /// Chooses among the problems whose turn it is and all those before that were not searched yet or that their last search did not solve.
+    /// Chance decides which of them the budget does not reach, so that none waits for ever. Where nothing else would be left, it takes all solved
+    /// ones whose turn it is.
     #[must_use]
     pub fn choose(&self, history: &History, turn: Vec<Problem>, seed: u64) -> Choice {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

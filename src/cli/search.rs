@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -56,7 +55,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let plan = pipeline::SearchPlan {
         problems: &problems,
         config: &recipe.search,
-        budgets: &BTreeMap::new(),
+        budgets: None,
         trees_per_problem: recipe.rounds.trees_per_problem,
         seed: recipe.seed,
         net: policy.fingerprint(),

@@ -52,8 +52,8 @@ struct Evaluation {
     decodings: Vec<(String, Answers)>,
 }
 
-/// Compares evaluations, the first of `new` with the first of `base` and so on, decoding by decoding: those in `decodings`, or if there are none,
-/// all that every file has. Each is compared with itself or, where given, with `base_decoding`.
+/// Compares evaluations, the first of `new` with the first of `base` and so on. It compares each of `decodings` (where that is empty: each that
+/// every file has) with itself or, where given, with `base_decoding`.
 ///
 /// # Errors
 /// When there are not as many of both, or a file cannot be read, lacks a decoding, answers a problem twice as the same repetition, or has

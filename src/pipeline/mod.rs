@@ -23,7 +23,6 @@ pub use measure::label_auc;
 pub use search::{Harvest as SearchHarvest, Plan as SearchPlan, Summary as SearchSummary, search};
 pub use train::{Summary as TrainSummary, train};
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -40,7 +39,7 @@ use crate::labels::export_stepwise;
 use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, StartFrom};
 use crate::report::{Table, rounds_plot, rounds_table};
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, training_file};
 use crate::{jsonl, problems, seed};
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
@@ -69,11 +68,6 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         jsonl::write_file(&run.path().join(name), text.as_bytes())?;
     }
     Ok(table)
-}
-
-/// The name of the file of a round's training problems.
-fn training_file(round: usize) -> String {
-    format!("round-{round}")
 }
 
 struct Rounds<'a> {
@@ -238,10 +232,12 @@ impl Rounds<'_> {
     }
 
     fn search(&self, round: usize) -> Result<Value> {
-        let problems = self.training_problems(round)?;
         let curriculum = self.recipe.rounds.curriculum.as_ref();
         let choice = curriculum.map(|curriculum| self.chosen(round, curriculum)).transpose()?;
-        let none = BTreeMap::new();
+        if let Some(choice) = &choice {
+            self.problems(&training_file(round), || Ok(choice.problems.clone()))?;
+        }
+        let problems = self.training_problems(round)?;
         let net = self.kept(round - 1)?;
         let policy = self.policy(net)?;
         let mut config = self.recipe.search.clone();
@@ -258,7 +254,7 @@ impl Rounds<'_> {
         let plan = SearchPlan {
             problems: &problems,
             config: &config,
-            budgets: choice.as_ref().map_or(&none, |choice| &choice.budgets),
+            budgets: choice.as_ref().map(|choice| &choice.budgets),
             trees_per_problem: self.recipe.rounds.trees_per_problem,
             seed: self.stream("search", round),
             net: policy.fingerprint(),

@@ -1,6 +1,6 @@
 //! The probe of a round's net: the same problems searched and answered in the same way after every round.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use espalier_search::{Problem, SearchConfig, TreeRecord};
@@ -41,7 +41,7 @@ impl Rounds<'_> {
             seed: seed::derive(probe.seed, &["probe"]),
             net: policy.fingerprint(),
             before: None,
-            budgets: &BTreeMap::new(),
+            budgets: None,
             harvest: None,
         };
         let path = folder.join("probe.jsonl");

@@ -27,7 +27,7 @@ pub struct Plan<'a> {
     /// How each record is grown.
     pub config: &'a SearchConfig,
     /// The budgets of problems that have another than `config`'s, as multiples of it, by id.
-    pub budgets: &'a BTreeMap<String, f64>,
+    pub budgets: Option<&'a BTreeMap<String, f64>>,
     /// Trees a problem.
     pub trees_per_problem: usize,
     /// Root of the search seeds.
@@ -43,7 +43,8 @@ pub struct Plan<'a> {
 impl Plan<'_> {
     /// How a problem's records are grown.
     fn config_of(&self, problem: &str) -> Cow<'_, SearchConfig> {
-        let Some(&budget) = self.budgets.get(problem) else { return Cow::Borrowed(self.config) };
+        let budget = self.budgets.and_then(|budgets| budgets.get(problem));
+        let Some(&budget) = budget else { return Cow::Borrowed(self.config) };
         let mut config = self.config.clone();
         config.settings_mut().scale_budget(budget);
         Cow::Owned(config)
@@ -321,7 +322,7 @@ mod tests {
         let plan = Plan {
             problems: &problems,
             config: &config,
-            budgets: &BTreeMap::new(),
+            budgets: None,
             trees_per_problem: 2,
             seed: 1,
             net: "hashed",

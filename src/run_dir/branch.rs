@@ -8,7 +8,7 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 use super::changes::Change;
 use super::manifest::{self, Link};
-use super::{RECIPE, RunDir, lock, refuse_inside_a_run, table};
+use super::{RECIPE, RunDir, lock, refuse_inside_a_run, table, training_file};
 use crate::jsonl;
 use crate::place::in_full;
 use crate::recipe::{self, Recipe};
@@ -204,7 +204,7 @@ fn take_over(origin: &Origin, changes: &[Change], into: &Path) -> Result<()> {
         copy_folder(&origin.run.join(&round), &into.join(&round), &wanted)?;
     }
     let numbers = 1..=origin.round;
-    let problems: Vec<String> = numbers.map(|round| format!("round-{round}.jsonl")).collect();
+    let problems: Vec<String> = numbers.map(|round| training_file(round) + ".jsonl").collect();
     let wanted = |name: &str| {
         problems.iter().any(|file| file == name)
             || evaluation && is_of(name, "test")

@@ -214,6 +214,11 @@ impl RunDir {
     }
 }
 
+/// The name of a round's training problems in the problems folder.
+pub(crate) fn training_file(round: usize) -> String {
+    format!("round-{round}")
+}
+
 /// Refuses to begin a run inside the directory of another, whose files it would lie among.
 fn refuse_inside_a_run(path: &Path) -> Result<()> {
     let place = in_full(path);
