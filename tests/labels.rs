@@ -1,5 +1,6 @@
 //! Label rules from the command line and in a run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -219,6 +220,72 @@ fn wrong_answers_are_told_as_right_ones_of_training_problems_alone() {
         ),
     ] {
         let message = fail(&searched.harvest(&told, &[&hindsight[..], more].concat()), 2);
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn nodes_of_the_trees_teach_the_value_head_alone() {
+    let searched = Searched::new(6_000);
+    let path = |name: &str| searched.folder.path().join(name);
+    let (plain, whole) = (path("plain.jsonl"), path("whole.jsonl"));
+    let counts = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let before = counts(&run(&searched.harvest(&plain, &["--json"])));
+    let nodes = ["--set", "labels.nodes.min_visits=2"];
+    let after = counts(&run(&searched.harvest(&whole, &[&nodes[..], &["--json"]].concat())));
+    for key in ["problems", "solved", "correct", "incorrect"] {
+        assert_eq!(after[key], before[key], "{key}");
+    }
+    let (ways, own): (Vec<Value>, Vec<Value>) =
+        rows(&whole).into_iter().partition(|solution| solution["values_only"] == true);
+    assert_eq!((before["values_only"].as_u64(), after["values_only"].as_u64()), {
+        (Some(0), Some(ways.len() as u64))
+    });
+    let known = rows(&plain);
+    assert_eq!(own.len(), known.len());
+    assert!(ways.len() > 20, "{} beside {}", ways.len(), own.len());
+    let steps = |solution: &Value| solution["steps"].as_array().unwrap().clone();
+    for (own, known) in own.iter().zip(&known) {
+        for (step, known) in steps(own).iter_mut().zip(steps(known)) {
+            assert!(step.as_object_mut().unwrap().remove("weight").is_some());
+            assert_eq!(*step, known);
+        }
+    }
+    // A problem's nodes weigh as much as there are, by their visits.
+    let mut problems: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for solution in own.iter().chain(&ways) {
+        let id = solution["problem_id"].as_str().unwrap().to_owned();
+        problems.entry(id).or_default().extend(steps(solution));
+    }
+    for steps in problems.values() {
+        let weight = |step: &Value| step["weight"].as_f64().unwrap();
+        let targets: Vec<&Value> = steps.iter().filter(|step| weight(step) > 0.0).collect();
+        let sum: f64 = targets.iter().map(|step| weight(step)).sum();
+        assert!((sum - targets.len() as f64).abs() < 1e-6, "{sum} of {}", targets.len());
+        let unit = |step: &Value| weight(step) / step["visits"].as_f64().unwrap().max(1.0);
+        assert!(targets.iter().all(|step| (unit(step) - unit(targets[0])).abs() < 1e-9));
+    }
+
+    // An objective without values learns what it learnt before; the value head learns more.
+    let train = |labels: &Path, objective: &str, steps: &str| -> Value {
+        let (net, kind) = (path("trained"), format!("objective={{kind=\"{objective}\"}}"));
+        let _ = fs::remove_dir_all(&net);
+        let train = ["train", "--config", TINY, "--checkpoint", text(&searched.net), "--json"];
+        let more = ["--labels", text(labels), "--out", text(&net), "--set", &kind, "--set", steps];
+        counts(&run(&[&train[..], &more].concat()))
+    };
+    let steps = "training.max_steps=3";
+    assert_eq!(train(&whole, "sft", steps)["curve"], train(&plain, "sft", steps)["curve"]);
+    let [more, less] =
+        [&whole, &plain].map(|labels| train(labels, "alphamath", steps)["value_solutions"].clone());
+    assert!(more.as_u64() > less.as_u64(), "{more} {less}");
+
+    for (more, part) in [
+        (&["--set", "labels.kind=outcome"][..], "nodes.min_visits"),
+        (&["--set", "labels.nodes.visit_power=2"], "nodes.visit_power"),
+        (&["--set", "objective={kind=\"sft\"}"], "labels.nodes.min_visits"),
+    ] {
+        let message = fail(&searched.harvest(&whole, &[&nodes[..], more].concat()), 2);
         assert!(message.contains(part), "{message}");
     }
 }

@@ -41,8 +41,8 @@ fn example(tokenizer: &Tokenizer, solution: &LabelledSolution) -> Example {
         PathStep {
             action: step.action.as_str(),
             observation: step.observation.as_str(),
-            q: None,
             sampled: sampled.map(|it| Sampled { tokens: &it.ids, log_probs: &it.log_probs }),
+            ..PathStep::default()
         }
     }
     let steps = solution.steps.iter().map(step).collect();

@@ -1,4 +1,4 @@
-//! From the trees of one problem to its finished paths.
+//! From the trees of one problem to its finished paths, and to the nodes beside them.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ fn read_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
     Form { schema: SOLUTION_SCHEMA, oldest: 1 }.read(deserializer)
 }
 
-/// A finished path with a label at every step: what the trainer reads.
+/// A path with a label at every step: what the trainer reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelledSolution {
     /// [`SOLUTION_SCHEMA`]; a newer form is refused when a solution is read.
@@ -41,6 +41,10 @@ pub struct LabelledSolution {
     /// Whether it is told of another problem than its tree was grown for, one that an answer of the tree solves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hindsight: bool,
+    /// Whether it is a way to nodes of its tree that no kept path goes through: its labels are targets of the value head alone. It has no
+    /// answer, and the reward -1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub values_only: bool,
 }
 
 /// One step with its label.
@@ -61,6 +65,13 @@ pub struct LabelledStep {
     /// The value net's opinion when the tree was grown, in [-1, 1], where it was asked.
     #[serde(default, deserialize_with = "range::value_if_any")]
     pub value: Option<f64>,
+    /// Weight of the label as a target of the value head, at least 0; absent: 1.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "range::weight_if_any"
+    )]
+    pub weight: Option<f64>,
     /// The tokens that the policy sampled, where the search kept them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Box<SampledTokens>>,
@@ -113,19 +124,39 @@ pub fn finished_paths(trees: &[TreeRecord]) -> Result<Vec<LabelledSolution>, Har
             let Some(terminal) = &node.terminal else {
                 continue;
             };
-            let broken = || HarvestError::BrokenTree {
-                tree: index,
-                problem: tree.problem.clone(),
-                tag: tag.to_string(),
-            };
-            let path = tree.path(tag).ok_or_else(broken)?;
-            let root = tree.root().ok_or_else(broken)?;
+            let path = path(index, tree, tag)?;
             // A prompt that the model cannot read ends its tree at the root: no step to label.
-            let fresh =
-                !path.is_empty() && seen.insert(path.iter().map(|(_, node)| node.text()).collect());
-            if fresh {
-                let nodes: Vec<&NodeRecord> = path.into_iter().map(|(_, node)| node).collect();
-                paths.push(solution(index, &tree.problem, root.text(), terminal, &nodes));
+            if !path.nodes.is_empty() && seen.insert(path.texts()) {
+                paths.push(path.finished(terminal));
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// The ways to all nodes of a problem's trees with at least `min_visits` visits, as [`LabelledSolution::values_only`]: as few as lead through
+/// all of them, each to a node none of whose children is one of them, in the order of the trees and of creation.
+///
+/// # Errors
+/// As [`finished_paths`].
+pub fn node_paths(
+    trees: &[TreeRecord],
+    min_visits: u64,
+) -> Result<Vec<LabelledSolution>, HarvestError> {
+    let mut paths = Vec::new();
+    for (index, tree) in trees.iter().enumerate() {
+        check(index, tree, &trees[0].problem)?;
+        let visited = |tag: &str| {
+            tag != TreeRecord::ROOT
+                && tree.react.get(tag).is_some_and(|node| node.visit_count >= min_visits)
+        };
+        let parents: HashSet<&str> = (tree.react.keys())
+            .filter(|tag| visited(tag))
+            .filter_map(|tag| Some(tag.rsplit_once('.')?.0))
+            .collect();
+        for tag in tree.react.keys() {
+            if visited(tag) && !parents.contains(tag.as_str()) {
+                paths.push(path(index, tree, tag)?.values_only());
             }
         }
     }
@@ -143,37 +174,69 @@ fn check(index: usize, tree: &TreeRecord, problem: &str) -> Result<(), HarvestEr
     Ok(())
 }
 
-fn solution(
+/// A way from the root of a tree to one of its nodes.
+struct Way<'a> {
     tree: usize,
-    problem: &str,
-    prompt: &str,
-    terminal: &Terminal,
-    path: &[&NodeRecord],
-) -> LabelledSolution {
-    let last = path.last();
-    let correct = last.is_some_and(|node| node.correct == Some(true));
-    let reward = last.and_then(|node| node.reward()).unwrap_or(-1.0);
-    let step = |node: &&NodeRecord| LabelledStep {
-        action: node.action().to_owned(),
-        observation: node.observation().to_owned(),
-        prior: node.prior,
-        visits: node.visit_count,
-        q: node.q_value,
-        value: node.value,
-        sampled: node.sampled.clone(),
+    problem: &'a str,
+    prompt: &'a str,
+    /// The root is not one of them.
+    nodes: Vec<&'a NodeRecord>,
+}
+
+/// The way to a node.
+fn path<'a>(index: usize, tree: &'a TreeRecord, tag: &'a str) -> Result<Way<'a>, HarvestError> {
+    let broken = || HarvestError::BrokenTree {
+        tree: index,
+        problem: tree.problem.clone(),
+        tag: tag.to_owned(),
     };
-    LabelledSolution {
-        schema: SOLUTION_SCHEMA.to_owned(),
-        problem_id: problem.to_owned(),
-        tree,
-        prompt: prompt.to_owned(),
-        answer: match terminal {
-            Terminal::Answer(answer) => Some(answer.clone()),
-            Terminal::Invalid(_) => None,
-        },
-        correct,
-        steps: path.iter().map(step).collect(),
-        reward,
-        hindsight: false,
+    let nodes = tree.path(tag).ok_or_else(broken)?.into_iter().map(|(_, node)| node).collect();
+    let prompt = tree.root().ok_or_else(broken)?.text();
+    Ok(Way { tree: index, problem: &tree.problem, prompt, nodes })
+}
+
+impl<'a> Way<'a> {
+    fn texts(&self) -> Vec<&'a str> {
+        self.nodes.iter().map(|node| node.text()).collect()
+    }
+
+    /// As a path that ended with its last node.
+    fn finished(&self, terminal: &Terminal) -> LabelledSolution {
+        let last = self.nodes.last();
+        LabelledSolution {
+            answer: match terminal {
+                Terminal::Answer(answer) => Some(answer.clone()),
+                Terminal::Invalid(_) => None,
+            },
+            correct: last.is_some_and(|node| node.correct == Some(true)),
+            reward: last.and_then(|node| node.reward()).unwrap_or(-1.0),
+            values_only: false,
+            ..self.values_only()
+        }
+    }
+
+    fn values_only(&self) -> LabelledSolution {
+        let step = |node: &&NodeRecord| LabelledStep {
+            action: node.action().to_owned(),
+            observation: node.observation().to_owned(),
+            prior: node.prior,
+            visits: node.visit_count,
+            q: node.q_value,
+            value: node.value,
+            weight: None,
+            sampled: node.sampled.clone(),
+        };
+        LabelledSolution {
+            schema: SOLUTION_SCHEMA.to_owned(),
+            problem_id: self.problem.to_owned(),
+            tree: self.tree,
+            prompt: self.prompt.to_owned(),
+            answer: None,
+            correct: false,
+            steps: self.nodes.iter().map(step).collect(),
+            reward: -1.0,
+            hindsight: false,
+            values_only: true,
+        }
     }
 }

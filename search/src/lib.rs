@@ -121,7 +121,9 @@ pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, T
 pub use error::{ConfigError, SearchError};
 pub use evaluator::{Action, Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 pub use form::Form;
-pub use harvest::{HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, finished_paths};
+pub use harvest::{
+    HarvestError, LabelledSolution, LabelledStep, SOLUTION_SCHEMA, finished_paths, node_paths,
+};
 pub use kind::{SearchConfig, SearchKind, SearchSettings};
 pub use mcts::{
     AnswerRule, Compatibility, Descent, InFlightRule, MAX_TOGETHER, MctsConfig, StopConfig,

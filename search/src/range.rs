@@ -23,6 +23,18 @@ pub(crate) fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     check(f64::deserialize(deserializer)?, 0.0)
 }
 
+/// Reads a weight, finite and at least 0, or nothing.
+pub(crate) fn weight_if_any<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<f64>, D::Error> {
+    match Option::deserialize(deserializer)? {
+        Some(weight) if !(0.0..f64::INFINITY).contains(&weight) => {
+            Err(D::Error::custom(format!("{weight} is no weight")))
+        }
+        weight => Ok(weight),
+    }
+}
+
 fn check<E: Error>(number: f64, least: f64) -> Result<f64, E> {
     if (least - ROUNDING..=1.0 + ROUNDING).contains(&number) {
         return Ok(number);

@@ -15,6 +15,10 @@ use super::{LabelRule, RolloutPlayer};
 pub struct Best {}
 
 impl LabelRule for Best {
+    fn labels_nodes(&self) -> bool {
+        true
+    }
+
     fn survey(&self, paths: &mut [LabelledSolution]) {
         let best = |best: &mut f64, reward: f64| *best = best.max(reward);
         Nodes::of(paths).fold(paths, -1.0, best, |best| *best);

@@ -6,6 +6,7 @@
 pub mod best;
 mod hindsight;
 pub mod monte_carlo;
+mod nodes;
 pub mod outcome;
 mod paths;
 pub mod q_value;
@@ -14,6 +15,7 @@ mod stepwise;
 mod through;
 
 pub use hindsight::HindsightRecipe;
+pub use nodes::NodesRecipe;
 pub use paths::PathsRecipe;
 pub use rollouts::{Cost, NoRollouts, Play, Played, PolicyRollouts, RolloutPlayer};
 pub use stepwise::{TrlStepwise, export as export_stepwise, to_stepwise};
@@ -33,6 +35,12 @@ pub trait LabelRule: Send + Sync {
         false
     }
 
+    /// Whether a label tells of a step's node, whatever path it is read in, and comes from [`Self::survey`] or the tree: then nodes beside
+    /// the kept paths have one too.
+    fn labels_nodes(&self) -> bool {
+        false
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -41,7 +49,8 @@ pub trait LabelRule: Send + Sync {
         Ok(())
     }
 
-    /// Sees all finished paths of a problem's trees, before some are chosen: what it writes as Q, [`Self::label`] finds there.
+    /// Sees all finished paths of a problem's trees, before some are chosen, and the ways to other nodes: what it writes as Q,
+    /// [`Self::label`] finds there.
     fn survey(&self, _paths: &mut [LabelledSolution]) {}
 
     /// Labels the steps of a problem's chosen paths ([`espalier_search::LabelledStep::q`], in [-1, 1]), which come with Q(s, a) of
@@ -100,6 +109,8 @@ pub struct LabelsRecipe {
     pub paths: PathsRecipe,
     /// Which other problems its trees are told of.
     pub hindsight: HindsightRecipe,
+    /// Which other nodes of its trees the value head learns.
+    pub nodes: NodesRecipe,
 }
 
 impl Default for LabelsRecipe {
@@ -108,6 +119,7 @@ impl Default for LabelsRecipe {
             rule: LabelRuleRecipe::QValue(q_value::QValue {}),
             paths: PathsRecipe::default(),
             hindsight: HindsightRecipe::default(),
+            nodes: NodesRecipe::default(),
         }
     }
 }
@@ -118,9 +130,10 @@ impl<'de> Deserialize<'de> for LabelsRecipe {
         let mut rule = serde_json::Map::deserialize(deserializer)?;
         let paths = section(&mut rule, "paths").map_err(D::Error::custom)?;
         let hindsight = section(&mut rule, "hindsight").map_err(D::Error::custom)?;
+        let nodes = section(&mut rule, "nodes").map_err(D::Error::custom)?;
         rule.entry("kind").or_insert_with(|| Value::from("q_value"));
         let rule = LabelRuleRecipe::deserialize(Value::Object(rule)).map_err(D::Error::custom)?;
-        Ok(Self { rule, paths, hindsight })
+        Ok(Self { rule, paths, hindsight, nodes })
     }
 }
 
@@ -149,8 +162,12 @@ impl LabelsRecipe {
     pub fn validate(&self) -> Result<(), String> {
         self.paths.validate()?;
         self.hindsight.validate()?;
+        self.nodes.validate()?;
         if self.needs_rollouts() && !self.hindsight.is_off() {
             return Err("hindsight.problems needs a kind that plays no roll-outs: they would be of another problem than the tree's".to_owned());
+        }
+        if !self.nodes.is_off() && !self.rule.build().labels_nodes() {
+            return Err("nodes.min_visits needs kind = \"q_value\" or \"best\": the other kinds label paths and not nodes".to_owned());
         }
         self.rule.build().validate()
     }
@@ -161,8 +178,8 @@ impl LabelsRecipe {
         self.rule.build().needs_rollouts()
     }
 
-    /// Chooses and labels paths of a problem's trees: first those of the problem itself, then those of the problems that its wrong answers
-    /// solve.
+    /// Chooses and labels paths of a problem's trees: first those of the problem itself, then the ways to its other nodes, then the paths of
+    /// the problems that its wrong answers solve.
     ///
     /// # Errors
     /// When the trees cannot be harvested or roll-outs fail.
@@ -177,10 +194,15 @@ impl LabelsRecipe {
         let mut paths = finished_paths(trees)?;
         self.paths.merge(&mut paths, world.state);
         let others = self.hindsight.tell(&paths, world.solved_by, seed);
+        let finished = paths.len();
+        paths.extend(self.nodes.of(trees)?);
         rule.survey(&mut paths);
+        let mut ways = paths.split_off(finished);
         self.paths.choose(&mut paths, seed);
         rule.label(&mut paths, rollouts, seed).context("[labels]")?;
         self.paths.cut(&mut paths);
+        paths.append(&mut ways);
+        self.nodes.weigh(&mut paths);
         for mut other in others {
             let seed = seed::derive(seed, &[&other[0].problem_id]);
             rule.survey(&mut other);
@@ -208,6 +230,7 @@ mod tests {
             visits: 1,
             q,
             value: None,
+            weight: None,
             sampled: None,
         };
         LabelledSolution {
@@ -220,6 +243,7 @@ mod tests {
             steps: steps.iter().map(step).collect(),
             reward: if correct { 1.0 } else { -1.0 },
             hindsight: false,
+            values_only: false,
         }
     }
 

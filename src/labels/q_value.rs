@@ -13,6 +13,10 @@ use super::{LabelRule, RolloutPlayer};
 pub struct QValue {}
 
 impl LabelRule for QValue {
+    fn labels_nodes(&self) -> bool {
+        true
+    }
+
     fn label(
         &self,
         paths: &mut [LabelledSolution],

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::jsonl::{Rows, Writer};
 
-/// Writes labelled solutions in TRL's form, one at a time.
+/// Writes labelled solutions in TRL's form, one at a time. Ways to nodes, which end nowhere, are left out.
 ///
 /// # Errors
 /// When a file cannot be read or written.
 pub fn export(labels: &Path, out: &Path) -> Result<()> {
     let mut file = Writer::create(out)?;
     for solution in Rows::<LabelledSolution>::open(labels)?.rows() {
-        file.row(&to_stepwise(&solution?))?;
+        let solution = solution?;
+        if !solution.values_only {
+            file.row(&to_stepwise(&solution))?;
+        }
     }
     file.finish()
 }
@@ -64,6 +67,7 @@ mod tests {
             visits,
             q,
             value: None,
+            weight: None,
             sampled: None,
         };
         let row = to_stepwise(&LabelledSolution {
@@ -76,6 +80,7 @@ mod tests {
             steps: vec![step("a", 0.0, 7), step("b", -0.1, 3), step("c", -1.0, 1)],
             reward: -1.0,
             hindsight: false,
+            values_only: false,
         });
         assert_eq!(row.completions, ["a ok\n", "b ok\n", "c ok\n"]);
         assert_eq!(row.labels, [true, false, false]);

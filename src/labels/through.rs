@@ -27,6 +27,17 @@ impl Nodes {
         Self { count: numbers.len(), of_paths }
     }
 
+    /// Of each path's steps, whether the step's node is in no path before it.
+    pub(super) fn first_visits(&self) -> Vec<Vec<bool>> {
+        let mut next = 0;
+        let mut first = |&node: &usize| {
+            let first = node == next;
+            next += usize::from(first);
+            first
+        };
+        self.of_paths.iter().map(|nodes| nodes.iter().map(&mut first).collect()).collect()
+    }
+
     /// Folds the rewards of the paths through each node, and hands the result to each step there.
     pub(super) fn fold<T: Clone>(
         &self,

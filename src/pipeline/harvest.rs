@@ -65,6 +65,9 @@ pub struct Counts {
     /// Solutions, right and wrong, that are told of other problems.
     #[serde(default)]
     pub hindsight: usize,
+    /// Ways to nodes beside the kept paths ([`crate::labels::NodesRecipe`]).
+    #[serde(default)]
+    pub values_only: usize,
     /// Labelled steps.
     pub steps: usize,
     /// The price of the labels.
@@ -219,14 +222,17 @@ pub(super) fn solved_problems(labels: &Path) -> Result<BTreeSet<String>> {
 impl Counts {
     /// Of the solutions of a problem.
     fn of(solutions: &[LabelledSolution]) -> Self {
-        let own = || solutions.iter().filter(|solution| !solution.hindsight);
+        let own =
+            || solutions.iter().filter(|solution| !solution.hindsight && !solution.values_only);
+        let values_only = solutions.iter().filter(|solution| solution.values_only).count();
         let correct = own().filter(|solution| solution.correct).count();
         Self {
             problems: usize::from(own().next().is_some()),
             solved: usize::from(correct > 0),
             correct,
             incorrect: own().count() - correct,
-            hindsight: solutions.len() - own().count(),
+            hindsight: solutions.len() - own().count() - values_only,
+            values_only,
             steps: solutions.iter().map(|solution| solution.steps.len()).sum(),
             cost: Cost::default(),
         }
@@ -238,6 +244,7 @@ impl Counts {
         self.correct += other.correct;
         self.incorrect += other.incorrect;
         self.hindsight += other.hindsight;
+        self.values_only += other.values_only;
         self.steps += other.steps;
         self.cost.add(other.cost);
     }

@@ -55,7 +55,12 @@ pub fn train(
         let rows = Rows::<LabelledSolution>::open(file)?.rows();
         for problem in jsonl::groups(rows, |a, b| a.problem_id == b.problem_id) {
             let problem = problem?;
-            let paths: Vec<LabelledPath<'_>> = problem.iter().map(path).collect();
+            let read =
+                |solution: &&LabelledSolution| objective.learns_values() || !solution.values_only;
+            let paths: Vec<LabelledPath<'_>> = problem.iter().filter(read).map(path).collect();
+            if paths.is_empty() {
+                continue;
+            }
             set.add(&paths)
                 .with_context(|| format!("a solution of problem {}", problem[0].problem_id))?;
         }
@@ -105,6 +110,7 @@ fn path(solution: &LabelledSolution) -> LabelledPath<'_> {
         action: &step.action,
         observation: &step.observation,
         q: Some(step.q as f32),
+        q_weight: step.weight.map(|weight| weight as f32),
         sampled: step
             .sampled
             .as_deref()

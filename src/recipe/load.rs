@@ -171,6 +171,12 @@ fn check(recipe: &Recipe) -> Result<()> {
     if !recipe.labels.hindsight.is_off() && !recipe.environment.has_hindsight() {
         bail!("labels.hindsight.problems: in this environment an answer makes no other problem");
     }
+    if !recipe.labels.nodes.is_off() && !recipe.objective.build().learns_values() {
+        bail!(
+            "labels.nodes.min_visits gives targets of the value head, which [objective] kind = \"{}\" does not train",
+            recipe.objective.kind()
+        );
+    }
     check_bootstrap(recipe).context("[bootstrap]")?;
     match &recipe.problems {
         ProblemsRecipe::Jsonl(file) if file.path.as_os_str().is_empty() => {

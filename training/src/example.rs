@@ -17,6 +17,8 @@ pub struct Example {
     pub policy: Vec<PolicySpan>,
     /// Positions of step ends in `tokens`, with the value that is right there, in [-1, 1].
     pub value_targets: Vec<(usize, f32)>,
+    /// Weights of the value targets, each above 0; empty where all weigh 1.
+    pub value_weights: Vec<f32>,
     /// Log-probabilities of the policy's tokens when they were sampled, in nats, in the order of `policy`; empty when they were
     /// not kept.
     pub old_log_probs: Vec<f32>,
@@ -76,11 +78,17 @@ impl Example {
                 old = old.and_then(|old| joined(old, step, &example.tokens[learnt]));
                 example.learn(PolicySpan { tokens, weight: targets.weight });
             }
+            let weight = targets.value_weight.unwrap_or(1.0);
             if let Some(value) = targets.value
                 && end > start
+                && weight != 0.0
             {
                 example.value_targets.push((end - 1, value));
+                example.value_weights.push(weight);
             }
+        }
+        if example.value_weights.iter().all(|&weight| weight == 1.0) {
+            example.value_weights.clear();
         }
         example.old_log_probs = old.unwrap_or_default();
         if targets.mean_of_tokens {
@@ -107,6 +115,12 @@ impl Example {
         })
     }
 
+    /// The weight of each value target.
+    pub fn value_weights(&self) -> impl Iterator<Item = f32> {
+        let weights = self.value_weights.iter().copied();
+        weights.chain(std::iter::repeat(1.0)).take(self.value_targets.len())
+    }
+
     /// How many tokens the policy learns.
     #[must_use]
     pub fn policy_count(&self) -> usize {
@@ -122,7 +136,8 @@ impl Example {
     /// Feeds everything that training reads to a hash.
     pub(crate) fn hash_into(&self, hash: &mut Sha256) {
         // Taken apart, so that a new field is not forgotten.
-        let Self { tokens, policy, value_targets, old_log_probs, signals, group } = self;
+        let Self { tokens, policy, value_targets, value_weights, old_log_probs, signals, group } =
+            self;
         let length = |length: usize| (length as u64).to_le_bytes();
         hash.update(length(tokens.len()));
         tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
@@ -137,7 +152,7 @@ impl Example {
             hash.update(length(position));
             hash.update(value.to_le_bytes());
         }
-        for numbers in [old_log_probs, signals] {
+        for numbers in [value_weights, old_log_probs, signals] {
             hash.update(length(numbers.len()));
             numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
         }
@@ -173,12 +188,25 @@ impl Example {
                 return fail(format!("value target {value} is outside [-1, 1]"));
             }
         }
+        let (weights, values) = (self.value_weights.len(), self.value_targets.len());
+        if weights != 0 && weights != values {
+            return fail(format!("{weights} weights for {values} value targets"));
+        }
+        if let Some(weight) =
+            self.value_weights.iter().find(|weight| weight.is_nan() || **weight <= 0.0)
+        {
+            return fail(format!("weight {weight} of a value target is not above 0"));
+        }
         let (old, learnt) = (self.old_log_probs.len(), self.policy_count());
         if old != 0 && old != learnt {
             return fail(format!("{old} log-probabilities for {learnt} policy targets"));
         }
-        if let Some(number) =
-            self.old_log_probs.iter().chain(&self.signals).find(|number| !number.is_finite())
+        if let Some(number) = self
+            .value_weights
+            .iter()
+            .chain(&self.old_log_probs)
+            .chain(&self.signals)
+            .find(|number| !number.is_finite())
         {
             return fail(format!("{number} is not a finite number"));
         }
@@ -200,18 +228,44 @@ mod tests {
     use espalier_model::tokenizer::Tokens;
 
     const STEPS: [PathStep<'static>; 2] = [
-        PathStep { action: "1+2", observation: "=3\n", q: Some(0.25), sampled: None },
-        PathStep { action: "3", observation: "\n", q: Some(-1.0), sampled: None },
+        PathStep {
+            action: "1+2",
+            observation: "=3\n",
+            q: Some(0.25),
+            q_weight: None,
+            sampled: None,
+        },
+        PathStep { action: "3", observation: "\n", q: Some(-1.0), q_weight: None, sampled: None },
     ];
 
     fn path<'a>(prompt: &'a str, steps: &[PathStep<'a>]) -> LabelledPath<'a> {
         LabelledPath { prompt, steps: steps.to_vec(), ..LabelledPath::default() }
     }
 
+    #[test]
+    fn a_label_without_weight_is_no_target() {
+        let mut steps = STEPS;
+        let weights = |steps: &[PathStep<'_>]| {
+            let path = path("q\n", steps);
+            let example = example(&path, &targets(&path, PolicyTargets::None));
+            (example.value_targets.len(), example.value_weights)
+        };
+        assert_eq!(weights(&steps), (2, vec![]));
+        steps[1].q_weight = Some(0.5);
+        assert_eq!(weights(&steps), (2, vec![1.0, 0.5]));
+        steps[0].q_weight = Some(0.0);
+        assert_eq!(weights(&steps), (1, vec![0.5]));
+    }
+
     /// Every step alike, its label the value's target.
     fn targets(path: &LabelledPath<'_>, policy: PolicyTargets) -> PathTargets {
         let steps = path.steps.iter();
-        let steps = steps.map(|step| StepTargets { policy, weight: 1.0, value: step.q });
+        let steps = steps.map(|step| StepTargets {
+            policy,
+            weight: 1.0,
+            value: step.q,
+            value_weight: step.q_weight,
+        });
         PathTargets { steps: steps.collect(), ..PathTargets::default() }
     }
 

@@ -183,9 +183,16 @@ impl Examples for ExampleFile {
 /// An example as a run of words: the lengths of its lists, then the lists.
 fn words(example: &Example) -> Vec<u32> {
     // Taken apart, so that a new field is not forgotten.
-    let Example { tokens, policy, value_targets, old_log_probs, signals, group } = example;
-    let lengths =
-        [tokens.len(), policy.len(), value_targets.len(), old_log_probs.len(), signals.len()];
+    let Example { tokens, policy, value_targets, value_weights, old_log_probs, signals, group } =
+        example;
+    let lengths = [
+        tokens.len(),
+        policy.len(),
+        value_targets.len(),
+        value_weights.len(),
+        old_log_probs.len(),
+        signals.len(),
+    ];
     let mut words: Vec<u32> = lengths.iter().map(|&length| length as u32).collect();
     words.extend([u32::from(group.is_some()), group.unwrap_or_default()]);
     words.extend(tokens);
@@ -195,13 +202,15 @@ fn words(example: &Example) -> Vec<u32> {
     for &(position, value) in value_targets {
         words.extend([position as u32, value.to_bits()]);
     }
-    words.extend(old_log_probs.iter().chain(signals).map(|number| number.to_bits()));
+    words.extend(
+        value_weights.iter().chain(old_log_probs).chain(signals).map(|number| number.to_bits()),
+    );
     words
 }
 
 /// The example of [`words`]; `None` of any other run.
 fn example(words: &[u32]) -> Option<Example> {
-    let (&[tokens, policy, values, old, signals, grouped, group], mut rest) =
+    let (&[tokens, policy, values, weights, old, signals, grouped, group], mut rest) =
         words.split_first_chunk()?;
     let mut take = |count: u32, width: usize| {
         let (taken, later) = rest.split_at_checked(count as usize * width)?;
@@ -219,10 +228,11 @@ fn example(words: &[u32]) -> Option<Example> {
     let values = take(values, 2)?.as_chunks::<2>().0.iter();
     let value_targets =
         values.map(|&[position, value]| (position as usize, f32::from_bits(value))).collect();
+    let value_weights = take(weights, 1)?.iter().map(number).collect();
     let old_log_probs = take(old, 1)?.iter().map(number).collect();
     let signals = take(signals, 1)?.iter().map(number).collect();
     let group = (grouped == 1).then_some(group);
-    Some(Example { tokens, policy, value_targets, old_log_probs, signals, group })
+    Some(Example { tokens, policy, value_targets, value_weights, old_log_probs, signals, group })
 }
 
 #[cfg(test)]
@@ -239,6 +249,7 @@ mod tests {
                 PolicySpan { tokens: 2..3, weight: 1e-30 },
             ],
             value_targets: vec![(2, -1.0)],
+            value_weights: vec![0.25],
             old_log_probs: vec![-0.25, -3.5],
             signals: vec![0.1],
             group: Some(7),

@@ -156,7 +156,12 @@ mod tests {
     fn example(steps: &[PathStep<'_>]) -> Example {
         let tokenizer = merging();
         let path = LabelledPath { prompt: "b\n", steps: steps.to_vec(), ..LabelledPath::default() };
-        let policy = StepTargets { policy: PolicyTargets::Actions, weight: 1.0, value: Some(0.5) };
+        let policy = StepTargets {
+            policy: PolicyTargets::Actions,
+            weight: 1.0,
+            value: Some(0.5),
+            ..StepTargets::default()
+        };
         let targets = PathTargets { steps: vec![policy; steps.len()], ..PathTargets::default() };
         let example = Example::from_path(&tokenizer, &path, &targets).unwrap();
         example.validate(0, tokenizer.vocab_size()).unwrap();

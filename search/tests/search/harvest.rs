@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use espalier_search::testing::{HashedEvaluator, LetterGame};
 use espalier_search::{
-    Cancel, HarvestError, LabelledSolution, MctsConfig, TreeRecord, finished_paths, search_tree,
+    Cancel, HarvestError, LabelledSolution, MctsConfig, NodeRecord, TreeRecord, finished_paths,
+    node_paths, search_tree,
 };
 
 use crate::script::{PROMPT, Script, problem};
@@ -67,6 +68,43 @@ fn paths_are_distinct_over_all_trees() {
     for solution in &all {
         let right = path(solution) == "ab=";
         assert_eq!((solution.correct, solution.reward), (right, if right { 1.0 } else { -1.0 }));
+    }
+}
+
+#[test]
+fn the_ways_to_nodes_go_through_every_node_with_visits_enough() {
+    let trees: Vec<TreeRecord> = (0..3).map(|seed| grow(seed, 60)).collect();
+    let texts = |tree: &TreeRecord, tag: &str| -> String {
+        tree.path(tag).unwrap().iter().map(|(_, node)| node.action()).collect()
+    };
+    for min_visits in [1, 2, 5, 1000] {
+        let ways = node_paths(&trees, min_visits).unwrap();
+        for (index, tree) in trees.iter().enumerate() {
+            let own = || ways.iter().filter(|way| way.tree == index);
+            let through: HashSet<String> = own()
+                .flat_map(|way| {
+                    (1..=way.steps.len()).map(|end| {
+                        way.steps[..end].iter().map(|step| step.action.as_str()).collect()
+                    })
+                })
+                .collect();
+            let visited: HashSet<String> = (tree.react.iter())
+                .filter(|(tag, node)| *tag != TreeRecord::ROOT && node.visit_count >= min_visits)
+                .map(|(tag, _)| texts(tree, tag))
+                .collect();
+            assert_eq!(through, visited);
+            // As few as there are ends.
+            let is_visited = |node: &NodeRecord| node.visit_count >= min_visits;
+            let ends = tree.react.iter().filter(|(tag, node)| {
+                *tag != TreeRecord::ROOT
+                    && is_visited(node)
+                    && !tree.children(tag).any(|(_, child)| is_visited(child))
+            });
+            assert_eq!(own().count(), ends.count());
+        }
+        assert!(ways.iter().all(|way| way.values_only && way.answer.is_none()));
+        assert!(ways.iter().flat_map(|way| &way.steps).all(|step| step.visits >= min_visits));
+        assert_eq!(ways.is_empty(), min_visits == 1000);
     }
 }
 

@@ -15,8 +15,8 @@ use crate::settings::Setting;
 /// Distinguishes this use of the seed from others.
 const DROPOUT: u64 = u64::from_le_bytes(*b"dropout\0");
 
-/// `mean NLL over target tokens + beta * mean over step ends of (V - V~)^2`. The policy learns the steps of right solutions, the
-/// value head the labels of all. Defaults are the paper's.
+/// `mean NLL over target tokens + beta * mean over step ends of (V - V~)^2`, the latter weighted where labels have weights. The policy learns
+/// the steps of right solutions, the value head the labels of all. Defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlphaMath {
@@ -50,8 +50,9 @@ impl AlphaMath {
             None
         };
         let value = if batch.value_count() > 0 {
-            let sum = values.f_sub(&batch.value_targets)?.f_square()?.f_sum(Kind::Float)?;
-            Some(sum.f_mul_scalar(1.0 / whole.value as f64)?)
+            let errors = values.f_sub(&batch.value_targets)?.f_square()?;
+            let sum = errors.f_mul(&batch.value_weights)?.f_sum(Kind::Float)?;
+            Some(sum.f_mul_scalar(1.0 / whole.value)?)
         } else {
             None
         };
@@ -101,10 +102,19 @@ impl Objective for AlphaMath {
                 false => PolicyTargets::None,
             };
             let steps = path.steps.iter();
-            let steps = steps.map(|step| StepTargets { policy, weight: 1.0, value: step.q });
+            let steps = steps.map(|step| StepTargets {
+                policy,
+                weight: 1.0,
+                value: step.q,
+                value_weight: step.q_weight,
+            });
             PathTargets { steps: steps.collect(), ..PathTargets::default() }
         });
         Ok(targets.collect())
+    }
+
+    fn learns_values(&self) -> bool {
+        true
     }
 
     fn leaves_observations_out(&self) -> bool {
@@ -151,7 +161,7 @@ mod tests {
 
     /// The loss of a batch that is no share of another.
     fn combine(logits: impl FnOnce() -> Tensor, values: &Tensor, batch: &TensorBatch) -> Loss {
-        let (policy, value) = (batch.policy_count(), batch.value_count());
+        let (policy, value) = (batch.policy_count(), batch.value_count() as f64);
         let whole = Counts { policy, value, ..Counts::default() };
         plain().combine(|| Ok(logits()), values, batch, whole).unwrap()
     }
@@ -185,6 +195,23 @@ mod tests {
         assert!((part(&loss, "policy_loss").unwrap() - policy).abs() < 1e-6, "{loss:?}");
         assert!((part(&loss, "value_loss").unwrap() - 0.625).abs() < 1e-6, "{loss:?}");
         assert!((loss.total.double_value(&[]) - (policy + 0.0625)).abs() < 1e-6, "{loss:?}");
+    }
+
+    #[test]
+    fn a_value_counts_as_much_as_it_weighs() {
+        let weighed = |value_weights: Vec<f32>| {
+            let value_targets = vec![(0, 1.0), (0, -1.0)];
+            let example =
+                Example { tokens: vec![0], value_targets, value_weights, ..Example::default() };
+            let batch = TensorBatch::padded(&[Member::alone(&example)], tch::Device::Cpu).unwrap();
+            let whole = Counts::of([example].iter());
+            let values = Tensor::from_slice(&[0.5f32, 0.0]);
+            let loss = plain().combine(|| panic!("no policy"), &values, &batch, whole).unwrap();
+            part(&loss, "value_loss").unwrap()
+        };
+        // Squared errors 0.25 and 1.
+        assert!((weighed(vec![]) - 0.625).abs() < 1e-6);
+        assert!((weighed(vec![3.0, 0.5]) - (0.75 + 0.5) / 3.5).abs() < 1e-6);
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct TensorBatch {
     pub value_index: Tensor,
     /// Their targets, f32 `[E]`.
     pub value_targets: Tensor,
+    /// Their weights, f32 `[E]`.
+    pub value_weights: Tensor,
     /// Where the random numbers of a step end's place come from, M of them: seed of the run, a hash of the text up to there, and the
     /// step. A place that examples share has one in any layout.
     pub streams: Vec<[u64; 3]>,
@@ -113,6 +115,7 @@ impl TensorBatch {
             value_places: ids(&lists.value.places)?,
             value_index: ids(&lists.value.index)?,
             value_targets: numbers(&lists.value_targets)?,
+            value_weights: numbers(&lists.value_weights)?,
             streams: lists.streams,
         })
     }
@@ -193,6 +196,7 @@ struct Lists {
     groups: Vec<Option<u32>>,
     value: Places,
     value_targets: Vec<f32>,
+    value_weights: Vec<f32>,
     streams: Vec<[u64; 3]>,
 }
 
@@ -261,11 +265,14 @@ impl Lists {
             self.policy_weights.push(weight);
             self.policy_examples.push(self.groups.len() as i64);
         }
-        for &(position, value) in &example.value_targets {
+        for (&(position, value), weight) in
+            example.value_targets.iter().zip(example.value_weights())
+        {
             if self.value.push(at(position)) {
                 self.streams.push([*seed, token_hash(&example.tokens[..=position]), *step]);
             }
             self.value_targets.push(value);
+            self.value_weights.push(weight);
         }
         self.signals.extend_from_slice(&example.signals);
         self.old.extend_from_slice(old_log_probs);
@@ -276,7 +283,7 @@ impl Lists {
 
 /// What a whole batch holds, of which a [`TensorBatch`] may be a share: the denominators of the means. Losses that divide by
 /// these add up to the batch's however it is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Counts {
     /// Tokens that the policy learns.
     pub policy: usize,
@@ -284,8 +291,8 @@ pub struct Counts {
     pub paths: usize,
     /// Groups with such an example; an example without a group is one of its own.
     pub groups: usize,
-    /// Step ends whose value is learned.
-    pub value: usize,
+    /// Step ends whose value is learned, each as much as it weighs.
+    pub value: f64,
 }
 
 impl Counts {
@@ -296,7 +303,7 @@ impl Counts {
         for example in examples {
             let learnt = example.policy_count();
             counts.policy += learnt;
-            counts.value += example.value_targets.len();
+            counts.value += example.value_weights().map(f64::from).sum::<f64>();
             if learnt > 0 {
                 counts.paths += 1;
                 match example.group {
@@ -360,6 +367,6 @@ mod tests {
             example(1..2, 1.0, None),
         ];
         let counts = Counts::of(examples.iter());
-        assert_eq!(counts, Counts { policy: 4, paths: 3, groups: 2, value: 0 });
+        assert_eq!(counts, Counts { policy: 4, paths: 3, groups: 2, value: 0.0 });
     }
 }

@@ -102,6 +102,11 @@ pub trait Objective: fmt::Debug + Send + Sync {
         whole: Counts,
     ) -> Result<Loss>;
 
+    /// Whether the value head learns from labels. Only then are there paths that teach nothing else.
+    fn learns_values(&self) -> bool {
+        false
+    }
+
     /// Whether a setting leaves observations out of a likelihood that would have them: the policy then does not learn to write
     /// what the environment appends.
     fn leaves_observations_out(&self) -> bool {

@@ -26,6 +26,8 @@ pub struct PathStep<'a> {
     pub observation: &'a str,
     /// Label of the step, in [-1, 1]; `None` without one.
     pub q: Option<f32>,
+    /// Weight of the label as a target of the value head, at least 0; `None`: 1.
+    pub q_weight: Option<f32>,
     /// The tokens that the policy sampled, the one that ended the step included, and the log-probability of each in nats at
     /// temperature 1; `None` where they were not kept.
     pub sampled: Option<Sampled<'a>>,
@@ -61,6 +63,8 @@ pub struct StepTargets {
     pub weight: f32,
     /// What the value head learns at the step's last token, in [-1, 1].
     pub value: Option<f32>,
+    /// Weight of that target, at least 0; `None`: 1.
+    pub value_weight: Option<f32>,
 }
 
 /// The part of a step that the policy learns.
@@ -87,7 +91,7 @@ impl PathTargets {
     /// The same policy targets and weight at every step, and no values.
     #[must_use]
     pub fn uniform(path: &LabelledPath<'_>, policy: PolicyTargets, weight: f32) -> Self {
-        let step = StepTargets { policy, weight, value: None };
+        let step = StepTargets { policy, weight, ..StepTargets::default() };
         Self { steps: vec![step; path.steps.len()], ..Self::default() }
     }
 

@@ -24,8 +24,10 @@ fn path(problem: u32, turns: &[u32], correct: bool, vocabulary: u32) -> Example 
     let policy = if correct { policy } else { vec![] };
     let learnt = if correct { tokens.len() - 12 } else { 0 };
     let old_log_probs = (0..learnt).map(|at| -1.0 - 0.1 * (at % 7) as f32).collect();
+    let value_weights = (1..=turns.len()).map(|depth| 1.5 / depth as f32).collect();
     let signals = vec![0.75, if correct { 0.5 } else { -0.5 }];
-    Example { tokens, policy, value_targets, old_log_probs, signals, group: Some(problem) }
+    let group = Some(problem);
+    Example { tokens, policy, value_targets, value_weights, old_log_probs, signals, group }
 }
 
 /// Two problems: one with six paths that share beginnings of every length, one with two, and a path alone.

@@ -43,7 +43,8 @@ pub fn train(
 
 fn example(prompt: &str, steps: &[(&str, Option<f32>)], correct: bool) -> Example {
     let steps = steps.iter();
-    let steps = steps.map(|&(action, q)| PathStep { action, observation: "\n", q, sampled: None });
+    let steps =
+        steps.map(|&(action, q)| PathStep { action, observation: "\n", q, ..PathStep::default() });
     let path = LabelledPath { prompt, steps: steps.collect(), correct, ..LabelledPath::default() };
     let (tokenizer, objective) =
         (Tokenizer::fresh(Tokens::Characters).unwrap(), AlphaMath::default());
@@ -283,6 +284,9 @@ fn bad_input_is_refused_before_anything_is_written() {
         Example { policy: vec![PolicySpan { tokens: 1..2, weight: f32::NAN }], ..good.clone() },
         Example { old_log_probs: vec![-1.0], ..good.clone() },
         Example { signals: vec![0.5], ..good.clone() },
+        Example { value_weights: vec![1.0; good.value_targets.len() + 1], ..good.clone() },
+        Example { value_weights: vec![0.0; good.value_targets.len()], ..good.clone() },
+        Example { value_weights: vec![f32::INFINITY; good.value_targets.len()], ..good.clone() },
         Example { value_targets: vec![(good.tokens.len(), 0.0)], ..good.clone() },
         Example { value_targets: vec![(0, f32::NAN)], ..good.clone() },
         Example { value_targets: vec![(0, 1.5)], ..good.clone() },
