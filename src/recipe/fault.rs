@@ -63,13 +63,24 @@ impl Fault {
     /// The value without which the fault would not be.
     fn culprit(&self, table: &Table, read: impl Fn(&Table) -> Result<(), Self>) -> Vec<Step> {
         let lists = !self.message.contains("invalid length ");
+        let remains = |table: &Table| read(table).err().as_ref() == Some(self);
         let mut rest = table.clone();
         for path in values(table, &self.path, lists) {
             remove(&mut rest, &path);
             // Two values may have the same fault: it goes with the last of them.
-            if read(&rest).err().as_ref() != Some(self) {
-                return path;
+            if remains(&rest) {
+                continue;
             }
+            // A list without an element may have a fault of its own.
+            if let [list @ .., Step::Element(_)] = path.as_slice() {
+                let mut without = rest.clone();
+                remove(&mut without, list);
+                if remains(&without) {
+                    rest = without;
+                    continue;
+                }
+            }
+            return path;
         }
         let kind = [&self.path[..], &[Step::Key("kind".to_owned())]].concat();
         if at(table, &kind).is_some() { kind } else { self.path.clone() }

@@ -414,6 +414,14 @@ mod tests {
                 "labels.paths.max_correct = \"x\": it must be a whole",
             ),
             (
+                &["labels.hindsight.answers=[1, 2]", "labels.nodes.min_visits=-1"],
+                "labels.nodes.min_visits = -1: it must be a whole number",
+            ),
+            (
+                &["labels.hindsight.answers=[1, 'a']", "labels.nodes.min_visits=2"],
+                "labels.hindsight.answers[1] = \"a\": it must be a whole number",
+            ),
+            (
                 &["evaluation.decode.selection=3"],
                 "evaluation.decode.selection = 3: it must be a section",
             ),
