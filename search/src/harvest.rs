@@ -146,18 +146,14 @@ pub fn node_paths(
     let mut paths = Vec::new();
     for (index, tree) in trees.iter().enumerate() {
         check(index, tree, &trees[0].problem)?;
-        let visited = |tag: &str| {
-            tag != TreeRecord::ROOT
-                && tree.react.get(tag).is_some_and(|node| node.visit_count >= min_visits)
+        let visited = || {
+            let nodes = tree.react.iter().filter(|(_, node)| node.visit_count >= min_visits);
+            nodes.map(|(tag, _)| tag.as_str()).filter(|tag| *tag != TreeRecord::ROOT)
         };
-        let parents: HashSet<&str> = (tree.react.keys())
-            .filter(|tag| visited(tag))
-            .filter_map(|tag| Some(tag.rsplit_once('.')?.0))
-            .collect();
-        for tag in tree.react.keys() {
-            if visited(tag) && !parents.contains(tag.as_str()) {
-                paths.push(path(index, tree, tag)?.values_only());
-            }
+        let parents: HashSet<&str> =
+            visited().filter_map(|tag| Some(tag.rsplit_once('.')?.0)).collect();
+        for tag in visited().filter(|tag| !parents.contains(tag)) {
+            paths.push(path(index, tree, tag)?.values_only());
         }
     }
     Ok(paths)

@@ -42,13 +42,12 @@ impl NodesRecipe {
             return;
         }
         let nodes = Nodes::of(paths);
-        let (mut sum, mut count) = (0.0, 0.0);
+        let mut sum = 0.0;
         for (path, first) in paths.iter_mut().zip(nodes.first_visits()) {
             for (step, first) in path.steps.iter_mut().zip(first) {
                 let weight =
                     if first { (step.visits.max(1) as f64).powf(self.visit_power) } else { 0.0 };
                 sum += weight;
-                count += f64::from(u8::from(first));
                 step.weight = Some(weight);
             }
         }
@@ -57,7 +56,7 @@ impl NodesRecipe {
         };
         paths.retain(|path| !path.values_only || has_own(path));
         for step in paths.iter_mut().flat_map(|path| &mut path.steps) {
-            step.weight = step.weight.map(|weight| weight * count / sum);
+            step.weight = step.weight.map(|weight| weight * nodes.count as f64 / sum);
         }
     }
 

@@ -8,7 +8,8 @@ use espalier_search::LabelledSolution;
 pub(super) struct Nodes {
     /// Of each path, the node of each of its steps.
     of_paths: Vec<Vec<usize>>,
-    count: usize,
+    /// How many there are.
+    pub(super) count: usize,
 }
 
 impl Nodes {
