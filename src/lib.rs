@@ -10,6 +10,8 @@ pub mod compute;
 pub mod curriculum;
 pub mod environment;
 pub mod evaluation;
+pub mod form;
+pub mod interrupt;
 pub mod jsonl;
 mod kinds;
 pub mod labels;

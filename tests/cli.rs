@@ -14,9 +14,29 @@ fn rows(text: &str) -> Vec<Value> {
 fn every_command_explains_itself() {
     let help = run(&["--help"]);
     for command in [
-        "run", "recipe", "generate", "data", "pretrain", "search", "harvest", "train", "evaluate",
-        "solve", "score", "report", "ablate", "bench", "inspect", "import", "execute", "grade",
-        "upgrade", "quality", "compare",
+        "run",
+        "recipe",
+        "generate",
+        "data",
+        "pretrain",
+        "search",
+        "harvest",
+        "train",
+        "evaluate",
+        "solve",
+        "score",
+        "report",
+        "ablate",
+        "bench",
+        "inspect",
+        "import",
+        "execute",
+        "grade",
+        "upgrade",
+        "quality",
+        "compare",
+        "completions",
+        "manual",
     ] {
         assert!(help.contains(command), "{command}");
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
@@ -351,6 +371,67 @@ fn bad_input_is_named_and_nothing_panics() {
     let error = fail(&score, 3);
     assert!(error.contains("labels.jsonl, line 1") && error.contains("the text is empty"));
     assert!(fail(&["report", text(&absent)], 2).contains("no evaluated round"));
+}
+
+#[test]
+fn an_error_tells_its_cause_once_and_logs_are_plain_where_no_terminal_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    let (absent, out) = (text(&absent), folder.path().join("out"));
+    for arguments in [
+        &["evaluate", "--checkpoint", absent, "--problems", absent][..],
+        &["search", "--checkpoint", absent, "--problems", absent, "--out", text(&out)],
+        &["harvest", "--trees", absent, "--out", text(&out)],
+        &["train", "--checkpoint", absent, "--labels", absent, "--out", text(&out)],
+        &["solve", "26: 3 5 7", "--checkpoint", absent],
+        &["score", absent, "--checkpoint", absent],
+        &["quality", "--labels", absent, "--problems", absent],
+        &["grade", absent],
+        &["compare", absent, "--base", absent],
+        &["inspect", "tree", absent],
+        &["import", absent, "--out", text(&out)],
+        &["execute", absent],
+        &["recipe", "--config", absent],
+        &["ablate", absent],
+        &["upgrade", absent],
+        &["evaluate", "process", absent, "--threshold", "0"],
+        &["evaluate", "votes", absent],
+    ] {
+        let output = espalier(arguments).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && message.contains("absent"), "{arguments:?}: {message}");
+        let told = message.matches("No such file").count();
+        assert!(told <= 1, "{arguments:?}: {message}");
+        assert!(!message.contains('\u{1b}'), "{arguments:?}: {message:?}");
+    }
+    let none = ["--config", TINY, "--set", "rounds.count=0", "--set", "bootstrap.lines=50"];
+    let round = [&["run", "--run-dir", text(&out)][..], &none].concat();
+    let log = String::from_utf8(espalier(&round).output().unwrap().stderr).unwrap();
+    let first = log.lines().next().expect("a log");
+    assert!(first.starts_with("0:00:0") && !log.contains('\u{1b}'), "{first:?}");
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]);
+        assert!(script.contains("without") || script.contains("run-dir"), "{shell}");
+        assert!(!script.contains("code-worker\n"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(run(&["manual", "--out", text(&pages)]), "");
+    for (page, part) in [
+        ("espalier.1", "espalier\\-run"),
+        ("espalier-run.1", "run\\-dir"),
+        ("espalier-evaluate-process.1", "threshold"),
+        ("espalier-inspect-tree.1", "espalier\\-inspect\\-tree"),
+    ] {
+        let page = pages.join(page);
+        let source = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{page:?}: {error}"));
+        assert!(source.contains(".TH") && source.contains(part), "{page:?}: {source}");
+    }
+    assert!(!pages.join("espalier-code-worker.1").exists());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A run that is killed and started again gives what an uninterrupted one gives.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use serde_json::Value;
 
 use crate::program::{TINY, espalier, run, text};
 
-/// Where to kill: as soon as this holds of the run directory.
+/// Where to stop the run: as soon as this holds of the run directory.
 struct KillPoint {
     name: &'static str,
+    signal: &'static str,
     reached: fn(&Path) -> bool,
 }
 
@@ -23,18 +25,22 @@ fn lines(path: PathBuf) -> usize {
 const KILL_POINTS: [KillPoint; 6] = [
     KillPoint {
         name: "while round 0 trains",
+        signal: "KILL",
         reached: |run| run.join("rounds/0/checkpoint.partial").exists(),
     },
     KillPoint {
         name: "while round 0 is evaluated",
+        signal: "KILL",
         reached: |run| lines(run.join("rounds/0/evaluation.jsonl.log")) > 30,
     },
     KillPoint {
         name: "while round 1 searches",
+        signal: "KILL",
         reached: |run| lines(run.join("rounds/1/trees.jsonl.log")) > 10,
     },
     KillPoint {
         name: "while round 1 searches, once more",
+        signal: "INT",
         reached: |run| {
             lines(run.join("rounds/1/trees.jsonl.log")) > 60
                 || run.join("rounds/1/search.json").exists()
@@ -42,10 +48,12 @@ const KILL_POINTS: [KillPoint; 6] = [
     },
     KillPoint {
         name: "while round 1 trains",
+        signal: "TERM",
         reached: |run| run.join("rounds/1/checkpoint.partial").exists(),
     },
     KillPoint {
         name: "when round 2 has its labels",
+        signal: "KILL",
         reached: |run| run.join("rounds/2/labels.jsonl").exists(),
     },
 ];
@@ -53,16 +61,31 @@ const KILL_POINTS: [KillPoint; 6] = [
 fn start_and_kill(run_dir: &Path, point: &KillPoint) {
     let arguments = ["run", "--config", TINY, "--run-dir", text(run_dir)];
     let mut child =
-        espalier(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        espalier(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = child.stderr.take().unwrap();
+    // Read all along: a full pipe would hold the run up.
+    let log = std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        text
+    });
     let deadline = Instant::now() + Duration::from_secs(300);
     while !(point.reached)(run_dir) {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before: {}", point.name);
         assert!(Instant::now() < deadline, "never came: {}", point.name);
         sleep(Duration::from_millis(1));
     }
-    // SIGKILL: nothing is flushed and nothing cleaned up.
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let kill = format!("kill -{} {}", point.signal, child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    let (status, log) = (child.wait().unwrap(), log.join().unwrap());
+    let expected = match point.signal {
+        "INT" => 130,
+        "TERM" => 143,
+        // SIGKILL: nothing is flushed and nothing cleaned up.
+        _ => return assert_eq!(status.code(), None),
+    };
+    assert_eq!(status.code(), Some(expected), "{log}");
+    assert!(log.contains(&format!("stopped by SIG{}", point.signal)), "{log}");
 }
 
 #[test]

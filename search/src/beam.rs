@@ -142,7 +142,7 @@ pub(crate) struct Found {
     /// Nodes from which steps were sampled.
     expanded: u64,
     /// Whether no partial solution was left before the last level.
-    is_exhausted: bool,
+    pub(crate) is_exhausted: bool,
 }
 
 /// Keeps `beams` partial solutions. Each level samples `samples` steps from each (`beams * samples`

@@ -4,11 +4,11 @@
 
 use crate::algorithm::SolutionStep;
 use crate::cancel::Cancel;
+use crate::cut::Cut;
 use crate::environment::{Environment, Problem, Terminal};
 use crate::error::SearchError;
 use crate::evaluator::{Evaluator, EvaluatorError, Proposal, Request};
 use crate::guard::{self, CheckedEvaluator, catch_panic};
-use crate::mcts::CONTEXT_TOO_LONG;
 use crate::snapshot::{NodeRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
 use crate::step_text::{SiblingTexts, StepText};
 use crate::tokens::SampledTokens;
@@ -64,6 +64,11 @@ impl<S> Grown<S> {
             Some(Terminal::Answer(answer)) => Some(answer),
             _ => None,
         }
+    }
+
+    /// The limit that ended the path here.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        Cut::of(self.terminal.as_ref()?)
     }
 }
 
@@ -176,7 +181,7 @@ impl<'a, E: Environment> Growth<'a, E> {
                 evaluation.proposals
             }
             None => {
-                self.end(ask.node, CONTEXT_TOO_LONG);
+                self.cut(ask.node, Cut::ContextTooLong);
                 Vec::new()
             }
         });
@@ -237,16 +242,30 @@ impl<'a, E: Environment> Growth<'a, E> {
         for (node, answer) in unscored.into_iter().zip(self.evaluator.ask(&requests)?) {
             match answer {
                 Some(evaluation) => self.nodes[node].value = Some(evaluation.value),
-                None if self.nodes[node].terminal.is_none() => self.end(node, CONTEXT_TOO_LONG),
+                None if self.nodes[node].terminal.is_none() => self.cut(node, Cut::ContextTooLong),
                 None => {}
             }
         }
         Ok(())
     }
 
-    /// Ends a path without an answer.
-    pub(crate) fn end(&mut self, node: Number, reason: &str) {
-        self.nodes[node].terminal = Some(Terminal::Invalid(reason.to_owned()));
+    /// Ends a path at a limit.
+    fn cut(&mut self, node: Number, cut: Cut) {
+        self.nodes[node].terminal = Some(cut.ending());
+    }
+
+    /// Ends the paths whose steps have run out.
+    pub(crate) fn cut_open(&mut self, ends: &[Number]) {
+        for &end in ends {
+            if self.nodes[end].terminal.is_none() {
+                self.cut(end, Cut::TooManySteps);
+            }
+        }
+    }
+
+    /// The first of the limits that ended paths.
+    pub(crate) fn first_cut(&self) -> Option<Cut> {
+        self.nodes.iter().filter_map(Grown::cut).min()
     }
 
     /// Adds a node's value, that of an invalid ending where it has none, to the node and every one above it.

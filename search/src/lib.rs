@@ -89,6 +89,7 @@
 mod algorithm;
 pub mod beam;
 mod cancel;
+mod cut;
 mod environment;
 mod error;
 mod evaluator;
@@ -117,6 +118,7 @@ pub use algorithm::{
     SolutionStep, best_path, choose, decode, roll_out, sample_solutions,
 };
 pub use cancel::{Cancel, CancelOnDrop};
+pub use cut::{Cut, Cuts};
 pub use environment::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
 pub use error::{ConfigError, SearchError};
 pub use evaluator::{Action, Evaluation, Evaluator, EvaluatorError, Proposal, Request};

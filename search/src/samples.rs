@@ -6,13 +6,10 @@ use crate::cancel::Cancel;
 use crate::environment::{Environment, Problem};
 use crate::error::{ConfigError, SearchError};
 use crate::evaluator::Evaluator;
-use crate::growth::{Growth, Number, ROOT, finished};
+use crate::growth::{Growth, ROOT, finished};
 use crate::kind::{SearchKind, SearchSettings, never_continues, scaled};
 use crate::paths::sample_paths;
 use crate::snapshot::{StopReason, TreeRecord};
-
-/// Why a path that has not ended by its last step ends there.
-const TOO_MANY_STEPS: &str = "too many steps";
 
 /// Settings of independent paths.
 ///
@@ -99,9 +96,7 @@ impl<E: Environment> SearchKind<E> for SamplesConfig {
             .keep_tokens(self.keep_tokens);
         let paths = finished(|| {
             let ends = sample_paths(&mut growth, self.paths, self.temperature, self.max_depth)?;
-            let is_open = |end: &&Number| growth.node(**end).terminal.is_none();
-            let open: Vec<Number> = ends.iter().filter(is_open).copied().collect();
-            open.into_iter().for_each(|end| growth.end(end, TOO_MANY_STEPS));
+            growth.cut_open(&ends);
             growth.score(&ends)?;
             Ok(ends)
         })?;

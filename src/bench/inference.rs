@@ -87,7 +87,7 @@ pub struct Row {
     pub tokens_per_second_max: f64,
     /// Wall time of the median repetition, in seconds.
     pub seconds: f64,
-    /// How full the passes were while more work was waiting.
+    /// How full the passes of `search` were while more work was waiting; in other cases all work is there at once.
     pub occupancy: Option<f64>,
     /// Tokens that were computed although they had been before.
     pub prefix_tokens_recomputed: u64,
@@ -274,7 +274,7 @@ impl Timing<'_> {
             tokens_per_second_min: slowest,
             tokens_per_second_max: fastest,
             seconds,
-            occupancy: stats.occupancy,
+            occupancy: stats.occupancy.filter(|_| case == InferenceCase::Search),
             prefix_tokens_recomputed: stats.prefix_tokens_recomputed,
             forward_share: stats.forward_seconds / stats.schedulers as f64 / seconds,
             gemm_share: stats.multiply_adds as f64 / seconds / alone,

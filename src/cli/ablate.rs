@@ -28,13 +28,14 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
-    let (ablation, cells) =
+    let (ablation, mut cells) =
         Ablation::read(&arguments.file, &arguments.overrides).map_err(UsageError)?;
     let out = arguments
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(format!("ablation-{}", ablation.name)));
-    let environment = start_environment(&cells[0])?;
+    let round = arguments.policy.ask(&mut cells[0], &arguments.overrides, true)?;
+    let environment = start_environment(&cells[0])?.for_net_of_round(round);
     let policy = arguments.policy.load(&environment, &cells[0])?;
     let (table, measured) = ablate(&environment, &ablation, &cells, &policy, &out)?;
     if arguments.json {

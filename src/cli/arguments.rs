@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use espalier::environment::AnyEnvironment;
 use espalier::execution::ExecutorError;
+use espalier::form::{Asked, Form};
 use espalier::policy::{Policy, PolicyError};
 use espalier::recipe::{self, Recipe};
 pub use espalier::usage::UsageError;
@@ -54,6 +55,38 @@ pub fn check_device(recipe: &Recipe) -> Result<()> {
     }
 }
 
+/// Takes over how a checkpoint's net is asked, where it says so, into the recipe's `[environment]`, and returns the round whose net it is,
+/// `None` where it does not say. Keys that `overrides` set stay as they are, and all do where the recipe was `named` and is of another kind
+/// of environment. What is not used is told.
+pub fn ask_as_trained(
+    checkpoint: &Path,
+    recipe: &mut Recipe,
+    overrides: &[String],
+    named: bool,
+) -> Result<Option<usize>> {
+    let Some(form) = Form::read(checkpoint)? else { return Ok(None) };
+    let set = overrides.iter().filter_map(|text| text.trim().strip_prefix("environment."));
+    let keep: Vec<&str> =
+        set.filter_map(|key| key.split(['.', '=']).next()).map(str::trim).collect();
+    let Asked { environment, overruled } = form.asked(&recipe.environment, &keep)?;
+    let place = checkpoint.display();
+    if let Some(kind) = overruled.iter().find(|change| change.key == "kind").filter(|_| named) {
+        let told = kind.between("in the recipe", &format!("where the net of {place} was trained"));
+        tracing::warn!("[environment] {told}; the net is asked as the recipe says");
+        return Ok(None);
+    }
+    if named && !overruled.is_empty() {
+        let keys: Vec<&str> = overruled.iter().map(|change| &*change.key).collect();
+        tracing::warn!(
+            "the net of {place} is asked as it was trained, not as the recipe says in [environment] {}; \
+             --set or --as-round takes the recipe's",
+            keys.join(", ")
+        );
+    }
+    recipe.environment = environment;
+    Ok(Some(form.round))
+}
+
 /// The recipe's environment.
 pub fn start_environment(recipe: &Recipe) -> Result<AnyEnvironment> {
     recipe.environment.start(recipe.compute.resolved_threads()).map_err(environment_error)
@@ -88,9 +121,36 @@ pub struct PolicyArguments {
     /// kinds have none.
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
+    /// Ask the net as the recipe asks those of round N, instead of as its checkpoint says that it was trained.
+    #[arg(long, value_name = "N")]
+    pub as_round: Option<usize>,
 }
 
 impl PolicyArguments {
+    /// Puts the environment in which the policy is asked into the recipe, and returns the round for whose nets it is. Without a word
+    /// from the checkpoint that is the recipe's for round 0.
+    pub fn ask(&self, recipe: &mut Recipe, overrides: &[String], named: bool) -> Result<usize> {
+        let net = self.checkpoint.as_deref().filter(|_| recipe.policy.kind().needs_checkpoint());
+        match (self.as_round, net) {
+            (Some(round), _) => Ok(round),
+            (None, Some(net)) => {
+                Ok(ask_as_trained(net, recipe, overrides, named)?.unwrap_or_default())
+            }
+            (None, None) => Ok(0),
+        }
+    }
+
+    /// Starts the environment in which the policy is asked, and returns it with the recipe that has it.
+    pub fn start(
+        &self,
+        mut recipe: Recipe,
+        arguments: &RecipeArguments,
+    ) -> Result<(Recipe, AnyEnvironment)> {
+        let round = self.ask(&mut recipe, &arguments.overrides, arguments.config.is_some())?;
+        let environment = start_environment(&recipe)?.for_net_of_round(round);
+        Ok((recipe, environment))
+    }
+
     /// Loads the recipe's policy.
     pub fn load(&self, environment: &AnyEnvironment, recipe: &Recipe) -> Result<Policy> {
         let loaded =

@@ -4,8 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, print_json,
-    print_line, start_environment,
+    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, print_json, print_line,
 };
 use super::outputs::refuse_overwriting;
 use espalier::environment::AnyEnvironment;
@@ -50,7 +49,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         [("--trees", Some(&*arguments.trees)), ("--problems", arguments.problems.as_deref())];
     refuse_overwriting(&outputs, &inputs)?;
     let summary = if recipe.labels.needs_rollouts() {
-        arguments.roll_out(&start_environment(&recipe)?, &recipe)?
+        let (recipe, environment) = arguments.policy.start(recipe.clone(), &arguments.recipe)?;
+        arguments.roll_out(&environment, &recipe)?
     } else {
         let environment = environment_without_steps(&recipe)?;
         pipeline::harvest(&environment, &arguments.plan(&recipe), &recipe.compute, &arguments.out)?

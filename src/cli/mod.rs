@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod code_worker;
 mod compare;
+mod completions;
 mod data;
 #[cfg(test)]
 mod documents;
@@ -16,6 +17,8 @@ mod grade;
 mod harvest;
 mod import;
 mod inspect;
+mod log;
+mod manual;
 mod outputs;
 mod pretrain;
 mod quality;
@@ -32,9 +35,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use arguments::UsageError;
+use espalier::interrupt::{self, Interrupted};
+use espalier::usage::told;
 
 /// Teach a model to reason by searching.
 ///
@@ -42,7 +46,7 @@ use arguments::UsageError;
 /// training problems, harvests each step's Q-value as its label, trains policy and value net on the labels, and measures the net
 /// on held-out problems. The other commands do one stage each and read and write the same files.
 ///
-/// Exit status: 0 done, 2 wrong usage or recipe, 3 failed while running.
+/// Exit status: 0 done, 2 wrong usage or recipe, 3 failed while running, 130 and 143 stopped by SIGINT and SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "espalier", version, max_term_width = 110)]
 struct Cli {
@@ -81,6 +85,8 @@ enum Command {
     CodeWorker(code_worker::Arguments),
     Grade(grade::Arguments),
     Upgrade(upgrade::Arguments),
+    Completions(completions::Arguments),
+    Manual(manual::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -93,24 +99,29 @@ pub fn main() -> ExitCode {
         (false, 1) => "debug",
         (false, _) => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+    log::begin(level);
+    // Workers end with the pipes of the program that started them.
+    if !matches!(cli.command, Command::CodeWorker(_))
+        && let Err(error) = interrupt::watch()
+    {
+        tracing::warn!("SIGINT and SIGTERM end the program at once: {error}");
+    }
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("espalier: {error:#}");
+            eprintln!("espalier: {}", told(&error));
             ExitCode::from(status(&error))
         }
     }
 }
 
 fn status(error: &anyhow::Error) -> u8 {
-    if error.is::<UsageError>() { 2 } else { 3 }
+    match error.downcast_ref::<Interrupted>() {
+        Some(interrupted) => interrupted.status(),
+        None if error.is::<UsageError>() => 2,
+        None => 3,
+    }
 }
 
 fn dispatch(command: Command) -> Result<()> {
@@ -137,6 +148,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CodeWorker(arguments) => code_worker::main(&arguments),
         Command::Grade(arguments) => grade::main(&arguments),
         Command::Upgrade(arguments) => upgrade::main(&arguments),
+        Command::Completions(arguments) => completions::main(&arguments),
+        Command::Manual(arguments) => manual::main(&arguments),
     }
 }
 

@@ -4,9 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use espalier_search::TreeRecord;
 
-use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
-};
+use super::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
 use super::outputs::refuse_overwriting;
 use espalier::jsonl::Indexed;
 use espalier::{pipeline, problems};
@@ -49,7 +47,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let before = before
         .map(|path| Indexed::open_grouped(path, |tree: &TreeRecord| &tree.problem))
         .transpose()?;
-    let environment = start_environment(&recipe)?;
+    let (recipe, environment) = arguments.policy.start(recipe, &arguments.recipe)?;
     let problems = problems::open(&environment, &arguments.problems)?;
     let policy = arguments.policy.load(&environment, &recipe)?;
     let plan = pipeline::SearchPlan {
@@ -70,7 +68,14 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         return print_json(&summary);
     }
     let failed = summary.failed.len();
-    let without = if failed > 0 { format!(" ({failed} more failed)") } else { String::new() };
+    let mut without = Vec::new();
+    for (count, what) in [(failed, "more failed"), (summary.context_too_long, "too long to read")] {
+        if count > 0 {
+            without.push(format!("{count} {what}"));
+        }
+    }
+    let without =
+        if without.is_empty() { String::new() } else { format!(" ({})", without.join(", ")) };
     print_line(&format!(
         "{} of {} problems solved{without}: {} trees, {} nodes, {} sampled tokens, {:.1} s",
         summary.solved,

@@ -1,11 +1,11 @@
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use espalier_search::{Cancel, Decoding, Environment, decode};
+use espalier_search::{Cut, Decoding, Environment, decode};
 use serde_json::json;
 
-use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
-};
+use super::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
+use espalier::interrupt::Work;
+use espalier::policy::ContextWatch;
 use espalier::report::Table;
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
@@ -29,23 +29,28 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.load()?;
-    let environment = start_environment(&recipe)?;
+    let (recipe, environment) = arguments.policy.start(recipe, &arguments.recipe)?;
     let problem = environment
         .read_problem(&arguments.problem)
         .map_err(|message| UsageError(anyhow!(message)))?;
     let policy = arguments.policy.load(&environment, &recipe)?;
-    let evaluator = policy.evaluator();
+    let evaluator = ContextWatch::new(policy.evaluator());
     let config = &recipe.evaluation.decode;
+    let work = Work::begin();
     let outcome = decode(
         arguments.decoding,
         &environment,
-        evaluator,
+        &evaluator,
         &problem,
         config,
         recipe.seed,
-        &Cancel::new(),
-    )
-    .with_context(|| format!("cannot solve {:?}", arguments.problem))?;
+        work.cancel(),
+    );
+    work.check(|| "there is no answer yet".to_owned())?;
+    let outcome = outcome.with_context(|| format!("cannot solve {:?}", arguments.problem))?;
+    if outcome.cut == Some(Cut::ContextTooLong) && outcome.tokens == 0 {
+        bail!("the problem cannot be read: {evaluator}");
+    }
     let known = !problem.answer.is_empty();
     let graded = |answer: &String| environment.is_correct(environment.reward(&problem, answer));
     let right = outcome.answer.as_ref().filter(|_| known).map(graded);
@@ -56,6 +61,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             "decoding": arguments.decoding.to_string(),
             "answer": outcome.answer,
             "correct": right,
+            "cut": outcome.cut,
             "steps": outcome.solution,
             "tokens": outcome.tokens,
             "simulations": outcome.simulations,
@@ -74,10 +80,13 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     }
     print_line(&table.text())?;
     let verdict = match (right, &outcome.answer) {
-        (Some(true), _) => "right",
-        (Some(false), _) => "wrong",
-        (None, Some(_)) => "no right answer is known",
-        (None, None) => "none found",
+        (Some(true), _) => "right".to_owned(),
+        (Some(false), _) => "wrong".to_owned(),
+        (None, Some(_)) => "no right answer is known".to_owned(),
+        (None, None) => match outcome.cut {
+            Some(cut) => format!("none found: {cut}"),
+            None => "none found".to_owned(),
+        },
     };
     let answer = outcome.answer.as_deref().unwrap_or("–");
     print_line(&format!("answer {answer} ({verdict}), {} sampled tokens", outcome.tokens))

@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, check_training, print_json, print_line};
+use super::arguments::{RecipeArguments, ask_as_trained, check_training, print_json, print_line};
 use super::outputs::refuse_overwriting;
+use espalier::form::Form;
 use espalier::pipeline::{self, TrainSummary};
 
 /// Train policy and value net on step-labelled solutions.
@@ -30,13 +31,16 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
-    let recipe = arguments.recipe.load()?;
+    let mut recipe = arguments.recipe.load()?;
     check_training(&recipe)?;
     let Arguments { checkpoint, labels, out, .. } = arguments;
     let mut inputs = vec![("--checkpoint", Some(&**checkpoint))];
     inputs.extend(labels.iter().map(|file| ("--labels", Some(&**file))));
     refuse_overwriting(&[("--out", Some(&**out))], &inputs)?;
-    let summary = pipeline::train(checkpoint, labels, &recipe, recipe.seed, out)?;
+    let (overrides, named) = (&arguments.recipe.overrides, arguments.recipe.config.is_some());
+    let base = ask_as_trained(checkpoint, &mut recipe, overrides, named)?;
+    let form = Form::new(&recipe.environment, base.unwrap_or_default() + 1)?;
+    let summary = pipeline::train(checkpoint, labels, &recipe, recipe.seed, &form, out)?;
     if arguments.json {
         return print_json(&summary);
     }

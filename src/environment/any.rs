@@ -56,6 +56,26 @@ macro_rules! environments {
                 }
             }
 
+            /// As [`EnvironmentKind::FORM_KEYS`].
+            #[must_use]
+            pub fn form_keys(&self) -> Option<&'static [&'static str]> {
+                match self {
+                    $(Self::$kind(_) => <$environment>::FORM_KEYS,)+
+                }
+            }
+
+            /// As [`EnvironmentKind::with_files`].
+            ///
+            /// # Errors
+            /// When a file cannot be read.
+            pub fn with_files(&self) -> Result<Self> {
+                match self {
+                    $(Self::$kind(settings) => {
+                        <$environment>::with_files(settings).map(|all| Self::$kind(Box::new(all)))
+                    })+
+                }
+            }
+
             /// As [`EnvironmentKind::RANDOM_STEPS`].
             #[must_use]
             pub fn has_random_steps(&self) -> bool {

@@ -39,6 +39,17 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     /// Whether an answer makes a problem ([`Self::solved_by`]).
     const HINDSIGHT: bool = false;
 
+    /// Keys of the settings on which prompts and steps depend, and so nets that are trained on them; `None` (the default): all keys.
+    const FORM_KEYS: Option<&'static [&'static str]> = None;
+
+    /// The settings with what the files hold that they name, as far as prompts depend on it. The same by default.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    fn with_files(settings: &Self::Recipe) -> Result<Self::Recipe> {
+        Ok(settings.clone())
+    }
+
     /// Checks the settings, alone and beside those of the whole recipe; files are not opened.
     ///
     /// # Errors

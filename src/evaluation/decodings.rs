@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use espalier_search::{Cut, Cuts};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub struct Accuracy {
     pub n: usize,
     /// Times that each was decoded.
     pub seeds: usize,
+    /// Of the problems and times, those without an answer that ended at a limit. They count as wrong.
+    #[serde(flatten)]
+    pub cut: Cuts,
     /// Mean number of sampled tokens.
     pub tokens_per_problem: f64,
     /// Mean number of simulations (tree search alone).
@@ -108,6 +112,7 @@ pub fn accuracies(subject: &Subject<'_>, record: &Record) -> Result<Vec<Accuracy
             high: accuracy.high,
             n,
             seeds: subject.seeds,
+            cut: rows.iter().filter_map(|row| row.cut).collect(),
             tokens_per_problem: mean(rows.iter().map(|row| row.tokens).sum()),
             simulations_per_problem: mean(rows.iter().map(|row| row.simulations).sum()),
             seconds: record.seconds.get(&decoding).copied(),
@@ -118,26 +123,34 @@ pub fn accuracies(subject: &Subject<'_>, record: &Record) -> Result<Vec<Accuracy
     decodings.iter().map(|decoding| summarise(decoding.to_string())).collect()
 }
 
+/// The limits at which answers of any of these results ended: tables have a column of each.
+#[must_use]
+pub fn cuts_of<'a>(results: impl IntoIterator<Item = &'a Accuracy>) -> Vec<Cut> {
+    let mut all = Cuts::default();
+    results.into_iter().for_each(|result| all += result.cut);
+    Cut::ALL.into_iter().filter(|cut| all.of(*cut) > 0).collect()
+}
+
 fn table(results: &[Accuracy]) -> Table {
-    let mut table = Table::new([
-        "decoding",
-        "% right",
-        "95 % interval",
-        "n",
-        "seeds",
-        "tokens a problem",
-        "seconds",
-    ]);
+    let cuts = cuts_of(results);
+    let first = ["decoding", "% right", "95 % interval", "n", "seeds"].map(str::to_owned);
+    let last = ["tokens a problem", "seconds"].map(str::to_owned);
+    let titles = cuts.iter().map(Cut::to_string);
+    let mut table = Table::new(first.into_iter().chain(titles).chain(last));
     for result in results {
-        table.push([
+        let first = [
             result.decoding.clone(),
             format!("{:.1}", 100.0 * result.accuracy),
             format!("[{:.1}, {:.1}]", 100.0 * result.low, 100.0 * result.high),
             result.n.to_string(),
             result.seeds.to_string(),
+        ];
+        let last = [
             format!("{:.1}", result.tokens_per_problem),
             result.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
-        ]);
+        ];
+        let cut = cuts.iter().map(|cut| result.cut.of(*cut).to_string());
+        table.push(first.into_iter().chain(cut).chain(last));
     }
     table
 }
@@ -188,6 +201,13 @@ fn source_rows(runs: &Runs, source: Option<&str>) -> Result<Vec<RoundsRow>> {
             tokens: tokens.map(|tokens| format!("{tokens:.1}")),
             curve,
         });
+        for cut in Cut::ALL {
+            let label = format!("{}: {cut}, %", label_of(source, &name));
+            let share =
+                |round: &RoundFiles| Ok(of(round).and_then(|all| all.share_cut(&name, cut)));
+            let show = |shares: Vec<f64>| Ok(Some(format!("{:.1}", 100.0 * mean(&shares))));
+            rows.extend(runs.row(Section::Answers, label, share, show)?);
+        }
     }
     Ok(rows)
 }
@@ -248,6 +268,14 @@ impl Answers {
                 Ok(f64::from(u8::from(*correct)))
             })
             .collect()
+    }
+
+    /// The share of problems without an answer that ended at a limit; `None` where no answer of the file did.
+    fn share_cut(&self, decoding: &str, cut: Cut) -> Option<f64> {
+        let all = self.of(decoding).count();
+        let any = self.rows.iter().any(|row| row.cut == Some(cut));
+        let ended = self.of(decoding).filter(|row| row.cut == Some(cut)).count();
+        (any && all > 0).then(|| ended as f64 / all as f64)
     }
 
     fn tokens(&self, decoding: &str) -> Result<f64> {

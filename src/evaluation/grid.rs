@@ -12,21 +12,21 @@ use crate::progress::Progress;
 /// part of them was there before.
 ///
 /// # Errors
-/// The first cell's, which cancels those under way.
+/// The first cell's, which cancels those under way, as `cancel` does.
 pub fn fill<T: Send>(
     label: &str,
     mut cells: Vec<Option<T>>,
     concurrency: usize,
+    cancel: &Cancel,
     work: impl Fn(usize, &Cancel) -> Result<T> + Sync,
 ) -> Result<(Vec<T>, Option<f64>)> {
     let missing: Vec<usize> = (0..cells.len()).filter(|&cell| cells[cell].is_none()).collect();
     let progress = Progress::new(label, cells.len(), cells.len() - missing.len());
     let found = Mutex::new(Vec::new());
     let start = Instant::now();
-    let cancel = Cancel::new();
-    for_each_index(missing.len(), concurrency, &cancel, |index| -> Result<()> {
+    for_each_index(missing.len(), concurrency, cancel, |index| -> Result<()> {
         let cell = missing[index];
-        let done = work(cell, &cancel)?;
+        let done = work(cell, cancel)?;
         progress.advance(String::new);
         found.lock().unwrap_or_else(PoisonError::into_inner).push((cell, done));
         Ok(())
@@ -49,10 +49,11 @@ mod tests {
             worked.lock().unwrap().push(cell);
             Ok(cell)
         };
-        let (all, seconds) = fill("test", vec![None, Some(7), None], 1, work).unwrap();
+        let (all, seconds) =
+            fill("test", vec![None, Some(7), None], 1, &Cancel::new(), work).unwrap();
         assert_eq!((all, seconds), (vec![0, 7, 2], None));
         assert_eq!(*worked.lock().unwrap(), [0, 2]);
-        let (all, seconds) = fill("test", vec![None; 3], 2, work).unwrap();
+        let (all, seconds) = fill("test", vec![None; 3], 2, &Cancel::new(), work).unwrap();
         assert!(all == [0, 1, 2] && seconds.is_some());
     }
 }

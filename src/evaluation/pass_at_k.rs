@@ -249,7 +249,13 @@ mod tests {
     fn set(problem: &str, right: &[bool], count: usize) -> SampleSet {
         let sample = |&correct: &bool| Sample {
             correct,
-            solution: SampledSolution { answer: None, value: None, tokens: 3, steps: vec![] },
+            solution: SampledSolution {
+                answer: None,
+                value: None,
+                cut: None,
+                tokens: 3,
+                steps: vec![],
+            },
         };
         SampleSet {
             schema: "espalier.samples/1".into(),

@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use espalier_search::{Cancel, Decoding, Environment, Problem, SolutionStep, decode};
+use anyhow::{Context, Result, bail};
+use espalier_search::{Cancel, Cut, Decoding, Environment, Problem, SolutionStep, decode};
 use serde::{Deserialize, Serialize};
 
 use super::grid;
 use super::measure::{Needs, Subject};
 use super::samples::{Draw, SampleSet};
+use crate::interrupt::Work;
 use crate::jsonl::{self, Log, Writer};
+use crate::policy::ContextWatch;
 use crate::seed;
 
 /// One decoded problem, a line of `evaluation.jsonl`.
@@ -34,6 +36,9 @@ pub struct Decoded {
     pub tokens: u64,
     /// Simulations (tree search alone).
     pub simulations: u64,
+    /// Without an answer: the first of the limits that ended its paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// The number of the sample that was chosen from the problem's [`SampleSet`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<usize>,
@@ -51,6 +56,13 @@ pub enum Line {
     Decoded(Decoded),
     /// The samples of a problem.
     Samples(SampleSet),
+}
+
+impl Decoded {
+    /// Whether not even the problem could be read: it is longer than the policy reads.
+    fn is_unread(&self) -> bool {
+        self.cut == Some(Cut::ContextTooLong) && self.tokens == 0
+    }
 }
 
 impl Line {
@@ -90,9 +102,13 @@ impl Record {
     /// kept in a log beside it (`*.log`), so that after a kill only unfinished ones are answered; a log of other settings is refused. What a
     /// file holds that is recorded further stays in it as it is.
     ///
+    /// Problems that are longer than the policy reads have no answer; a warning says how many.
+    ///
     /// # Errors
-    /// The first problem's that could not be answered.
+    /// The first problem's that could not be answered; when the policy can read none of them.
     pub fn gather(subject: &Subject<'_>, needs: &Needs) -> Result<Self> {
+        let watch = ContextWatch::new(subject.evaluator);
+        let subject = &Subject { evaluator: &watch, ..*subject };
         let mut stage = Stage::open(subject)?;
         let mut record = Self::default();
         let draw = Draw::for_needs(needs).map(|draw| stage.kept.draw_for(draw));
@@ -113,8 +129,23 @@ impl Record {
             record.decoded.extend(rows);
             record.seconds.extend(seconds.map(|seconds| (name, seconds)));
         }
+        let (unread, all) = (record.unread(), subject.problems.len());
+        if unread == all && all > 0 {
+            stage.discard()?;
+            bail!("none of the {all} problems can be read: {watch}");
+        }
+        if unread > 0 {
+            tracing::warn!("{unread} of {all} problems cannot be read and count as wrong: {watch}");
+        }
         stage.finish(&record)?;
         Ok(record)
+    }
+
+    /// Problems that are longer than the policy reads.
+    fn unread(&self) -> usize {
+        let decoded = self.decoded.iter().filter(|row| row.is_unread()).map(|row| &*row.problem);
+        let samples = self.samples.iter().filter(|set| set.samples.is_empty());
+        decoded.chain(samples.map(|set| &*set.problem)).collect::<HashSet<&str>>().len()
     }
 }
 
@@ -237,12 +268,24 @@ impl<'a> Stage<'a> {
         before: Vec<Option<T>>,
         work: impl Fn((usize, &Problem), &Cancel) -> Result<T> + Sync,
     ) -> Result<(Vec<T>, Option<f64>)> {
-        let work = |cell: usize, cancel: &Cancel| work(self.cells[cell], cancel);
-        grid::fill(label, before, self.subject.concurrent_problems, work)
+        let one = |cell: usize, cancel: &Cancel| work(self.cells[cell], cancel);
+        let work = Work::begin();
+        let concurrency = self.subject.concurrent_problems;
+        let filled = grid::fill(label, before, concurrency, work.cancel(), one);
+        work.check(|| match self.out {
+            Some(_) => "what is answered is kept; the same command goes on".to_owned(),
+            None => "no file was named to keep what is answered".to_owned(),
+        })?;
+        filled
     }
 
     fn keep(&self, line: impl FnOnce() -> Line) -> Result<()> {
         self.out.as_ref().map_or(Ok(()), |(_, log)| log.append([&line()]))
+    }
+
+    /// Leaves nothing of a record that says nothing.
+    fn discard(self) -> Result<()> {
+        self.out.map_or(Ok(()), |(_, log)| log.remove())
     }
 
     /// Writes the whole record, and removes the log.
@@ -289,6 +332,7 @@ fn decode_one(
             .answer
             .as_ref()
             .is_some_and(|answer| environment.is_correct(environment.reward(problem, answer))),
+        cut: outcome.cut.filter(|_| outcome.answer.is_none()),
         answer: outcome.answer,
         tokens: outcome.tokens,
         simulations: outcome.simulations,
@@ -299,7 +343,7 @@ fn decode_one(
 
 #[cfg(test)]
 mod tests {
-    use espalier_search::{Evaluation, Evaluator, EvaluatorError, Request};
+    use espalier_search::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 
     use super::*;
     use crate::environment::countdown::{Countdown, parse_problem};
@@ -320,6 +364,62 @@ mod tests {
                 return vec![broken; requests.len()];
             }
             until_cancelled(requests, cancel)
+        }
+    }
+
+    /// Reads no problem that begins so; of others its steps say nothing.
+    struct Short(&'static str);
+
+    impl Evaluator for Short {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            _: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
+            let step = Proposal { action: "?".into(), log_prob: -1.0, tokens: 1, sampled: None };
+            let answer = |request: &Request| {
+                if request.context.starts_with(self.0) {
+                    return Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 });
+                }
+                let proposals = vec![step.clone(); request.samples];
+                Ok(Evaluation { proposals, value: 0.0 })
+            };
+            requests.iter().map(answer).collect()
+        }
+    }
+
+    #[test]
+    fn problems_that_cannot_be_read_are_counted_apart_and_not_all_may_be_such() {
+        let problems =
+            ["24: 2 3 4", "9: 2 3 4", "26: 3 5 7"].map(|text| parse_problem(text).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("rows.jsonl");
+        let (environment, recipe) = (Countdown::default().into(), EvaluationRecipe::default());
+        let gather = |evaluator: &dyn Evaluator| {
+            let subject = Subject {
+                environment: &environment,
+                evaluator,
+                net: "short",
+                problems: &problems,
+                recipe: &recipe,
+                seeds: 1,
+                seed: 1,
+                concurrent_problems: 1,
+                out: Some(&out),
+                further: false,
+            };
+            let names = ["greedy", "maj@2", "bon@3", "sbs:2x2", "dvts:2x2", "mcts:4"];
+            let decodings = names.map(|name| name.parse().unwrap()).to_vec();
+            Record::gather(&subject, &Needs { decodings, samples: 0 })
+        };
+        let error = gather(&Short("")).unwrap_err().to_string();
+        assert!(error.contains("none of the 3") && error.contains("20 tokens"), "{error}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        let record = gather(&Short("26")).unwrap();
+        assert_eq!((record.decoded.len(), record.unread()), (18, 1));
+        for row in record.decoded {
+            let unread = (row.problem == problems[2].id).then_some(Cut::ContextTooLong);
+            assert_eq!((row.answer, row.cut), (None, unread), "{}", row.decoding);
         }
     }
 

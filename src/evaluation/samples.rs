@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use espalier_search::{
-    Cancel, Decoding, Environment, Problem, SampledSolution, Sampling, choose, sample_solutions,
+    Cancel, Cut, Decoding, Environment, Problem, SampledSolution, Sampling, choose,
+    sample_solutions,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,11 @@ impl SampleSet {
             seed: self.seed,
             problem: self.problem.clone(),
             question: self.question.clone(),
+            cut: match answer {
+                None if prefix.is_empty() => Some(Cut::ContextTooLong),
+                None => prefix.iter().filter_map(|sample| sample.solution.cut).min(),
+                Some(_) => None,
+            },
             answer: answer.map(|answer| answer.trim().to_owned()),
             correct: chosen.is_some_and(|chosen| chosen.correct),
             tokens: prefix.iter().map(|sample| sample.solution.tokens).sum(),

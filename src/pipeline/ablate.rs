@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use espalier_search::Cut;
 use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value};
 
 use crate::environment::{AnyEnvironment, Split};
-use crate::evaluation::decodings::{Accuracy, Decodings, accuracies};
+use crate::evaluation::decodings::{Accuracy, Decodings, accuracies, cuts_of};
 use crate::evaluation::{Measure, Record, Subject, listed_once};
 use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
@@ -229,29 +230,27 @@ fn plain(value: &Value) -> String {
 
 fn table(measured: &[Measured]) -> Table {
     let keys = measured[0].settings.iter().map(|(key, _)| key.clone());
-    let figures = [
-        "% right",
-        "95 % interval",
-        "n",
-        "seeds",
-        "tokens a problem",
-        "simulations a problem",
-        "seconds",
-    ];
-    let mut table = Table::new(keys.chain(figures.map(str::to_owned)));
+    let cuts = cuts_of(measured.iter().map(|cell| &cell.accuracy));
+    let titles = cuts.iter().map(Cut::to_string);
+    let first = ["% right", "95 % interval", "n", "seeds"].map(str::to_owned);
+    let last = ["tokens a problem", "simulations a problem", "seconds"].map(str::to_owned);
+    let mut table = Table::new(keys.chain(first).chain(titles).chain(last));
     for cell in measured {
         let accuracy = &cell.accuracy;
         let settings = cell.settings.iter().map(|(_, value)| plain(value));
-        let figures = [
+        let first = [
             format!("{:.1}", 100.0 * accuracy.accuracy),
             format!("[{:.1}, {:.1}]", 100.0 * accuracy.low, 100.0 * accuracy.high),
             accuracy.n.to_string(),
             accuracy.seeds.to_string(),
+        ];
+        let cut = cuts.iter().map(|cut| accuracy.cut.of(*cut).to_string());
+        let last = [
             format!("{:.1}", accuracy.tokens_per_problem),
             format!("{:.1}", accuracy.simulations_per_problem),
             accuracy.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
         ];
-        table.push(settings.chain(figures));
+        table.push(settings.chain(first).chain(cut).chain(last));
     }
     table
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::train::{Summary, fit};
 use crate::environment::{AnyEnvironment, Split, WorkedSolution};
+use crate::form::Form;
 use crate::recipe::{BootstrapKind, BootstrapRecipe, Recipe};
 use crate::{problems, seed};
 
@@ -56,7 +57,7 @@ pub fn pretrain(
     let trained = |summary: Summary| Bootstrap::Trained(Box::new(summary));
     let bootstrap = match kind {
         BootstrapKind::RandomLines => trained(random_lines(environment, recipe, out)?),
-        BootstrapKind::Checkpoint => take(&recipe.bootstrap, out)?,
+        BootstrapKind::Checkpoint => take(recipe, out)?,
         BootstrapKind::Solutions => trained(solutions(environment, recipe, out)?),
     };
     Ok(BootstrapSummary { kind, bootstrap })
@@ -77,15 +78,17 @@ fn pretrained(recipe: &BootstrapRecipe) -> Result<Checkpoint> {
 }
 
 /// A copy of the pretrained net, so that the run has all that it needs.
-fn take(recipe: &BootstrapRecipe, out: &Path) -> Result<Bootstrap> {
-    let net = pretrained(recipe)?;
+fn take(recipe: &Recipe, out: &Path) -> Result<Bootstrap> {
+    let mut net = pretrained(&recipe.bootstrap)?;
+    Form::new(&recipe.environment, 0)?.put(&mut net)?;
     net.save(out)?;
     Ok(Bootstrap::Taken { schema: "espalier.bootstrap/1", parameters: net.parameters.count() })
 }
 
 /// Trains the pretrained net's policy on worked solutions, without worked examples in their prompts.
 fn solutions(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Result<Summary> {
-    let net = pretrained(&recipe.bootstrap)?;
+    let mut net = pretrained(&recipe.bootstrap)?;
+    Form::new(&recipe.environment, 0)?.put(&mut net)?;
     let count = match recipe.bootstrap.problems {
         0 => usize::MAX,
         count => count,
@@ -121,7 +124,8 @@ fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Re
     let problems = training_problems(environment, recipe, count)?;
     let tokenizer = Tokenizer::fresh(recipe.net.tokens)?;
     let stream = seed::derive(recipe.seed, &["net"]);
-    let fresh = Checkpoint::initialise(&recipe.net, tokenizer, stream)?;
+    let mut fresh = Checkpoint::initialise(&recipe.net, tokenizer, stream)?;
+    Form::new(&recipe.environment, 0)?.put(&mut fresh)?;
     let stream = seed::derive(recipe.seed, &["random lines"]);
     let objective = likelihood(&recipe.bootstrap);
     let mut examples = ExampleSet::new(&fresh.tokenizer, &objective, out)?;

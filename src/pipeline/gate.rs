@@ -49,6 +49,8 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
+    use espalier_search::Cuts;
+
     use super::*;
 
     fn measured(accuracy: f64) -> [Accuracy; 1] {
@@ -60,6 +62,7 @@ mod tests {
             high: 1.0,
             n: 10,
             seeds: 1,
+            cut: Cuts::default(),
             tokens_per_problem: 1.0,
             simulations_per_problem: 0.0,
             seconds: None,

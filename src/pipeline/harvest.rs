@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
 use crate::environment::{AnyEnvironment, Split};
+use crate::interrupt::Work;
 use crate::jsonl::{self, EntryLog, Indexed, Rows, Writer};
 use crate::labels::{Cost, LabelsRecipe, NoRollouts, PolicyRollouts, RolloutPlayer, World};
 use crate::progress::Progress;
@@ -100,18 +101,25 @@ pub fn harvest(
     let missing: Vec<u32> =
         (0..trees.groups() as u32).filter(|&group| !log.contains(group as usize)).collect();
     let progress = Progress::new("harvest", trees.groups(), trees.groups() - missing.len());
-    let cancel = Cancel::new();
-    for_each_index(missing.len(), compute.concurrent_problems, &cancel, |index| -> Result<()> {
+    let work = Work::begin();
+    let cancel = work.cancel();
+    let done = |index: usize| -> Result<()> {
         let group = missing[index] as usize;
         let trees = trees.group(group)?;
-        let (solutions, cost) = label(environment, plan, &trees, &cancel)
+        let (solutions, cost) = label(environment, plan, &trees, cancel)
             .with_context(|| format!("{}: problem {}", plan.trees.display(), trees[0].problem))?;
         let counts = Counts { cost, ..Counts::of(&solutions) };
         log.append(group, &counts, [&jsonl::to_rows(&solutions)?])?;
         add(counts);
         progress.advance(String::new);
         Ok(())
+    };
+    let labelled = for_each_index(missing.len(), compute.concurrent_problems, cancel, done);
+    work.check(|| {
+        let (done, all) = (log.len(), trees.groups());
+        format!("the trees of {done} of {all} problems are labelled; the same command goes on")
     })?;
+    labelled?;
     let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
     counts.check(plan.trees)?;
     let mut file = Writer::create(out)?;

@@ -34,6 +34,7 @@ use crate::data::SourceRecipe;
 use crate::environment::{AnyEnvironment, Split};
 use crate::evaluation::decodings::accuracies;
 use crate::evaluation::{self, EvaluationRecipe, Needs, Record, Subject};
+use crate::form::Form;
 use crate::jsonl::Indexed;
 use crate::labels::export_stepwise;
 use crate::policy::Policy;
@@ -347,7 +348,9 @@ impl Rounds<'_> {
         let (base, out) = (self.checkpoint(base), self.checkpoint(round));
         let mut recipe = self.recipe.clone();
         recipe.training.learning_rate *= recipe.rounds.learning_rate_decay.powi(round as i32 - 1);
-        let summary = train(&base, &labels, &recipe, self.stream("train", round), &out)?;
+        let form = Form::new(&recipe.environment, round)?;
+        let seed = self.stream("train", round);
+        let summary = train(&base, &labels, &recipe, seed, &form, &out)?;
         Ok(serde_json::to_value(summary)?)
     }
 

@@ -8,14 +8,16 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use espalier_search::{
-    Cancel, Environment, Evaluator, LabelledSolution, Problem, SearchConfig, SearchError,
-    StopReason, TreeRecord, for_each_index,
+    Cancel, Cut, Cuts, Environment, Evaluator, LabelledSolution, Problem, SearchConfig,
+    SearchError, StopReason, TreeRecord, for_each_index,
 };
 use espalier_training::InferenceStats;
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeRecipe;
+use crate::interrupt::Work;
 use crate::jsonl::{self, EntryLog, Indexed, Writer};
+use crate::policy::ContextWatch;
 use crate::progress::Progress;
 use crate::seed;
 
@@ -66,6 +68,10 @@ pub struct Harvest<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
     solved: bool,
+    #[serde(default)]
+    unread: bool,
+    #[serde(default)]
+    cut: Cuts,
     trees: usize,
     nodes: usize,
     simulations: u64,
@@ -81,6 +87,10 @@ pub struct Summary {
     pub problems: usize,
     /// Problems with a right answer in one of their trees.
     pub solved: usize,
+    /// Problems that are longer than the policy reads: their trees are bare roots.
+    pub context_too_long: usize,
+    /// Paths in all trees that ended at a limit.
+    pub paths_cut: Cuts,
     /// Problems whose search failed, with the cause.
     pub failed: BTreeMap<String, String>,
     /// Trees.
@@ -104,7 +114,7 @@ pub struct Summary {
 /// The trees of the problems under way are in memory, and of the others only where they lie.
 ///
 /// # Errors
-/// When files cannot be read or written, or every search failed.
+/// When files cannot be read or written, every search failed, or the policy can read none of the problems.
 pub fn search<E: Environment + Serialize>(
     environment: &E,
     evaluator: &dyn Evaluator,
@@ -113,6 +123,7 @@ pub fn search<E: Environment + Serialize>(
     path: &Path,
 ) -> Result<Summary> {
     check_continued(plan)?;
+    let watch = ContextWatch::new(evaluator);
     let Plan { problems, config, budgets, trees_per_problem, seed, net, before, .. } = plan;
     let before_digest = before.map(Indexed::digest);
     let harvest = plan.harvest.as_ref().map(|harvest| harvest.identity);
@@ -136,11 +147,12 @@ pub fn search<E: Environment + Serialize>(
         (0..problems.len() as u32).filter(|&index| !log.contains(index as usize)).collect();
     let progress = Progress::new("search", problems.len(), problems.len() - missing.len());
     let start = Instant::now();
-    let cancel = Cancel::new();
-    for_each_index(missing.len(), compute.concurrent_problems, &cancel, |index| -> Result<()> {
+    let work = Work::begin();
+    let cancel = work.cancel();
+    let done = |index: usize| -> Result<()> {
         let index = missing[index] as usize;
         let problem = problems.get(index)?;
-        match search_problem(environment, evaluator, plan, &problem, &cancel)? {
+        match search_problem(environment, &watch, plan, &problem, cancel)? {
             // The stage is failing: they are to be grown whole the next time.
             Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
@@ -159,13 +171,30 @@ pub fn search<E: Environment + Serialize>(
         }
         progress.advance(String::new);
         Ok(())
+    };
+    let searched = for_each_index(missing.len(), compute.concurrent_problems, cancel, done);
+    work.check(|| {
+        format!(
+            "{} of {} problems are searched; the same command goes on",
+            log.len(),
+            problems.len()
+        )
     })?;
+    searched?;
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.schema = "espalier.search/1".into();
     summary.seconds = start.elapsed().as_secs_f64();
     if log.is_empty() {
         let cause = summary.failed.values().next().map_or("no problems", String::as_str);
         bail!("every search failed; the first: {cause}");
+    }
+    let Summary { problems: searched, context_too_long: unread, .. } = summary;
+    if unread == searched {
+        log.remove()?;
+        bail!("none of the {searched} problems can be read: {watch}");
+    }
+    if unread > 0 {
+        tracing::warn!("{unread} of {searched} problems cannot be read and stay unsolved: {watch}");
     }
     let outputs = [Some(path), plan.harvest.as_ref().map(|harvest| harvest.out)];
     for (section, path) in outputs.into_iter().enumerate() {
@@ -217,11 +246,21 @@ fn search_problem<E: Environment>(
     Ok(trees.collect())
 }
 
+/// Whether the problem itself is longer than the policy reads.
+fn is_unread(tree: &TreeRecord) -> bool {
+    let ending = tree.root().and_then(|root| root.terminal.as_ref());
+    ending.and_then(Cut::of) == Some(Cut::ContextTooLong)
+}
+
 impl Counts {
     fn of(trees: &[TreeRecord]) -> Self {
+        let mut cut = Cuts::default();
+        trees.iter().for_each(|tree| cut += Cuts::in_tree(tree));
         let solved = |tree: &TreeRecord| tree.react.values().any(|node| node.correct == Some(true));
         Self {
             solved: trees.iter().any(solved),
+            unread: trees.iter().all(is_unread),
+            cut,
             trees: trees.len(),
             nodes: trees.iter().map(|tree| tree.react.len()).sum(),
             simulations: trees.iter().map(|tree| tree.simulations).sum(),
@@ -234,6 +273,8 @@ impl Summary {
     fn add(&mut self, counts: Counts) {
         self.problems += 1;
         self.solved += usize::from(counts.solved);
+        self.context_too_long += usize::from(counts.unread);
+        self.paths_cut += counts.cut;
         self.trees += counts.trees;
         self.nodes += counts.nodes;
         self.simulations += counts.simulations;
@@ -307,6 +348,52 @@ mod tests {
             }
             until_cancelled(requests, cancel)
         }
+    }
+
+    /// Reads a problem that begins so, and no other.
+    struct Short(&'static str);
+
+    impl Evaluator for Short {
+        fn evaluate(
+            &self,
+            requests: &[Request],
+            cancel: &Cancel,
+        ) -> Vec<Result<Evaluation, EvaluatorError>> {
+            if requests.iter().all(|request| request.context.starts_with(self.0)) {
+                return HashedEvaluator::new(1, ["a", "b"]).evaluate(requests, cancel);
+            }
+            vec![Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 }); requests.len()]
+        }
+    }
+
+    #[test]
+    fn problems_that_cannot_be_read_are_counted_apart_and_not_all_may_be_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("problems.jsonl");
+        let problem = |id| Problem { question: format!("{id}?"), ..LetterGame::problem(id, "ab") };
+        jsonl::write(&file, ["short", "long"].map(problem)).unwrap();
+        let problems = Indexed::open(&file, |problem: &Problem| &problem.id, |_| Ok(())).unwrap();
+        let (config, compute) = (SearchConfig::default(), ComputeRecipe::default());
+        let plan = Plan {
+            problems: &problems,
+            config: &config,
+            budgets: None,
+            trees_per_problem: 2,
+            seed: 1,
+            net: "short",
+            before: None,
+            harvest: None,
+        };
+        let path = dir.path().join("trees.jsonl");
+        let fails = AtomicBool::new(false);
+        let game = Fragile { fails: &fails, game: LetterGame { length: Some(2) } };
+        let searched = |reads| search(&game, &Short(reads), &plan, &compute, &path);
+        let error = searched("none").unwrap_err().to_string();
+        assert!(error.contains("none of the 2") && error.contains("20 tokens"), "{error}");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+        let summary = searched("short?").unwrap();
+        assert_eq!((summary.problems, summary.context_too_long), (2, 1));
+        assert_eq!(summary.paths_cut, Cuts { context_too_long: 2, too_many_steps: 0 });
     }
 
     #[test]

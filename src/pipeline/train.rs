@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use espalier_search::LabelledSolution;
 use espalier_training::{
-    Checkpoint, ExampleSet, Examples, Job, LabelledPath, PathStep, Sampled, StepMetrics,
+    Checkpoint, Error, ExampleSet, Examples, Job, LabelledPath, PathStep, Sampled, StepMetrics,
     TrainReport, Trained,
 };
 use serde::Serialize;
 
+use crate::form::Form;
+use crate::interrupt::Work;
 use crate::jsonl::{self, Rows};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -34,7 +36,7 @@ pub struct Summary {
 }
 
 /// Trains the net `base` by the recipe's objective on files of labels and writes the checkpoint to `out`. A run that was killed
-/// goes on from its last saved state. The solutions of a problem that follow one another in a file are one group.
+/// goes on from its last saved state. The net says of itself that it is of this form. The solutions of a problem that follow one another in a file are one group.
 ///
 /// Where the policy has nothing to learn but the value head has, that alone is trained, and a warning says so.
 ///
@@ -46,9 +48,11 @@ pub fn train(
     labels: &[PathBuf],
     recipe: &Recipe,
     seed: u64,
+    form: &Form,
     out: &Path,
 ) -> Result<Summary> {
-    let base = Checkpoint::load(base)?;
+    let mut base = Checkpoint::load(base)?;
+    form.put(&mut base)?;
     let objective = recipe.objective.build();
     let mut set = ExampleSet::new(&base.tokenizer, objective.as_ref(), out)?;
     for file in labels {
@@ -125,14 +129,22 @@ fn path(solution: &LabelledSolution) -> LabelledPath<'_> {
 }
 
 pub(super) fn fit(label: &str, job: &Job<'_>, out: &Path) -> Result<Trained> {
+    let work = Work::begin();
     let mut progress = None;
     let mut watch = |step: &StepMetrics| {
         let progress =
             progress.get_or_insert_with(|| Progress::new(label, step.total_steps, step.step - 1));
         progress.advance(|| format!("steps, loss {:.4}", step.loss));
-        ControlFlow::Continue(())
+        if work.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let trained = espalier_training::train(job, out, &mut watch)?;
+    let trained = espalier_training::train(job, out, &mut watch);
+    work.check(|| match &trained {
+        Err(Error::Stopped { step }) => {
+            format!("training is kept at step {step}; the same command goes on")
+        }
+        _ => "the same command goes on".to_owned(),
+    })?;
+    let trained = trained?;
     let dropped = trained.report.dropped_too_long;
     if dropped > 0 {
         tracing::warn!(

@@ -6,6 +6,7 @@
 //! a reward model behind vLLM's pooling endpoint, from a local value net, or from nowhere.
 
 mod config;
+mod context_watch;
 mod distribution;
 mod error;
 mod kind;
@@ -21,6 +22,7 @@ pub use config::{
     CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
     ValueCheckpointRecipe, ValueMapping, ValueRecipe,
 };
+pub use context_watch::ContextWatch;
 pub use error::PolicyError;
 pub use kind::{Policy, PolicyKind, PolicyRecipe};
 pub use local::LocalRecipe;

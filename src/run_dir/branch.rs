@@ -12,7 +12,7 @@ use super::{RECIPE, RunDir, lock, refuse_inside_a_run, table, training_file};
 use crate::jsonl;
 use crate::place::in_full;
 use crate::recipe::{self, Recipe};
-use crate::usage::UsageError;
+use crate::usage::{UsageError, told};
 
 /// The source's recipe in a branch, as it was when the branch began: what `--set` changes when the same command starts it again.
 const SOURCE: &str = "source.toml";
@@ -175,7 +175,7 @@ pub(super) fn tell_source(branch: &Path) {
         manifest::add_branch(&source, &Link { run: in_full(branch), ..link })
     };
     if let Err(error) = tell() {
-        tracing::warn!("the source of the branch does not list it: {error:#}");
+        tracing::warn!("the source of the branch does not list it: {}", told(&error));
     }
 }
 

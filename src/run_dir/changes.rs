@@ -25,7 +25,7 @@ impl fmt::Display for Change {
 
 impl Change {
     /// The keys that differ, in alphabetical order.
-    pub(super) fn all(before: &Table, now: &Table) -> Vec<Self> {
+    pub(crate) fn all(before: &Table, now: &Table) -> Vec<Self> {
         let mut keys: Vec<&String> = before.keys().chain(now.keys()).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -53,7 +53,7 @@ impl Change {
     }
 
     /// The two values, and where each stands.
-    pub(super) fn between(&self, there: &str, here: &str) -> String {
+    pub fn between(&self, there: &str, here: &str) -> String {
         let text = |value: &Json| match value {
             Json::Null => "absent".to_owned(),
             value => value.to_string(),

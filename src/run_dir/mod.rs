@@ -28,7 +28,9 @@ pub use changes::Change;
 pub use manifest::{FIRST_MANIFEST, Link, MANIFEST_FORM, manifest};
 
 use std::fs::{self, File, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
@@ -241,12 +243,27 @@ fn refuse_inside_a_run(path: &Path) -> Result<()> {
 /// When another process holds it, or it cannot be written.
 pub fn lock(path: &Path) -> Result<File> {
     let lock_path = path.join(".lock");
-    let lock = File::create(&lock_path)
+    let mut lock = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&lock_path)
         .with_context(|| format!("cannot create {}", lock_path.display()))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            let told = lock.set_len(0).and_then(|()| writeln!(lock, "{}", process::id()));
+            told.with_context(|| format!("cannot write {}", lock_path.display()))?;
+            Ok(lock)
+        }
         Err(TryLockError::WouldBlock) => {
-            bail!("{} is in use by another espalier process", path.display());
+            let mut holder = String::new();
+            // Only for the message; the lock itself says enough.
+            let _ = lock.read_to_string(&mut holder);
+            let holder = holder.trim();
+            let holder =
+                if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+            bail!("{} is in use by another espalier program{holder}", path.display());
         }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
@@ -272,7 +289,7 @@ mod tests {
         let recipe = recipe::load(None, &[]).unwrap();
         let run = RunDir::open(folder.path(), &recipe).unwrap();
         let error = RunDir::open(folder.path(), &recipe).unwrap_err().to_string();
-        assert!(error.contains("in use"), "{error}");
+        assert!(error.contains(&format!("(process {})", process::id())), "{error}");
         drop(run);
         RunDir::open(folder.path(), &recipe).unwrap();
         let mut other_machine = recipe.clone();

@@ -117,4 +117,32 @@ fn the_untouched_model_is_shown_examples_and_no_later_net_is() {
     for label in lines(&run_dir.join("rounds/1/labels.jsonl")) {
         assert!(!label["prompt"].as_str().unwrap().contains("Gil"), "{label}");
     }
+    // The commands for single stages ask each net as its round did: its checkpoint says how.
+    let prompt = |round: &str, more: &[&str]| {
+        let net = run_dir.join("rounds").join(round).join("checkpoint");
+        let (problems, trees) = (run_dir.join("problems/test.jsonl"), world.path("alone.jsonl"));
+        let files = ["--problems", text(&problems), "--out", text(&trees)];
+        let one = ["--set", "search.simulations=1", "--checkpoint", text(&net)];
+        run(&[&["search"][..], &files, &one, more].concat());
+        let tree = lines(&trees).remove(0);
+        fs::remove_file(&trees).unwrap();
+        tree["react"]["0"]["text"].as_str().unwrap().to_owned()
+    };
+    let with = ["--config", text(&recipe)];
+    let [shown, bare] = ["0", "1"].map(|round| prompt(round, &with));
+    assert!(shown.contains("Gil") && bare.ends_with("How many?\nAnswer:\n"), "{shown} {bare}");
+    assert!(!bare.contains("Gil"), "{bare}");
+    assert_eq!(prompt("1", &[]), bare);
+    let other = world.path("other.toml");
+    let changed = fs::read_to_string(&recipe).unwrap().replace("\"plain\"", "\"xml\"");
+    let changed = changed.replace("Gil", "Sal").replace("#### 3", "Final Answer: 3");
+    fs::write(&other, changed).unwrap();
+    assert_eq!(prompt("1", &["--config", text(&other)]), bare);
+    let told = prompt("1", &["--config", text(&other), "--as-round", "0"]);
+    assert!(told.contains("Sal") && told.contains("<question>"), "{told}");
+    let set = ["--set", "environment.shots_until_round=2"];
+    assert_eq!(
+        prompt("1", &[&with[..], &set].concat()).replace(&bare, ""),
+        shown.replace(&bare, "")
+    );
 }

@@ -40,13 +40,16 @@ impl Named for Dvts {
 impl<E: Environment> Decode<E> for Dvts {
     fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
         let mut growth = call.growth()?;
-        let answers = self.search(&mut growth, call)?;
-        Ok(Outcome::best(&growth, &answers))
+        let ends = self.search(&mut growth, call)?;
+        let (answers, open): (Vec<Number>, Vec<Number>) =
+            ends.into_iter().partition(|node| growth.node(*node).answer().is_some());
+        let outcome = Outcome::best(&growth, &answers);
+        Ok(if open.is_empty() { outcome } else { outcome.out_of_steps() })
     }
 }
 
 impl Dvts {
-    /// The nodes of the answers that the subtrees come to, in the order of the subtrees.
+    /// The nodes that the subtrees come to, answers and those whose steps have run out, in the order of the subtrees.
     fn search<E: Environment>(
         &self,
         growth: &mut Growth<'_, E>,
@@ -79,7 +82,6 @@ impl Dvts {
                 frontier[subtree] = best_first(growth, family).first().copied();
             }
         }
-        let is_answer = |node: &Number| growth.node(*node).answer().is_some();
-        Ok(frontier.into_iter().flatten().filter(is_answer).collect())
+        Ok(frontier.into_iter().flatten().collect())
     }
 }

@@ -1,12 +1,12 @@
 //! Roll-outs from any state of a problem: how often the policy comes from there to a right answer.
 
 use crate::cancel::Cancel;
+use crate::cut::Cut;
 use crate::environment::{Environment, Problem, Terminal};
 use crate::error::SearchError;
 use crate::evaluator::Evaluator;
 use crate::growth::Growth;
 use crate::guard::catch_panic;
-use crate::mcts::CONTEXT_TOO_LONG;
 use crate::paths::sample_paths;
 
 /// How roll-outs are played.
@@ -53,7 +53,7 @@ pub fn roll_out<E: Environment>(
     let paths = catch_panic(sample).map_err(SearchError::Environment).flatten()?;
     let end = |path| growth.node(path).terminal.clone();
     let mut ends: Vec<Option<Terminal>> = paths.into_iter().map(end).collect();
-    let too_long = || Some(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
+    let too_long = || Some(Cut::ContextTooLong.ending());
     ends.resize_with(count, too_long);
     Ok(Rollouts { ends, tokens: growth.tokens(), evaluations: growth.evaluations() })
 }

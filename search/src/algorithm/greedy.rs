@@ -29,6 +29,7 @@ impl<E: Environment> Decode<E> for Greedy {
         let Some(path) = paths.first().copied() else {
             return Ok(Outcome::of(&growth));
         };
+        growth.cut_open(&paths);
         let answer = growth.node(path).answer().map(str::to_owned);
         let candidate = |answer: &String| Candidate { answer: answer.clone(), score: 1.0 };
         Ok(Outcome {

@@ -2,6 +2,7 @@
 
 use super::decoding::{Call, Decode, Form, Named};
 use super::outcome::{Candidate, Outcome, SolutionStep};
+use crate::cut::Cut;
 use crate::environment::{Environment, Terminal};
 use crate::error::SearchError;
 use crate::evaluator::EvaluatorError;
@@ -47,6 +48,7 @@ fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
         tokens: record.tokens,
         evaluations: record.evaluations,
         simulations: record.simulations,
+        cut: Cut::in_tree(record),
         ..Outcome::default()
     };
     for node in record.react.values() {

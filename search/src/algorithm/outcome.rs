@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cut::Cut;
 use crate::environment::Environment;
 use crate::growth::{Growth, Number};
 use crate::selection::first_best;
@@ -20,6 +21,9 @@ pub struct Outcome {
     pub evaluations: u64,
     /// Simulations of the tree; 0 where there is none.
     pub simulations: u64,
+    /// The first of the limits that ended paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// Every finished answer, in the order in which they were reached.
     pub candidates: Vec<Candidate>,
 }
@@ -27,7 +31,17 @@ pub struct Outcome {
 impl Outcome {
     /// Without an answer, with what the search has cost so far.
     pub(super) fn of<E: Environment>(growth: &Growth<'_, E>) -> Self {
-        Self { tokens: growth.tokens(), evaluations: growth.evaluations(), ..Self::default() }
+        Self {
+            tokens: growth.tokens(),
+            evaluations: growth.evaluations(),
+            cut: growth.first_cut(),
+            ..Self::default()
+        }
+    }
+
+    /// With paths that were given up since their steps ran out.
+    pub(super) fn out_of_steps(self) -> Self {
+        Self { cut: self.cut.or(Some(Cut::TooManySteps)), ..self }
     }
 
     /// Of paths that ended with answers: that whose final state the value net rates highest, the first of equals. One

@@ -6,6 +6,7 @@ use super::config::DecodeConfig;
 use super::decoding::{Call, Decode, Decoding, Named};
 use super::outcome::{Candidate, Outcome, SolutionStep};
 use crate::cancel::Cancel;
+use crate::cut::Cut;
 use crate::environment::{Environment, Problem};
 use crate::error::SearchError;
 use crate::evaluator::Evaluator;
@@ -17,10 +18,13 @@ use crate::paths::sample_paths;
 /// A solution sampled step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampledSolution {
-    /// The final answer; None when the path ended without one or was cut off.
+    /// The final answer; None when the path ended without one.
     pub answer: Option<String>,
     /// The value net's opinion of the final state, in [-1, 1], where it was asked for; -1 where the model cannot read that state.
     pub value: Option<f64>,
+    /// The limit that ended the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// Tokens sampled, delimiters included.
     pub tokens: u64,
     /// The steps.
@@ -105,6 +109,7 @@ fn sampled<E: Environment>(
 ) -> Result<Vec<SampledSolution>, SearchError> {
     let MctsConfig { temperature, max_depth, .. } = config.tree;
     let paths = sample_paths(growth, count, temperature, max_depth)?;
+    growth.cut_open(&paths);
     let is_answer = |path: &Number| growth.node(*path).answer().is_some();
     let finished: Vec<Number> = paths.iter().copied().filter(is_answer).collect();
     if values {
@@ -117,6 +122,7 @@ fn sampled<E: Environment>(
         SampledSolution {
             value: node.value.filter(|_| values && answer.is_some()),
             answer,
+            cut: node.cut(),
             tokens: growth.path_tokens(path),
             steps: growth.solution(path),
         }

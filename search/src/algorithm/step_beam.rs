@@ -40,6 +40,7 @@ impl<E: Environment> Decode<E> for StepBeam {
             keep_tokens: false,
         };
         let found = beam_search(&mut growth, &config)?;
-        Ok(Outcome::best(&growth, &found.answers))
+        let outcome = Outcome::best(&growth, &found.answers);
+        Ok(if found.is_exhausted { outcome } else { outcome.out_of_steps() })
     }
 }

@@ -15,12 +15,7 @@ use crate::selection::mix_noise;
 use crate::step_text::SiblingTexts;
 use crate::sync::{OnceLock, Ordering};
 use crate::tree::{End, NewChild, Node, NodeId, NodeState, Path, Room};
-use crate::{Environment, Evaluation, Proposal, Request, SearchError, Terminal};
-
-/// Why a step beyond [`crate::MctsConfig::max_depth`] ended its path.
-const TOO_MANY_STEPS: &str = "too many steps";
-/// Why a state that the model cannot read ended its path.
-pub(crate) const CONTEXT_TOO_LONG: &str = "context too long";
+use crate::{Cut, Environment, Evaluation, Proposal, Request, SearchError, Terminal};
 
 /// Children a node for whose short lists no allocation is made.
 const FEW: usize = 8;
@@ -155,7 +150,7 @@ impl<E: Environment> Search<'_, E> {
             } else {
                 child.value.set(self.config.negative_reward);
                 // An answer keeps its ending: the path was over before it grew too long to read.
-                _ = child.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
+                _ = child.terminal.set(Cut::ContextTooLong.ending());
             }
         }
         Ok(())
@@ -283,7 +278,7 @@ impl<E: Environment> Search<'_, E> {
         let data = self.data(leaf);
         // The claim makes this thread the only one to set either; a value from `update_leaf_value`
         // may stand.
-        _ = data.terminal.set(Terminal::Invalid(CONTEXT_TOO_LONG.to_owned()));
+        _ = data.terminal.set(Cut::ContextTooLong.ending());
         data.value.set(self.config.negative_reward);
         self.tree.end(path);
         self.tree.backup(path, self.tree.layout().visits(&[self.config.negative_reward]));
@@ -309,7 +304,7 @@ impl<E: Environment> Search<'_, E> {
 /// Ends a path at `depth` steps when that is more than `max_depth` and it has not ended by itself.
 #[inline]
 fn limit_depth(terminal: Option<Terminal>, depth: usize, max_depth: usize) -> Option<Terminal> {
-    let too_deep = || (depth > max_depth).then(|| Terminal::Invalid(TOO_MANY_STEPS.to_owned()));
+    let too_deep = || (depth > max_depth).then(|| Cut::TooManySteps.ending());
     terminal.or_else(too_deep)
 }
 

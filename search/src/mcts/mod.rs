@@ -22,7 +22,6 @@ mod worker;
 
 pub use config::{AnswerRule, Compatibility, InFlightRule, MctsConfig};
 pub use descend::{Descent, MAX_TOGETHER, descend, descend_together};
-pub(crate) use expand::CONTEXT_TOO_LONG;
 pub use stop::StopConfig;
 
 use crate::cancel::Cancel;

@@ -4,13 +4,13 @@
 //! up again along its path. Sums are then those that one longer search would have, whatever fixed-point layout either
 //! has, and a record that does not come from these settings shows in its visits.
 
-use super::expand::{CONTEXT_TOO_LONG, Draft};
+use super::expand::Draft;
 use super::once_value::OnceValue;
 use super::state::Search;
 use super::step_data::StepData;
 use crate::sync::{OnceLock, Ordering};
 use crate::tree::{Node, NodeState, Path};
-use crate::{Environment, NodeRecord, SearchError, Terminal, TreeRecord};
+use crate::{Cut, Environment, NodeRecord, SearchError, TreeRecord};
 
 impl<E: Environment> Search<'_, E> {
     /// Grows the recorded tree in this one, which is still a bare root.
@@ -73,7 +73,7 @@ impl<E: Environment> Search<'_, E> {
 
     /// Whether a node's context turned out too long when it was about to be expanded.
     fn ended_late(&self, node: &NodeRecord) -> bool {
-        let too_long = Terminal::Invalid(CONTEXT_TOO_LONG.to_owned());
+        let too_long = Cut::ContextTooLong.ending();
         !self.config.update_leaf_value && node.terminal.as_ref() == Some(&too_long)
     }
 

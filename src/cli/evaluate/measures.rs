@@ -4,9 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use espalier_search::Decoding;
 
-use crate::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, start_environment,
-};
+use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
 use crate::outputs::refuse_overwriting;
 use espalier::evaluation::{MeasureRecipe, Subject, evaluate, listed_once, validate_measures};
 use espalier::problems;
@@ -55,7 +53,7 @@ pub fn main(arguments: &MeasureArguments) -> Result<()> {
         evaluation.decodings = arguments.decoding.clone();
     }
     evaluation.measures = measures(arguments, evaluation.measures)?;
-    let environment = start_environment(&recipe)?;
+    let (recipe, environment) = arguments.policy.start(recipe, &arguments.recipe)?;
     let problems = problems::read(&environment, problems)?;
     let policy = arguments.policy.load(&environment, &recipe)?;
     let subject = Subject {

@@ -40,7 +40,10 @@ impl VerifierArguments {
         recipe: &Recipe,
         work: impl FnOnce(&Verifier<'_>) -> Result<T>,
     ) -> Result<T> {
-        let environment = environment_without_steps(recipe)?;
+        let (overrides, named) = (&self.recipe.overrides, self.recipe.config.is_some());
+        let mut asked = recipe.clone();
+        let round = self.policy.ask(&mut asked, overrides, named)?;
+        let environment = environment_without_steps(&asked)?.for_net_of_round(round);
         let verifier = Verifier {
             template: self.template(&environment)?,
             own: Template::of_environment(&environment),

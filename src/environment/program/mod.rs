@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use espalier_search::{Environment, Problem, ProblemError, StepError, Terminal, Transition};
+use espalier_search::{Cut, Environment, Problem, ProblemError, StepError, Terminal, Transition};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -143,7 +143,7 @@ impl Program {
         };
         let context: Arc<str> = [&*state.context, action, &observation].concat().into();
         let state = State { context, code, depth: state.depth + 1, errors };
-        let terminal = terminal.or_else(|| self.limit(&state).map(Terminal::Invalid));
+        let terminal = terminal.or_else(|| self.limit(&state));
         Ok(Transition { observation: observation.into(), state, terminal })
     }
 
@@ -168,18 +168,21 @@ impl Program {
     }
 
     /// Why a path that has not ended by itself goes no further.
-    fn limit(&self, state: &State) -> Option<String> {
+    fn limit(&self, state: &State) -> Option<Terminal> {
         let recipe = &self.shared.recipe;
         if state.depth > recipe.max_depth {
-            return Some(format!("more than {} steps", recipe.max_depth));
+            return Some(
+                Cut::TooManySteps.ending_at(format_args!("more than {}", recipe.max_depth)),
+            );
         }
         if state.errors > recipe.errors_threshold {
-            return Some(format!("more than {} code errors in a row", recipe.errors_threshold));
+            let reason = format!("more than {} code errors in a row", recipe.errors_threshold);
+            return Some(Terminal::Invalid(reason));
         }
         let most = recipe.max_context_characters;
         // Bytes are at least as many as characters, and need no counting.
         let long = state.context.len() > most && state.context.chars().count() > most;
-        long.then(|| format!("a context of more than {most} characters"))
+        long.then(|| Cut::ContextTooLong.ending_at(format_args!("more than {most} characters")))
     }
 
     fn prompt(&self, question: &str) -> Result<String> {
@@ -260,6 +263,14 @@ impl EnvironmentKind for Program {
     type Generator = NoGenerator;
 
     const WORKED_SOLUTIONS: bool = true;
+    const FORM_KEYS: Option<&'static [&'static str]> =
+        Some(&["format", "shots", "shots_file", "shots_until_round", "chat"]);
+
+    fn with_files(settings: &ProgramRecipe) -> Result<ProgramRecipe> {
+        let format = settings.format.resolve().map_err(anyhow::Error::msg)?;
+        let shots = settings.all_shots(&format)?;
+        Ok(ProgramRecipe { shots, shots_file: None, ..settings.clone() })
+    }
 
     fn validate(settings: &ProgramRecipe, recipe: &Recipe) -> Result<()> {
         settings.validate().context("[environment]")?;

@@ -115,12 +115,15 @@ fn errors_in_a_row_end_a_path_and_others_do_not() {
 #[test]
 fn depth_and_length_end_a_path_that_has_no_answer() {
     let shallow = environment("max_depth = 2");
-    assert!(invalid(play(&shallow, &["a", "b", "c"]).1).contains("more than 2 steps"));
+    assert!(invalid(play(&shallow, &["a", "b", "c"]).1).contains("too many steps: more than 2"));
     assert_eq!(play(&shallow, &["a", "b", "#### 2"]).1, Some(Terminal::Answer("2".into())));
     // The prompt has 21 characters, each step and its line end 4.
     let short = environment("max_context_characters = 29");
     assert_eq!(play(&short, &["äöü", "äöü"]).1, None);
-    assert!(invalid(play(&short, &["äöü", "äöü", "a"]).1).contains("29 characters"));
+    assert!(
+        invalid(play(&short, &["äöü", "äöü", "a"]).1)
+            .contains("context too long: more than 29 characters")
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub struct Job<'a> {
 /// When `out_dir.partial` holds a state of the same run (same base, examples, objective, settings and seed) training goes on from
 /// there; when `out_dir` holds the finished run its report comes back at once. On the CPU the result depends on the settings
 /// and the seed alone: [`Compute::threads`] only says whether shards run side by side. `progress` sees every step and stops
-/// the run by breaking.
+/// the run by breaking, which saves its state.
 ///
 /// # Errors
 /// When a setting or an example is out of range, nothing can be trained on, the loss is not finite, a file cannot be
@@ -105,10 +105,11 @@ pub fn train(
                 folder::remove(&partial)?;
                 return Ok(Trained { report, curve: done.curve });
             }
-            if run.step.is_multiple_of(config.save_every) {
+            let stopped = progress(&metrics).is_break();
+            if stopped || run.step.is_multiple_of(config.save_every) {
                 state().save(&partial, base, run.shards.net(), &run.optimizer)?;
             }
-            if progress(&metrics).is_break() {
+            if stopped {
                 return Err(Error::Stopped { step: run.step });
             }
         }

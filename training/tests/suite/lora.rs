@@ -85,10 +85,8 @@ fn training_an_adapter_leaves_the_other_weights_and_resumes_bit_for_bit() {
         };
         train(&base, &examples(), &config(), 7, &out, &mut stop).unwrap_err();
         let partial = dir.path().join(format!("stopped-{stop_after}.partial"));
-        if stop_after >= 3 {
-            Adapter::load(&partial).unwrap();
-            assert!(!partial.join("model.safetensors").exists(), "the base is not saved again");
-        }
+        Adapter::load(&partial).unwrap();
+        assert!(!partial.join("model.safetensors").exists(), "the base is not saved again");
         let resumed = train(&base, &examples(), &config(), 7, &out, &mut go_on).unwrap();
         assert_eq!(resumed, report);
         assert_eq!(content(&out), expected, "stopped after step {stop_after}");

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::tokenizer::Tokenizer;
 
+/// How the net was trained to be asked, as whoever trained it says.
+pub const FORM: &str = "espalier.json";
 pub(super) const GENERATION: &str = "generation_config.json";
 pub(super) const TOKENIZER: &str = "tokenizer_config.json";
 const TEMPLATE: &str = "chat_template.jinja";
@@ -20,8 +22,25 @@ const OLD_TEMPLATE: &str = "chat_template.json";
 const SPECIAL_TOKENS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Every file that is carried along unchanged.
-const NAMES: [&str; 5] =
-    [GENERATION, TOKENIZER, "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
+const NAMES: [&str; 6] = [
+    GENERATION,
+    TOKENIZER,
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    FORM,
+];
+
+/// What a folder says of how its net was trained to be asked ([`FORM`]); `None` where it says nothing, or is no folder.
+///
+/// # Errors
+/// When the file cannot be read, or is damaged.
+pub fn read_form(dir: &Path) -> Result<Option<Vec<u8>>> {
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    Folder::open(dir)?.read_optional(FORM)
+}
 
 /// The companions that a folder has.
 ///

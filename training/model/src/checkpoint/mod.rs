@@ -4,6 +4,8 @@ mod companions;
 mod open;
 mod weights;
 
+pub use companions::{FORM, read_form};
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,7 +34,7 @@ pub struct Checkpoint {
     /// Its tensors, the value head's included.
     pub parameters: Parameters,
     /// Small files that travel with the net unchanged, by name: `generation_config.json`, `tokenizer_config.json`,
-    /// `special_tokens_map.json`, `chat_template.jinja` and `chat_template.json`, those that there are.
+    /// `special_tokens_map.json`, `chat_template.jinja`, `chat_template.json` and [`FORM`], those that there are.
     pub companions: BTreeMap<String, Vec<u8>>,
 }
 

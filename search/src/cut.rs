@@ -1,0 +1,130 @@
+//! Limits that end a path before it has come to an answer. What the policy would have answered is then not known, so that such paths
+//! are counted apart from those that break a rule.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use crate::environment::Terminal;
+use crate::snapshot::TreeRecord;
+
+/// A limit that ended a path. Those that say more about a problem come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// The context is longer than the policy reads, or than the environment allows.
+    ContextTooLong,
+    /// The path has as many steps as it may have.
+    TooManySteps,
+}
+
+impl Cut {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::ContextTooLong, Self::TooManySteps];
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::ContextTooLong => "context too long",
+            Self::TooManySteps => "too many steps",
+        }
+    }
+
+    /// How a path ends at the limit.
+    #[must_use]
+    pub fn ending(self) -> Terminal {
+        Terminal::Invalid(self.reason().to_owned())
+    }
+
+    /// As [`Self::ending`], saying which limit it was: `more than 8`.
+    #[must_use]
+    pub fn ending_at(self, limit: impl fmt::Display) -> Terminal {
+        Terminal::Invalid(format!("{self}: {limit}"))
+    }
+
+    /// The limit that ended a path; `None` where it ended by itself.
+    #[must_use]
+    pub fn of(ending: &Terminal) -> Option<Self> {
+        let Terminal::Invalid(reason) = ending else { return None };
+        Self::ALL.into_iter().find(|cut| {
+            let detail = reason.strip_prefix(cut.reason());
+            detail.is_some_and(|detail| detail.is_empty() || detail.starts_with(": "))
+        })
+    }
+
+    /// The first of the limits that ended paths of a tree.
+    #[must_use]
+    pub fn in_tree(tree: &TreeRecord) -> Option<Self> {
+        tree.react.values().filter_map(|node| Self::of(node.terminal.as_ref()?)).min()
+    }
+}
+
+/// How many ended at each limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cuts {
+    /// See [`Cut::ContextTooLong`].
+    pub context_too_long: usize,
+    /// See [`Cut::TooManySteps`].
+    pub too_many_steps: usize,
+}
+
+impl Cuts {
+    /// The paths of a tree.
+    #[must_use]
+    pub fn in_tree(tree: &TreeRecord) -> Self {
+        tree.react.values().filter_map(|node| Cut::of(node.terminal.as_ref()?)).collect()
+    }
+
+    /// How many ended at a limit.
+    #[must_use]
+    pub fn of(&self, cut: Cut) -> usize {
+        match cut {
+            Cut::ContextTooLong => self.context_too_long,
+            Cut::TooManySteps => self.too_many_steps,
+        }
+    }
+}
+
+impl FromIterator<Cut> for Cuts {
+    fn from_iter<T: IntoIterator<Item = Cut>>(cuts: T) -> Self {
+        let mut counts = Self::default();
+        for cut in cuts {
+            match cut {
+                Cut::ContextTooLong => counts.context_too_long += 1,
+                Cut::TooManySteps => counts.too_many_steps += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl AddAssign for Cuts {
+    fn add_assign(&mut self, other: Self) {
+        self.context_too_long += other.context_too_long;
+        self.too_many_steps += other.too_many_steps;
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+#[cfg(all(test, not(espalier_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_told_from_what_a_step_did() {
+        for cut in Cut::ALL {
+            assert_eq!(Cut::of(&cut.ending()), Some(cut));
+            assert_eq!(Cut::of(&cut.ending_at("more than 8")), Some(cut));
+            assert_eq!(Cut::of(&Terminal::Answer(cut.to_string())), None);
+        }
+        for reason in ["too many steps7", "7*3 is not 22", "", "context"] {
+            assert_eq!(Cut::of(&Terminal::Invalid(reason.to_owned())), None, "{reason}");
+        }
+    }
+}
