@@ -70,6 +70,26 @@ fn answers_are_taken_out_of_solutions() {
 }
 
 #[test]
+fn a_solution_is_read_up_to_the_next_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("solutions.jsonl");
+    let pred = "So it is 18.\n#### 18\n\nQuestion: 1 + 1?\nAnswer: 2\n#### 2";
+    fs::write(&file, json!({"gold": "18", "pred": pred}).to_string()).unwrap();
+    let read = |stops: &[&str]| {
+        let grade = ["grade", text(&file), "--json", "--extract"];
+        let graded = rows(&run(&[&grade[..], stops].concat()));
+        (string(&graded[0], "pred").to_owned(), string(&graded[0], "verdict").to_owned())
+    };
+    assert_eq!(read(&[]), ("2".to_owned(), "different".to_owned()));
+    let stopped = ("18".to_owned(), "equal".to_owned());
+    assert_eq!(read(&["--stop", "Q:", "--stop", "\\nQuestion:"]), stopped);
+    let wrong = |arguments: &[&str]| fail(&[&["grade", text(&file)], arguments].concat(), 2);
+    assert!(wrong(&["--stop", "Question:"]).contains("--extract"));
+    assert!(wrong(&["--extract", "--stop", "\\x"]).contains("--stop"));
+    assert!(wrong(&["--extract", "--stop", ""]).contains("--stop must not be empty"));
+}
+
+#[test]
 fn bad_rows_are_named_by_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
@@ -162,6 +162,25 @@ impl PolicyArguments {
     }
 }
 
+/// The text of an option with `\n`, `\t` and `\\` as they are written on a command line.
+pub fn unescape(option: &str, text: &str) -> Result<String, UsageError> {
+    let wrong = || UsageError(anyhow!("{option} {text:?}: after \\ write n, t or \\"));
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '\\' => match characters.next().ok_or_else(wrong)? {
+                'n' => '\n',
+                't' => '\t',
+                '\\' => '\\',
+                _ => return Err(wrong()),
+            },
+            other => other,
+        });
+    }
+    Ok(plain)
+}
+
 /// Writes one object a line to standard output.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     print_line(&serde_json::to_string(value)?)
@@ -171,4 +190,18 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 pub fn print_line(line: &str) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{line}")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescape;
+
+    #[test]
+    fn escapes_are_read() {
+        assert_eq!(unescape("--stop", "a\\n\\t\\\\n").unwrap(), "a\n\t\\n");
+        for wrong in ["\\x", "\\"] {
+            let error = unescape("--stop", wrong).unwrap_err().to_string();
+            assert!(error.contains("--stop") && error.contains("write n, t or"), "{error}");
+        }
+    }
 }

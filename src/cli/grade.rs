@@ -2,13 +2,13 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::arguments::{UsageError, print_json, print_line};
-use espalier::grading::{MathVerify, Verdict, extract, grade};
+use super::arguments::{UsageError, print_json, print_line, unescape};
+use espalier::grading::{MathVerify, Verdict, extract, grade, until};
 use espalier::jsonl;
 
 /// Compare answers with the ones that are known to be right.
@@ -20,10 +20,14 @@ use espalier::jsonl;
 pub struct Arguments {
     /// Pairs, one `{gold, pred}` a line: texts or numbers; other keys are passed over.
     file: PathBuf,
-    /// Take the answers out of solutions: what stands last in `\boxed{}`, behind `####` or behind `Final Answer:`. A `gold` without
-    /// such a mark is the answer itself, a `pred` without one has none.
+    /// Take the answers out of solutions: what stands last in `\boxed{}` or `\fbox{}`, behind `####` or behind `Final Answer:`. A
+    /// `gold` without such a mark is the answer itself, a `pred` without one has none.
     #[arg(long)]
     extract: bool,
+    /// Read a `pred` up to this text, such as `Question:`, where a model goes on with a question of its own; `\n` is a line end. May be
+    /// given several times: the first that occurs counts, but not at the very beginning.
+    #[arg(long, value_name = "TEXT", requires = "extract")]
+    stop: Vec<String>,
     /// Ask the library math-verify of this Python interpreter about what is undecided.
     #[arg(long, value_name = "PYTHON")]
     math_verify: Option<PathBuf>,
@@ -60,6 +64,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if rows.is_empty() {
         bail!("{} holds no pairs", arguments.file.display());
     }
+    let stops = arguments.stop.iter().map(|stop| unescape("--stop", stop));
+    let stops: Vec<String> = stops.collect::<Result<_, _>>()?;
+    if stops.iter().any(String::is_empty) {
+        return Err(UsageError(anyhow!("--stop must not be empty")).into());
+    }
     let limit = Duration::from_secs(arguments.math_verify_limit);
     let start = |python: &PathBuf| {
         MathVerify::start(python, limit).map_err(|error| UsageError(error.into()))
@@ -71,7 +80,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let mut prediction = Cow::Borrowed(row.pred.as_deref().unwrap_or_default());
         if arguments.extract {
             gold = extract(&row.gold).unwrap_or(gold);
-            prediction = row.pred.as_deref().and_then(extract).unwrap_or_default();
+            prediction = row
+                .pred
+                .as_deref()
+                .and_then(|text| extract(until(text, &stops)))
+                .unwrap_or_default();
         }
         let mut graded = grade(&gold, &prediction);
         if let (Verdict::Undecided, Some(worker)) = (graded.verdict, &mut math_verify) {

@@ -147,6 +147,8 @@ fn a_bad_row_is_named_with_its_field() {
             read_rows(format, &Fields::default(), &[good.clone(), bad]).unwrap_err().to_string();
         assert!(error.contains("rows.jsonl:2: ") && error.contains(part), "{error}");
     }
+    let framed = json!({"problem": "p", "solution": "It is $\\fbox{5}$."});
+    assert_eq!(read_rows(Format::Math, &Fields::default(), &[framed]).unwrap()[0].answer, "5");
     let unboxed = json!({"problem": "p", "solution": "It is 5."});
     let error = read_rows(Format::Math, &Fields::default(), &[unboxed]).unwrap_err().to_string();
     assert!(error.contains("`solution` has no answer in `\\boxed{}`"), "{error}");

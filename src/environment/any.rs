@@ -215,6 +215,14 @@ macro_rules! environments {
                 }
             }
 
+            /// As [`EnvironmentKind::next_question`].
+            #[must_use]
+            pub fn next_question(&self) -> Option<String> {
+                match self {
+                    $(Self::$kind(environment) => environment.next_question(),)+
+                }
+            }
+
             /// As [`EnvironmentKind::read_problem`].
             ///
             /// # Errors

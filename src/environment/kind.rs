@@ -73,6 +73,12 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     /// The texts that end a step when the policy writes them.
     fn stops(&self) -> Vec<String>;
 
+    /// The text from which on a model writes a question of its own, and no answer to this one. `None` (the default) where no such
+    /// text is known.
+    fn next_question(&self) -> Option<String> {
+        None
+    }
+
     /// Reads a problem that a user typed.
     ///
     /// # Errors

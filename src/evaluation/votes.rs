@@ -59,7 +59,7 @@ impl Measure for Votes {
         let mut summary = Map::new();
         let (mut lines, mut notes, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for (name, path) in &self.files {
-            let mut problems = self.format.read(path)?;
+            let mut problems = self.format.read(path, template.next_question())?;
             let out = own_file(subject.out, &format!("votes-{name}"));
             let kept = out.as_deref().map(|out| Kept::new(out, subject.net));
             let of = || path.display().to_string();

@@ -29,6 +29,11 @@ pub enum Answer {
         members: Vec<Answer>,
     },
     Union(Vec<Answer>),
+    /// Conditions and intervals side by side: `x < 3 or x > 5`
+    Joined {
+        join: Join,
+        members: Vec<Answer>,
+    },
     Matrix(Vec<Vec<Answer>>),
     /// `1:2`, or a time of day
     Ratio(Vec<Answer>),
@@ -43,6 +48,22 @@ pub enum Answer {
         relation: Relation,
         right: Expression,
     },
+}
+
+/// What stands between conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    And,
+    Or,
+    /// A comma, which can mean either
+    Comma,
+}
+
+impl Join {
+    /// Whether the same members say the same with the other word between them.
+    pub fn agrees(self, other: Self) -> bool {
+        self == other || [self, other].contains(&Self::Comma)
+    }
 }
 
 /// How two sides stand to each other.

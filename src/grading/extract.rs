@@ -4,24 +4,46 @@ use std::borrow::Cow;
 
 use super::braces::braced;
 
-/// The answer that stands last in a solution: in `\boxed{...}`, behind `####`, or behind `Final Answer:`.
+/// The answer that stands last in a solution: in `\boxed{...}` or `\fbox{...}`, behind `####`, or behind `Final Answer:`.
 ///
-/// Boxes with nothing but a comma or an "and" between them are one list. `None` where there is no such mark, or nothing behind it.
+/// Boxes with nothing but a comma, a semicolon, "and" or "or" between them are one list, with or without dollar signs; of others the
+/// last counts. `None` where there is no such mark, or nothing behind it: a mark without an answer, as in "put it in `\boxed{}`", is
+/// passed over.
 #[must_use]
 pub fn extract(solution: &str) -> Option<Cow<'_, str>> {
     let marked = [last_behind(solution, "####"), last_behind(solution, "final answer:")];
     let marked = marked.into_iter().flatten().map(|(at, answer)| (at, Cow::Borrowed(answer)));
-    let last = marked.chain(last_boxed(solution)).max_by_key(|(at, _)| *at);
-    last.map(|(_, answer)| answer).filter(|answer| !answer.is_empty())
+    let (boxes, spoken_of): (Vec<_>, Vec<_>) =
+        boxes(solution).into_iter().partition(|found| found.full);
+    let last = marked.chain(last_boxed(solution, boxes)).max_by_key(|(at, _)| *at);
+    // `\boxed yes` is an answer where there is no other.
+    let alone = || spoken_of.last().map(|found| Cow::Borrowed(found.content.trim()));
+    last.map(|(_, answer)| answer).or_else(alone).filter(|answer| !answer.is_empty())
 }
 
-/// The last line behind a mark, and where the mark stands.
+/// The text before the first of these marks, for a model that goes on with a question of its own. A mark with nothing before it cuts
+/// nothing off.
+#[must_use]
+pub fn until<'a, S: AsRef<str>>(text: &'a str, marks: &[S]) -> &'a str {
+    let first = |mark: &S| {
+        let mark = Some(mark.as_ref()).filter(|mark| !mark.is_empty())?;
+        let mut found = text.match_indices(mark).map(|(at, _)| at);
+        found.find(|at| !text[..*at].trim().is_empty())
+    };
+    &text[..marks.iter().filter_map(first).min().unwrap_or(text.len())]
+}
+
+/// The last line behind a mark that is not empty, and where the mark stands.
 fn last_behind<'a>(solution: &'a str, mark: &str) -> Option<(usize, &'a str)> {
     let lower = solution.to_ascii_lowercase();
-    let at = lower.rfind(mark)?;
-    let rest = solution[at + mark.len()..].trim_start_matches(['*', ' ', '\n', '\r', '\t']);
-    let line = rest.lines().next().unwrap_or_default();
-    Some((at, without_phrases(line)))
+    let mut end = solution.len();
+    lower.rmatch_indices(mark).find_map(|(at, _)| {
+        // What stands behind an empty mark stands behind none before it.
+        let rest = &solution[at + mark.len()..std::mem::replace(&mut end, at)];
+        let rest = rest.trim_start_matches(['*', ' ', '\n', '\r', '\t']);
+        let answer = without_phrases(rest.lines().next().unwrap_or_default());
+        (!answer.is_empty()).then_some((at, answer))
+    })
 }
 
 /// What models write around an answer is not part of it: closing tags, "The final answer is", "I hope it is correct".
@@ -68,27 +90,48 @@ fn is_words(text: &str) -> bool {
         && !text.split_whitespace().any(|word| matches!(word, "and" | "or" | "not"))
 }
 
-/// The content of the last box that is closed, and where it ends.
-fn last_boxed(solution: &str) -> Option<(usize, Cow<'_, str>)> {
-    let mut boxes: Vec<(usize, usize, &str)> = Vec::new();
+/// A box: its content, and where it stands with its command.
+struct Boxed<'a> {
+    begin: usize,
+    end: usize,
+    content: &'a str,
+    /// It holds an answer.
+    full: bool,
+}
+
+/// All boxes that are closed.
+fn boxes(solution: &str) -> Vec<Boxed<'_>> {
+    const COMMANDS: [&str; 2] = ["\\boxed", "\\fbox"];
+    let mut boxes = Vec::new();
     let mut from = 0;
-    while let Some(found) = solution[from..].find("\\boxed") {
+    while let Some(found) = solution[from..].find('\\') {
         let begin = from + found;
-        let after = begin + "\\boxed".len();
-        from = after;
-        if let Some((content, length)) = content(&solution[after..]) {
-            boxes.push((begin, after + length, content));
-            from = after + length;
+        from = begin + 1;
+        let Some(rest) =
+            COMMANDS.iter().find_map(|command| solution[begin..].strip_prefix(command))
+        else {
+            continue;
+        };
+        from = solution.len() - rest.len();
+        if let Some((content, length)) = content(rest) {
+            from += length;
+            let full = is_full(content, rest.trim_start_matches(' ').starts_with('{'));
+            boxes.push(Boxed { begin, end: from, content, full });
         }
     }
-    let (mut begin, end, last) = boxes.pop()?;
-    let mut members = vec![last];
-    while let Some((earlier, close, content)) = boxes.pop() {
-        if !is_conjunction(&solution[close..begin]) {
+    boxes
+}
+
+/// The content of the last box, or of those that are one list with it, and where it ends.
+fn last_boxed<'a>(solution: &str, mut boxes: Vec<Boxed<'a>>) -> Option<(usize, Cow<'a, str>)> {
+    let Boxed { mut begin, end, content, .. } = boxes.pop()?;
+    let mut members = vec![content];
+    while let Some(earlier) = boxes.pop() {
+        if !is_conjunction(&solution[earlier.end..begin]) {
             break;
         }
-        members.push(content);
-        begin = earlier;
+        members.push(earlier.content);
+        begin = earlier.begin;
     }
     members.reverse();
     let answer = match members.as_slice() {
@@ -98,7 +141,7 @@ fn last_boxed(solution: &str) -> Option<(usize, Cow<'_, str>)> {
     Some((end, answer))
 }
 
-/// The braced content behind `\boxed`, and the length of all of it; one word where braces are left out.
+/// The braced content behind the command of a box, and the length of all of it; one word where braces are left out.
 fn content(text: &str) -> Option<(&str, usize)> {
     let rest = text.trim_start_matches(' ');
     let skipped = text.len() - rest.len();
@@ -109,17 +152,33 @@ fn content(text: &str) -> Option<(&str, usize)> {
     braced(rest).map(|(content, length)| (content, skipped + length))
 }
 
+/// Whether a box holds an answer, rather than being spoken of: `put it in \boxed{}`, `\boxed{your answer}`, `the \boxed instruction`.
+fn is_full(content: &str, braced: bool) -> bool {
+    if !braced {
+        let letters = content.chars().take(2).filter(|c| c.is_alphabetic()).count();
+        return letters < 2 && content.contains(char::is_alphanumeric);
+    }
+    const DOTS: [&str; 3] = ["\\ldots", "\\cdots", "\\dots"];
+    let bare = without(content, &[&SPACES[..], &TEXTS, &DOTS].concat());
+    let shown = |c: &char| !c.is_whitespace() && !matches!(c, '.' | '…' | '$' | '{' | '}' | '*');
+    let shown: String = bare.to_lowercase().chars().filter(shown).collect();
+    !shown.is_empty() && !(shown.ends_with("answer") && shown.chars().all(char::is_alphabetic))
+}
+
+const SPACES: [&str; 8] = ["\\qquad", "\\quad", "\\,", "\\;", "\\:", "\\!", "\\ ", "~"];
+const TEXTS: [&str; 5] = ["\\textbf", "\\textrm", "\\text", "\\mbox", "\\mathrm"];
+const DELIMITERS: [&str; 5] = ["$", "\\(", "\\)", "\\[", "\\]"];
+
+fn without(text: &str, dropped: &[&str]) -> String {
+    dropped.iter().fold(text.to_owned(), |text, dropped| text.replace(dropped, " "))
+}
+
 /// Whether boxes with this between them are members of one list.
 fn is_conjunction(between: &str) -> bool {
-    if between.len() > 40 {
-        return false;
-    }
-    let mut rest = between.to_owned();
-    for dropped in ["\\text", "\\quad", "\\)", "\\(", "\\,", "\\ "] {
-        rest = rest.replace(dropped, " ");
-    }
+    let between = DELIMITERS.iter().fold(between.to_owned(), |text, mark| text.replace(mark, ""));
+    let rest = without(&between, &[&SPACES[..], &TEXTS].concat());
     let words: Vec<&str> = rest
-        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '$' | '{' | '}' | ';'))
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '{' | '}' | ';' | '*'))
         .filter(|word| !word.is_empty())
         .collect();
     match words.as_slice() {
@@ -131,7 +190,7 @@ fn is_conjunction(between: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::extract;
+    use super::{extract, until};
 
     #[test]
     fn the_last_mark_counts() {
@@ -164,10 +223,110 @@ mod tests {
             ("\\boxed{1} and \\boxed{-2}", Some("1, -2")),
             ("$\\boxed{2}, \\boxed{3}$", Some("2, 3")),
             ("\\boxed{1}. Then again \\boxed{2}", Some("2")),
+            ("The result is \\boxed{12}. Wait ... The result is \\boxed{15}.", Some("15")),
             ("It is 5.", None),
             ("", None),
         ] {
             assert_eq!(extract(solution).as_deref(), answer, "{solution}");
         }
+    }
+
+    #[test]
+    fn a_framed_answer_is_a_boxed_one() {
+        for (solution, answer) in [
+            ("so $\\fbox{42}$.", "42"),
+            ("\\boxed{3}, no: \\fbox{\\frac{1}{2}}", "\\frac{1}{2}"),
+            ("\\fbox{3}, no: \\boxed{4}", "4"),
+            ("\\fbox{1} and \\boxed{2}", "1, 2"),
+            ("\\fboxsep=3pt \\boxed{4}", "4"),
+        ] {
+            assert_eq!(extract(solution).as_deref(), Some(answer), "{solution}");
+        }
+    }
+
+    #[test]
+    fn boxes_are_one_list_with_and_without_dollars() {
+        let list = [
+            "",
+            ",",
+            ", ",
+            " and ",
+            " or ",
+            ", and ",
+            ";\n",
+            " \\text{ and } ",
+            "\\qquad\\mbox{or}\\qquad ",
+        ];
+        let apart = [
+            " ",
+            "\n",
+            " then ",
+            ". So ",
+            " and then ",
+            ", not ",
+            " is wrong: ",
+            " and \\frac12 and ",
+            " = ",
+        ];
+        for (betweens, answer) in [(&list, "3, 5"), (&apart, "5")] {
+            for between in betweens {
+                for text in [
+                    format!("It is \\boxed{{3}}{between}\\boxed{{5}}."),
+                    format!("It is $\\boxed{{3}}${between}$\\boxed{{5}}$."),
+                    format!("It is $$\\boxed{{3}}$${between}$$\\boxed{{5}}$$."),
+                    format!("It is \\(\\boxed{{3}}\\){between}\\(\\boxed{{5}}\\)."),
+                    format!("It is $\\boxed{{3}}{between}\\boxed{{5}}$."),
+                ] {
+                    assert_eq!(extract(&text).as_deref(), Some(answer), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_that_is_spoken_of_replaces_no_answer() {
+        for spoken in [
+            "I was asked to put it within \\boxed{}.",
+            "I put it in \\boxed{ }, or $\\boxed{\\;}$.",
+            "I was asked for \\boxed{...} or \\boxed{\\ldots}.",
+            "That is \\boxed{your answer} and \\boxed{\\text{answer}}.",
+            "As the \\boxed instruction says, with \\boxed - or \\fbox{}.",
+            "It stands in $\\boxed$, or behind ####.",
+            "####",
+            "Final Answer:",
+        ] {
+            for before in ["\\boxed{42}. ", "#### 42\n", "Final Answer: 42\n"] {
+                let text = [before, spoken].concat();
+                assert_eq!(extract(&text).as_deref(), Some("42"), "{text}");
+            }
+        }
+        // What holds an answer does.
+        for (last, answer) in [
+            ("\\boxed 5", "5"),
+            ("\\boxed x", "x"),
+            ("\\boxed{\\{\\}}", "\\{\\}"),
+            ("\\boxed{\\emptyset}", "\\emptyset"),
+            ("\\boxed{no}", "no"),
+            ("#### 8\n########", "8"),
+            ("\\boxed{+}", "+"),
+        ] {
+            let text = format!("\\boxed{{42}}. No: {last}");
+            assert_eq!(extract(&text).as_deref(), Some(answer), "{text}");
+        }
+        assert_eq!(extract("\\boxed yes").as_deref(), Some("yes"));
+        assert_eq!(extract("\\boxed{} and \\boxed{ }"), None);
+    }
+
+    #[test]
+    fn a_text_ends_where_the_next_question_begins() {
+        let text = "It is 18.\n#### 18\n\nQuestion: 1 + 1?\nQ: 2?\n#### 2";
+        let read = |marks: &[&str]| extract(until(text, marks)).map(std::borrow::Cow::into_owned);
+        assert_eq!(read(&[]).as_deref(), Some("2"));
+        assert_eq!(read(&["Question:"]).as_deref(), Some("18"));
+        assert_eq!(read(&["\nQ:", "\nQuestion:"]).as_deref(), Some("18"));
+        assert_eq!(read(&["Problem:", ""]).as_deref(), Some("2"));
+        // A text that begins with a mark repeats its own question.
+        assert_eq!(until(" Question: a\nQuestion: b", &["Question:"]), " Question: a\n");
+        assert_eq!(until("Question: a", &["Question:"]), "Question: a");
     }
 }

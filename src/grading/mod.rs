@@ -20,7 +20,7 @@ mod parse;
 mod unit;
 mod written;
 
-pub use extract::extract;
+pub use extract::{extract, until};
 pub use grade::{Grade, Rule, Verdict};
 pub use groups::groups;
 pub use math_verify::{MathVerify, MathVerifyError};

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use espalier_search::Environment;
 
 use crate::environment::AnyEnvironment;
+use crate::environment::program::next_question;
 
 /// The text before the first step and the ends of steps. The net was trained on those of its environment
 /// ([`Template::of_environment`]); both can be replaced.
@@ -15,6 +16,7 @@ pub struct Template<'a> {
     step_end: String,
     /// Ends the last step.
     last_end: String,
+    next_question: Option<String>,
 }
 
 /// Makes the text before the first step from the question.
@@ -42,7 +44,8 @@ impl<'a> Template<'a> {
             )?;
             Ok(environment.context(&root).to_owned())
         };
-        Self { prompt: Box::new(prompt), step_end, last_end }
+        let next_question = environment.next_question();
+        Self { prompt: Box::new(prompt), step_end, last_end, next_question }
     }
 
     /// The same with another prompt, in which `{question}` stands for the question.
@@ -50,11 +53,12 @@ impl<'a> Template<'a> {
     /// # Errors
     /// When `{question}` is not there, or more than once.
     pub fn with_prompt(self, prompt: &str) -> Result<Self, TemplateError> {
+        let next_question = next_question(prompt);
         match prompt.split("{question}").collect::<Vec<_>>()[..] {
             [before, after] => {
                 let (before, after) = (before.to_owned(), after.to_owned());
                 let prompt = move |question: &str| Ok(format!("{before}{question}{after}"));
-                Ok(Self { prompt: Box::new(prompt), ..self })
+                Ok(Self { prompt: Box::new(prompt), next_question, ..self })
             }
             _ => Err(TemplateError(prompt.to_owned())),
         }
@@ -78,6 +82,12 @@ impl<'a> Template<'a> {
     #[must_use]
     pub fn ends(&self) -> [&str; 2] {
         [&self.step_end, &self.last_end]
+    }
+
+    /// Where a written solution goes on with another question, as the prompt begins one.
+    #[must_use]
+    pub fn next_question(&self) -> Option<&str> {
+        self.next_question.as_deref()
     }
 
     /// The texts that the value net reads at the end of each step: the prompt and the steps up to there, each with its end.
@@ -127,6 +137,7 @@ mod tests {
         let own = own.with_step_end("\n\n");
         let contexts = own.step_ends("1+1 {question}?", &["a", "b\n\n"]).unwrap();
         assert_eq!(&*contexts[1], "Q: 1+1 {question}?\nA:\na\n\nb\n\n");
+        assert_eq!((template.next_question(), own.next_question()), (None, Some("\nQ:")));
         for bad in ["", "question", "{question}{question}"] {
             let wrong = Template::of_environment(&countdown).with_prompt(bad).err().unwrap();
             assert!(wrong.to_string().contains("{question} once"));

@@ -3,7 +3,9 @@
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, environment_without_steps};
+use crate::arguments::{
+    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, unescape,
+};
 use espalier::environment::AnyEnvironment;
 use espalier::policy::Policy;
 use espalier::recipe::Recipe;
@@ -53,16 +55,12 @@ impl VerifierArguments {
     }
 
     fn template<'a>(&self, environment: &'a AnyEnvironment) -> Result<Template<'a>> {
-        let read = |option: &str, text: &str| {
-            unescape(text)
-                .ok_or_else(|| UsageError(anyhow!("{option} {text:?}: after \\ write n, t or \\")))
-        };
         let mut template = Template::of_environment(environment);
         if let Some(delimiter) = &self.step_delimiter {
-            template = template.with_step_end(&read("--step-delimiter", delimiter)?);
+            template = template.with_step_end(&unescape("--step-delimiter", delimiter)?);
         }
         if let Some(prompt) = &self.prompt {
-            let prompt = read("--prompt", prompt)?;
+            let prompt = unescape("--prompt", prompt)?;
             template = template
                 .with_prompt(&prompt)
                 .map_err(|error| UsageError(anyhow!("--prompt: {error}")))?;
@@ -102,34 +100,10 @@ impl Verifier<'_> {
     }
 }
 
-/// `\n`, `\t` and `\\` as they are written on a command line.
-fn unescape(text: &str) -> Option<String> {
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        plain.push(match character {
-            '\\' => match characters.next()? {
-                'n' => '\n',
-                't' => '\t',
-                '\\' => '\\',
-                _ => return None,
-            },
-            other => other,
-        });
-    }
-    Some(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use espalier::environment::countdown::Countdown;
-
-    #[test]
-    fn escapes_are_read() {
-        assert_eq!(unescape("a\\n\\t\\\\n").as_deref(), Some("a\n\t\\n"));
-        assert_eq!((unescape("\\x"), unescape("\\")), (None, None));
-    }
 
     #[test]
     fn a_text_that_is_not_the_environment_s_is_told() {

@@ -51,7 +51,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             &[("--out", arguments.out.as_deref())],
             &[("the file that is read", Some(&*arguments.file))],
         )?;
-        let mut problems = arguments.format.read(&arguments.file)?;
+        let next_question = verifier.template.next_question();
+        let mut problems = arguments.format.read(&arguments.file, next_question)?;
         let named = arguments.verifier.policy.checkpoint.is_some();
         let by_net = named || !recipe.policy.kind().needs_checkpoint();
         if by_net {

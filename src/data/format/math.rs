@@ -22,8 +22,12 @@ impl RowFormat for Math {
             Some(answer) => answer,
             None => {
                 let boxed = solution.as_deref().and_then(extract);
-                let none =
-                    || FieldError::new(field, "has no answer in `\\boxed{}`, nor has `answer` one");
+                let none = || {
+                    FieldError::new(
+                        field,
+                        "has no answer in `\\boxed{}` or `\\fbox{}`, nor has `answer` one",
+                    )
+                };
                 boxed.ok_or_else(none)?.into_owned()
             }
         };

@@ -88,8 +88,8 @@ macro_rules! formats {
 formats! {
     /// Grade-school word problems `{question, answer}`: steps with calculator annotations, then `#### ` and the answer (arXiv 2110.14168).
     Gsm8k(gsm8k::Gsm8k),
-    /// Competition problems `{problem, solution, level, type}` with the answer in `\boxed{}` (arXiv 2103.03874), or
-    /// `{content, steps, answer, level, type}`.
+    /// Competition problems `{problem, solution, level, type}` with the answer in `\boxed{}` or `\fbox{}` (arXiv
+    /// 2103.03874), or `{content, steps, answer, level, type}`.
     Math(math::Math),
     /// One-step word problems with changed wording `{Body, Question, Answer, Equation, Type, ID}` (arXiv 2103.07191).
     Svamp(svamp::Svamp),

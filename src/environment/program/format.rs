@@ -225,6 +225,15 @@ impl Format {
     }
 }
 
+/// Where the text of a model that goes on with a question of its own is to be cut: the line before `{question}` in a prompt, at the
+/// beginning of a line. `None` where nothing stands before the question, as in a chat.
+#[must_use]
+pub fn next_question(prompt: &str) -> Option<String> {
+    let (before, _) = prompt.split_once("{question}")?;
+    let line = before.trim().lines().last()?.trim();
+    Some(format!("\n{line}"))
+}
+
 /// What the environment appends to `text`: `piece` without its first line end where the text ends with one.
 pub(super) fn joined<'a>(text: &str, piece: &'a str) -> &'a str {
     if text.ends_with('\n') { piece.strip_prefix('\n').unwrap_or(piece) } else { piece }
@@ -257,6 +266,19 @@ mod tests {
         let format = parse("[format]\ncode_open = \"```python\"\nthoughts = false").unwrap();
         assert_eq!(format.code.unwrap().open, "```python");
         assert!(parse("[format]\npreset = \"xml\"\ncode_open = \"\"").unwrap().code.is_none());
+    }
+
+    #[test]
+    fn the_next_question_begins_as_the_first_one() {
+        for (prompt, mark) in [
+            ("Question: {question}\nAnswer:\n", Some("\nQuestion:")),
+            ("<question> {question} </question>\n", Some("\n<question>")),
+            ("Solve this.\n\n### Problem\n\n{question}\n", Some("\n### Problem")),
+            ("{question}", None),
+            (" \n{question}\n", None),
+        ] {
+            assert_eq!(next_question(prompt).as_deref(), mark, "{prompt:?}");
+        }
     }
 
     #[test]

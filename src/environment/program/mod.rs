@@ -10,7 +10,7 @@ mod recipe;
 mod split;
 mod step;
 
-pub use format::{FormatRecipe, Preset};
+pub use format::{FormatRecipe, Preset, next_question};
 pub use recipe::{ChatRecipe, ProgramRecipe, Shot};
 
 use std::sync::Arc;
@@ -298,6 +298,10 @@ impl EnvironmentKind for Program {
 
     fn stops(&self) -> Vec<String> {
         self.shared.format.stops.clone()
+    }
+
+    fn next_question(&self) -> Option<String> {
+        next_question(&self.shared.format.prompt)
     }
 
     fn read_problem(&self, text: &str) -> Result<Problem, String> {

@@ -1,6 +1,6 @@
 //! What a step is: code, a final answer or a thought.
 
-use super::format::Format;
+use super::format::{Format, next_question};
 use crate::grading;
 
 /// A step that the policy wrote.
@@ -15,8 +15,9 @@ pub(super) enum Step<'a> {
 }
 
 /// Reads an action, or says why it is no step. Of code and answer the one whose mark comes first counts: a policy that writes on
-/// past the end of its solution has said before what it answers.
+/// past the end of its solution has said before what it answers, and what it writes behind a question of its own is no part of it.
 pub(super) fn read<'a>(format: &Format, action: &'a str) -> Result<Step<'a>, String> {
+    let action = grading::until(action, next_question(&format.prompt).as_slice());
     if action.trim().is_empty() {
         return Err("an empty step".to_owned());
     }
@@ -52,7 +53,7 @@ fn answer_behind(action: &str, at: usize, mark: &str) -> Option<String> {
     let rest = if mark.starts_with("\\boxed") { &action[at..] } else { &action[at + mark.len()..] };
     let rest = rest.trim_start_matches(['*', ' ', '\n', '\r', '\t']);
     let line = rest.lines().next().unwrap_or_default();
-    let found = if line.contains("\\boxed") {
+    let found = if line.contains("\\boxed") || line.contains("\\fbox") {
         grading::extract(rest)
     } else {
         // The rules for what models write around an answer are those of `####`.
@@ -134,5 +135,30 @@ mod tests {
             assert_eq!(plain(action), answer(expected), "{action}");
         }
         assert!(plain("####").is_err() && plain("\\boxed{").is_err());
+        assert_eq!(plain("The answer is \\fbox{7}, as said."), answer("7"));
+    }
+
+    #[test]
+    fn what_follows_the_next_question_is_none_of_the_step() {
+        for (preset, next) in
+            [(Preset::Plain, "Question: 1 + 1?"), (Preset::Xml, "<question> 1 </question>")]
+        {
+            let formats = |action: &str| {
+                let format =
+                    FormatRecipe { preset, thoughts: Some(true), ..FormatRecipe::default() };
+                read(&format.resolve().unwrap(), action).map(|step| match step {
+                    Step::Answer(answer) => Some(answer),
+                    _ => None,
+                })
+            };
+            let invented = format!("\n\n{next}\nFinal Answer: \\boxed{{2}}");
+            let first = format!("Final Answer: \\boxed{{18}}{invented}");
+            assert_eq!(formats(&first), Ok(Some("18".to_owned())), "{first}");
+            let none = format!("It goes on.{invented}");
+            assert_eq!(formats(&none), Ok(None), "{none}");
+        }
+        // Inside a line the same word is one of the solution's own.
+        let own = "The Question: is it 2? Final Answer: 2";
+        assert_eq!(step(Preset::Plain, own), answer("2"));
     }
 }

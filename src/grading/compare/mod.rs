@@ -1,6 +1,7 @@
 //! Two answers against each other. The verdict is the same either way round.
 
 mod members;
+mod reals;
 mod relation;
 mod value;
 
@@ -27,10 +28,21 @@ impl Comparison {
     /// Compares two answers.
     pub fn answers(&mut self, left: &Answer, right: &Answer) -> Grade {
         use Answer::{
-            Based, Infinite, List, Matrix, Named, Ratio, Related, Set, Tuple, Union, Value, Words,
+            Based, Infinite, Joined, List, Matrix, Named, Ratio, Related, Set, Tuple, Union, Value,
+            Words,
         };
+        if let Some(grade) = self.reals(left, right) {
+            return grade;
+        }
         match (left, right) {
             (Value(left), Value(right)) => self.values(left, right),
+            (Joined { join: a, members: left }, Joined { join: b, members: right }) => {
+                let grade = self.lists(left, right);
+                if a.agrees(*b) { grade } else { possible(grade) }
+            }
+            (Joined { members, .. }, other) | (other, Joined { members, .. }) => {
+                self.answers(&List(members.clone()), other)
+            }
             (Named { .. } | Related { .. }, Named { .. } | Related { .. }) => {
                 self.relations(left, right)
             }
@@ -72,6 +84,12 @@ impl Comparison {
             }
             (Union(_), Tuple { .. } | Set(_)) | (Tuple { .. } | Set(_), Union(_)) => {
                 Grade::undecided(Rule::Union)
+            }
+            // `(1,3), (5,7)` may be points or parts.
+            (Union(parts), List(members)) | (List(members), Union(parts))
+                if members.iter().all(|member| matches!(member, Tuple { .. })) =>
+            {
+                possible(self.answers(&Union(parts.clone()), &Union(members.clone())))
             }
             (Matrix(left), Matrix(right)) => self.matrices(left, right),
             // A column may be written as a tuple.

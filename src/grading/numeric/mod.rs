@@ -3,6 +3,7 @@
 mod complex;
 mod evaluate;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use rand::{RngExt, SeedableRng};
@@ -76,6 +77,15 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
         }
     }
     if agreed >= needed && same_domain { Likeness::Equal } else { Likeness::Unknown }
+}
+
+/// Which of two real constants is the larger; `None` where they are too near for that, or not real.
+pub fn order(left: &Expression, right: &Expression) -> Option<Ordering> {
+    let mut arithmetic = Arithmetic::new()?;
+    let left = evaluate(left, &|_| 0.0, &mut arithmetic).filter(|value| value.is_real())?;
+    let right = evaluate(right, &|_| 0.0, &mut arithmetic).filter(|value| value.is_real())?;
+    let difference = arithmetic.relative_difference(&left, &right)?;
+    if difference < DIFFERENT { None } else { left.re.partial_cmp(&right.re) }
 }
 
 /// Whether two constants differ by no more than the first one's `scale`-th part.

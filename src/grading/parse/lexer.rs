@@ -432,7 +432,8 @@ impl<'a> Lexer<'a> {
             "rfloor" => return self.close(Bracket::Floor),
             "lceil" => return self.open(Bracket::Ceiling),
             "rceil" => return self.close(Bracket::Ceiling),
-            "land" | "lor" => Token::Text("and".to_owned()),
+            "land" | "wedge" => Token::Text("and".to_owned()),
+            "lor" | "vee" => Token::Text("or".to_owned()),
             _ => match Function::named(name) {
                 Some(function) => Token::Function(function),
                 None if GREEK.contains(&name) => return self.symbol(name),

@@ -1,5 +1,6 @@
 //! Answers as they are written to [`Answer`]s.
 
+mod conditions;
 mod expression;
 mod lexer;
 mod numeral;

@@ -1,10 +1,11 @@
 //! Words to an [`Answer`]: lists, sets, tuples, intervals, matrices, names and relations around expressions.
 
+use super::conditions::{excluding, joined};
 use super::expression::expression;
 use super::numeral::significant_digits;
 use super::token::{Bracket, Token};
 use super::{Limits, Unreadable};
-use crate::answer::{Answer, Name, Relation, Value};
+use crate::answer::{Answer, Join, Name, Relation, Value};
 use crate::expression::Expression;
 use crate::unit;
 
@@ -22,34 +23,56 @@ pub fn answer(tokens: &[Token]) -> Result<Answer, Unreadable> {
     }
     let parts = split(tokens, |token| *token == Token::Semicolon);
     if parts.len() > 1 {
-        return list(&parts, answer);
+        return joined(&[Join::Comma], list(&parts, answer)?);
     }
-    let parts = split(tokens, |token| *token == Token::Comma || token.is_conjunction());
+    let parts = split(tokens, |token| *token == Token::Comma || token.conjunction().is_some());
     let parts: Vec<&[Token]> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         [] => Err(Unreadable::Empty),
         [only] => item(only),
-        _ => list(&parts, item),
+        _ => {
+            let has = |join: &Join| {
+                position(tokens, |token| token.conjunction() == Some(*join)).is_some()
+            };
+            let words: Vec<Join> = [Join::And, Join::Or].into_iter().filter(has).collect();
+            let members = list(&parts, item)?;
+            if let Some(members) = excluded(parts[0], &members) {
+                return Ok(Answer::Joined { join: Join::And, members });
+            }
+            joined(if words.is_empty() { &[Join::Comma] } else { &words }, members)
+        }
     }
+}
+
+/// `x \ne 1, 2` and `x \ne 1 \text{ or } 2` exclude both.
+fn excluded(first: &[Token], members: &[Answer]) -> Option<Vec<Answer>> {
+    let unequal = |token: &Token| *token == Token::Relation(Relation::NotEqual);
+    position(first, unequal)?;
+    let [first @ Answer::Named { name, .. }, rest @ ..] = members else { return None };
+    if !rest.iter().all(is_constant) {
+        return None;
+    }
+    let rest = rest.iter().map(|number| excluding(name.clone(), number.clone()));
+    Some(std::iter::once(first.clone()).chain(rest).collect())
 }
 
 fn list(
     parts: &[&[Token]],
     read: fn(&[Token]) -> Result<Answer, Unreadable>,
-) -> Result<Answer, Unreadable> {
+) -> Result<Vec<Answer>, Unreadable> {
     let mut members = Vec::new();
     for part in parts {
         match read(part)? {
             // `1 \pm \sqrt 2` in a list is two of its members.
-            Answer::List(both) if part.iter().any(is_plus_minus) => members.extend(both),
+            Answer::List(both) | Answer::Joined { members: both, .. }
+                if part.iter().any(is_plus_minus) =>
+            {
+                members.extend(both);
+            }
             member => members.push(member),
         }
     }
-    if members.len() > Limits::MEMBERS {
-        Err(Unreadable::TooLong)
-    } else {
-        Ok(Answer::List(members))
-    }
+    if members.len() > Limits::MEMBERS { Err(Unreadable::TooLong) } else { Ok(members) }
 }
 
 /// An answer of words alone.
@@ -244,7 +267,7 @@ fn plus_minus(tokens: &[Token]) -> Result<Answer, Unreadable> {
         };
         item(&tokens.iter().map(sign).collect::<Vec<_>>())
     };
-    Ok(Answer::List(vec![signed(true)?, signed(false)?]))
+    joined(&[Join::Comma], vec![signed(true)?, signed(false)?])
 }
 
 /// Tuples, intervals, sets and matrices; `None` for the brackets of an expression.
@@ -255,11 +278,12 @@ fn bracketed(tokens: &[Token]) -> Result<Option<Answer>, Unreadable> {
         Bracket::Round | Bracket::Square => {
             if position(inside, separator).is_none() {
                 // Brackets around a single answer say nothing.
-                return if open == close {
-                    item(inside).map(Some)
-                } else {
-                    Err(Unreadable::Syntax)
-                };
+                if open != close {
+                    return Err(Unreadable::Syntax);
+                }
+                let conditions = position(inside, |token| token.conjunction().is_some()).is_some()
+                    && position(inside, is_relation).is_some();
+                return if conditions { answer(inside) } else { item(inside) }.map(Some);
             }
             let closed = [open == Bracket::Square, close == Bracket::Square];
             let members = members(inside, separator)?;
@@ -276,13 +300,13 @@ fn set(inside: &[Token]) -> Result<Answer, Unreadable> {
         return Ok(Answer::Set(Vec::new()));
     }
     // `\{x | ...\}` is what the condition says.
-    if let [Token::Symbol(_), Token::Bar | Token::Colon, condition @ ..] = inside {
-        return item(condition);
-    }
-    if let [Token::Symbol(_), Token::In, Token::Reals, Token::Bar | Token::Colon, condition @ ..] =
+    if let [Token::Symbol(_), Token::Bar | Token::Colon, condition @ ..]
+    | [Token::Symbol(_), Token::In, Token::Reals, Token::Bar | Token::Colon, condition @ ..] =
         inside
     {
-        return item(condition);
+        let says = |token: &Token| is_relation(token) || *token == Token::In;
+        let read = if position(condition, says).is_some() { answer } else { item };
+        return read(condition);
     }
     Ok(match answer(inside)? {
         Answer::List(members) => Answer::Set(members),
@@ -367,10 +391,7 @@ fn inequality(left: &[Token], relation: Relation, right: &[Token]) -> Result<Ans
             continue;
         }
         if relation == Relation::NotEqual {
-            let part = |members| Answer::Tuple { closed: [false, false], members };
-            let below = part(vec![Answer::infinite(true), end.clone()]);
-            let above = part(vec![end, Answer::infinite(false)]);
-            return Ok(Answer::Named { name, value: Answer::Union(vec![below, above]).into() });
+            return Ok(excluding(name, end));
         }
         let closed = matches!(relation, Relation::LessEqual | Relation::GreaterEqual);
         let below = matches!(relation, Relation::Less | Relation::LessEqual);

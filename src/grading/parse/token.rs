@@ -1,6 +1,6 @@
 //! The words of an answer's language: LaTeX, and the plain writing that models use beside it.
 
-use crate::answer::Relation;
+use crate::answer::{Join, Relation};
 use crate::expression::Function;
 
 /// What stands in pairs.
@@ -66,8 +66,12 @@ pub enum Token {
 }
 
 impl Token {
-    /// A word that parts the members of a list.
-    pub fn is_conjunction(&self) -> bool {
-        matches!(self, Self::Text(text) if text == "and" || text == "or")
+    /// A word that parts the members of a list, and how it joins conditions.
+    pub fn conjunction(&self) -> Option<Join> {
+        match self {
+            Self::Text(text) if text == "and" => Some(Join::And),
+            Self::Text(text) if text == "or" => Some(Join::Or),
+            _ => None,
+        }
     }
 }

@@ -40,6 +40,8 @@ pub fn ascii(text: &str) -> String {
             '±' => "\\pm ",
             '∪' => "\\cup ",
             '∈' => "\\in ",
+            '∧' => "\\land ",
+            '∨' => "\\lor ",
             '∅' => "\\emptyset ",
             'ℝ' => "\\mathbb{R}",
             '°' => "\\degree ",

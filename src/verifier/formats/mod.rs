@@ -50,8 +50,8 @@ impl ProcessFormat {
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum SamplesFormat {
-    /// `{question, answer, samples: [{text, answer, score}]}`: a sample without `answer` has the one marked in its text; `score` may be left
-    /// out.
+    /// `{question, answer, samples: [{text, answer, score}]}`: a sample without `answer` has the one marked in its text, which ends where
+    /// the prompt's mark of a next question stands; `score` may be left out.
     #[default]
     Samples,
     /// What Qwen2.5-Math's evaluation writes: `{question, gt, code, pred, score, pred_score}`, lists of one entry a sample; `score` says
@@ -62,13 +62,13 @@ pub enum SamplesFormat {
 }
 
 impl SamplesFormat {
-    /// Reads a file of problems with samples.
+    /// Reads a file of problems with samples. Answers are looked for in texts up to `next_question`, where a model goes on with one.
     ///
     /// # Errors
     /// Naming the file and the row that is not of the form.
-    pub fn read(self, path: &Path) -> Result<Vec<Sampled>> {
+    pub fn read(self, path: &Path, next_question: Option<&str>) -> Result<Vec<Sampled>> {
         let problems = match self {
-            Self::Samples => samples::read(path)?,
+            Self::Samples => samples::read(path, next_question)?,
             Self::QwenMath => qwen_math::read(path)?,
             Self::Evaluation => evaluation::read(path)?,
         };
@@ -157,7 +157,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         fs::write(&path, text).unwrap();
-        format.read(&path).map_err(|error| error.to_string())
+        format.read(&path, Some("\nQ:")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_answer_is_looked_for_before_the_next_question() {
+        let row = r#"{"question": "q", "answer": "18", "samples": [{"text": "So\n#### 18\n\nQ: 1 + 1?\n#### 2"}, {"text": "Q: So?\n#### 3"}]}"#;
+        let problem = samples_of(row, SamplesFormat::Samples).unwrap().remove(0);
+        let answers: Vec<&str> = problem.samples.iter().map(|sample| &*sample.answer).collect();
+        assert_eq!(answers, ["18", "3"]);
+        assert!(problem.samples[0].text.ends_with("#### 2"));
     }
 
     #[test]

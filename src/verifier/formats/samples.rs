@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::text_of;
 use crate::data::{self, Place};
-use crate::grading::extract;
+use crate::grading::{extract, until};
 use crate::verifier::votes::{Sample, Sampled};
 
 #[derive(Deserialize)]
@@ -26,16 +26,19 @@ struct SampleRow {
     score: Option<f64>,
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<Sampled>> {
-    data::typed_rows(path)?.into_iter().map(problem).collect()
+pub(super) fn read(path: &Path, next_question: Option<&str>) -> Result<Vec<Sampled>> {
+    let rows = data::typed_rows(path)?.into_iter();
+    rows.map(|(place, row)| problem(place, row, next_question)).collect()
 }
 
-fn problem((place, row): (Place, Row)) -> Result<Sampled> {
+fn problem(place: Place, row: Row, next_question: Option<&str>) -> Result<Sampled> {
     let mut samples = Vec::with_capacity(row.samples.len());
     for SampleRow { text, answer, score } in row.samples {
         let answer = match &answer {
             Some(answer) => text_of(&place, "samples.answer", answer)?,
-            None => extract(&text).unwrap_or_default().into_owned(),
+            None => {
+                extract(until(&text, next_question.as_slice())).unwrap_or_default().into_owned()
+            }
         };
         samples.push(Sample { text, answer, score, correct: None });
     }

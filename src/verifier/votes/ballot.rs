@@ -223,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         std::fs::write(&path, text).unwrap();
-        SamplesFormat::Samples.read(&path).unwrap()
+        SamplesFormat::Samples.read(&path, None).unwrap()
     }
 
     fn ballots(rows: &[&str]) -> Vec<Ballot> {

@@ -78,7 +78,12 @@ fn pieces() -> impl Strategy<Value = String> {
         "\\lfloor",
         "\\rfloor",
         "\\approx",
-        "and",
+        " and ",
+        " or ",
+        "x<1",
+        "(1,2)",
+        "\\boxed ",
+        "\\fbox{",
         "cm",
         " ",
         "99999999999",
@@ -190,6 +195,8 @@ fn hostile_answers_end_soon() {
             (0..64).map(|n| format!("\\sin(-{n}x)")).collect::<Vec<_>>().join(",")
         ),
         (0..300).map(|n| format!("x_{{{n}}}")).collect::<Vec<_>>().join("+"),
+        (0..60).map(|n| format!("x\\ne\\sqrt{{{n}}}")).collect::<Vec<_>>().join(","),
+        (0..64).map(|n| format!("({n},9{n})")).collect::<Vec<_>>().join("\\cup"),
         format!("({})^9", (0..60).map(|n| format!("x_{{{n}}}")).collect::<Vec<_>>().join("+")),
     ];
     hostile.push(hostile[10].replace('1', "2"));
