@@ -274,19 +274,21 @@ fn check_draws(recipe: &Recipe) -> Result<()> {
 
 fn check_bootstrap(recipe: &Recipe) -> Result<()> {
     let bootstrap = &recipe.bootstrap;
+    // A policy that no run trains has no round 0.
+    let is_read = recipe.policy.kind().untrainable().is_none();
     match (bootstrap.kind, &bootstrap.path) {
         (BootstrapKind::RandomLines, Some(path)) => {
             bail!("path = {path:?} is read by kind = \"checkpoint\" or \"solutions\" alone");
         }
-        (BootstrapKind::RandomLines, None) if !recipe.environment.has_random_steps() => {
+        (BootstrapKind::RandomLines, None) if is_read && !recipe.environment.has_random_steps() => {
             bail!(
                 "this environment has no random legal steps: write kind = \"checkpoint\" or \"solutions\", and `path`"
             );
         }
-        (BootstrapKind::Solutions, _) if !recipe.environment.has_worked_solutions() => {
+        (BootstrapKind::Solutions, _) if is_read && !recipe.environment.has_worked_solutions() => {
             bail!("kind = \"solutions\": problems of this environment carry no solutions");
         }
-        (BootstrapKind::Checkpoint | BootstrapKind::Solutions, None) => {
+        (BootstrapKind::Checkpoint | BootstrapKind::Solutions, None) if is_read => {
             bail!("this kind needs `path`, a Hugging Face folder or a GGUF file");
         }
         _ => {}
@@ -384,6 +386,22 @@ mod tests {
             load_text(served).unwrap(),
             load_text(&served.replace("{}", "{kind = 'none'}")).unwrap()
         );
+    }
+
+    #[test]
+    fn only_a_policy_that_is_trained_needs_a_round_0() {
+        let words =
+            "[environment]\nkind = \"program\"\n[problems]\nkind = \"jsonl\"\npath = \"p.jsonl\"\n";
+        let served = "[policy]\nkind = \"completions\"\nmodel = \"m\"\n";
+        for (bootstrap, part) in [
+            ("", "no random legal steps"),
+            ("[bootstrap]\nkind = \"checkpoint\"\n", "needs `path`"),
+            ("[bootstrap]\nkind = \"solutions\"\n", "needs `path`"),
+        ] {
+            let error = load_text(&[words, bootstrap].concat()).unwrap_err();
+            assert!(format!("{error:#}").contains(part), "{error:#}");
+            load_text(&[words, bootstrap, served].concat()).unwrap();
+        }
     }
 
     /// Every key of every section, given what it cannot be.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::stub::{Reply, Stub, good};
 use crate::program::{TINY, espalier, fail, run, text};
@@ -58,6 +58,45 @@ fn a_served_policy_searches_is_measured_and_solves_without_a_checkpoint() {
     run(&[&ablate[..], &SERVED, &["--set", &url]].concat());
     let manifest = fs::read_to_string(out.join("manifest.json")).unwrap();
     assert!(manifest.contains(&format!("stub at {}", server.url())), "{manifest}");
+}
+
+#[test]
+fn word_problems_need_no_net_to_begin_with() {
+    let server = Stub::start(|request| {
+        let log_probs = json!({ "tokens": ["####", " 4"], "token_logprobs": [-0.5, -0.25] });
+        let choice = json!({ "text": "#### 4", "finish_reason": "stop", "logprobs": log_probs });
+        let n = request.body["n"].as_u64().unwrap() as usize;
+        Reply::Http(200, &[], json!({ "choices": vec![choice; n] }).to_string())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let [recipe, problems, trees] = ["recipe.toml", "problems.jsonl", "trees.jsonl"].map(path);
+    let problem = json!({ "id": "w", "question": "Ada has 2 and 2. How many?", "answer": "4" });
+    fs::write(&problems, problem.to_string()).unwrap();
+    let text_of = |bootstrap: &str| {
+        format!(
+            "name = \"served-words\"\n[policy]\nkind = \"completions\"\nurl = {:?}\nmodel = \"stub\"\n[environment]\n\
+             kind = \"program\"\n[problems]\nkind = \"jsonl\"\npath = {problems:?}\n[search]\nsimulations = 3\n{bootstrap}",
+            server.url()
+        )
+    };
+    let search = ["search", "--config", text(&recipe), "--problems", text(&problems)];
+    for bootstrap in
+        ["", "[bootstrap]\nkind = \"checkpoint\"\n", "[bootstrap]\nkind = \"solutions\"\n"]
+    {
+        fs::write(&recipe, text_of(bootstrap)).unwrap();
+        let summary = run(&[&search[..], &["--out", text(&trees), "--json"]].concat());
+        let summary: Value = serde_json::from_str(summary.lines().next().unwrap()).unwrap();
+        assert_eq!((&summary["solved"], &summary["failed"]), (&1.into(), &json!({})));
+        let report = run(&["run", "--dry-run", "--json", "--config", text(&recipe)]);
+        assert!(report.contains("\"net\":null"), "{report}");
+    }
+    // What makes a net still says what it lacks.
+    let net = path("net");
+    let pretrain = ["pretrain", "--config", text(&recipe), "--out", text(&net)];
+    assert!(fail(&pretrain, 3).contains("[bootstrap] needs `path`"));
+    let local = ["--set", "policy={kind=\"local\"}"];
+    assert!(fail(&[&pretrain[..], &local].concat(), 2).contains("needs `path`"));
 }
 
 #[test]

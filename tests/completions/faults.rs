@@ -6,7 +6,7 @@ use espalier::policy::{
     CompletionsEvaluator, HttpConfig, PoolingRecipe, ValueMapping, ValueSource,
 };
 use espalier::search::{Cancel, EvaluatorError, Proposal};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stub::{Reply, Stub, good};
 use super::{ask, evaluator, failure, recipe, request};
@@ -14,6 +14,12 @@ use super::{ask, evaluator, failure, recipe, request};
 /// The first `bad` requests are answered with this, later ones well.
 fn failing(bad: usize, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Stub {
     Stub::start(move |request| if request.number < bad { reply() } else { good(request) })
+}
+
+/// An answer of one sample of so many tokens.
+fn completion(text: &str, reason: &str, log_probs: Value, tokens: usize) -> String {
+    let choice = json!({ "text": text, "finish_reason": reason, "logprobs": log_probs });
+    json!({ "choices": [choice], "usage": { "completion_tokens": tokens } }).to_string()
 }
 
 fn step() -> Proposal {
@@ -123,9 +129,8 @@ fn what_will_not_pass_is_asked_once() {
         }
         assert_eq!(server.received().len(), 1, "{status}");
     }
-    let server = failing(usize::MAX, || {
-        Reply::Http(200, &[], "{\"choices\": [{\"text\": \"a\", \"logprobs\": null}]}".into())
-    });
+    let server =
+        failing(usize::MAX, || Reply::Http(200, &[], completion("a", "stop", json!(null), 1)));
     let message = failure(ask(&evaluator(&recipe(server.url())), &request("a\n", 1)));
     assert!(message.contains("no log-probabilities"), "{message}");
     assert_eq!(server.received().len(), 1);
@@ -180,12 +185,92 @@ fn the_server_says_how_long_to_wait() {
 }
 
 #[test]
+fn a_text_that_the_server_gave_up_is_no_step_and_asked_again() {
+    let half = || {
+        let log_probs = json!({ "tokens": ["7"], "token_logprobs": [-0.5] });
+        Reply::Http(200, &[], completion("7*", "abort", log_probs, 1))
+    };
+    let server = failing(2, half);
+    let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 1)).unwrap();
+    assert_eq!((answer.proposals, server.received().len()), (vec![step()], 3));
+    let server = failing(usize::MAX, half);
+    let message = failure(ask(&evaluator(&recipe(server.url())), &request("a\n", 1)));
+    for part in [server.url(), "finish_reason = \"abort\"", "after 5 tries"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn log_probabilities_of_other_tokens_are_not_used() {
+    // llama.cpp: a number for each of two characters of three tokens, none for the delimiter. A step of one sample each.
+    let server = Stub::start(|request| {
+        let log_probs = json!({ "content": [{ "logprob": -0.07 }, { "logprob": -0.1 }] });
+        let body = match request.body["seed"].as_u64().unwrap() % 2 {
+            0 => completion("😀😀", "stop", log_probs, 7),
+            _ => completion("ab", "stop", log_probs, 3),
+        };
+        Reply::Http(200, &[], body)
+    });
+    let mut recipe = recipe(server.url());
+    recipe.samples_per_request = 1;
+    let answer = ask(&evaluator(&recipe), &request("a\n", 12)).unwrap();
+    let emoji = answer.proposals.iter().filter(|step| step.action == "😀😀").count();
+    assert!((1..12).contains(&emoji), "{emoji}");
+    for step in answer.proposals {
+        let (prior, tokens) = match step.action.as_str() {
+            "ab" => ((-0.085f64).exp(), 2),
+            _ => (emoji as f64 / 12.0, 7),
+        };
+        assert!((step.prior() - prior).abs() < 1e-12 && step.tokens == tokens, "{step:?}");
+    }
+}
+
+#[test]
+fn a_text_that_ends_inside_a_character_is_a_step() {
+    // llama.cpp's answer where the longest step ends in the first character.
+    let server =
+        Stub::start(|_| Reply::Http(200, &[], completion("\u{fffd}", "length", json!(null), 2)));
+    let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 1)).unwrap();
+    let expected = Proposal { action: "".into(), log_prob: 0.0, tokens: 2, sampled: None };
+    assert_eq!(answer.proposals, [expected]);
+}
+
+#[test]
 fn an_overlong_context_is_an_ending_and_no_failure() {
-    let body =
+    let openai =
         "This model's maximum context length is 2048 tokens. However, you requested 2100 tokens.";
-    let server = failing(1, move || Reply::Http(400, &[], json!({ "message": body }).to_string()));
-    let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 2));
-    assert_eq!(answer, Err(EvaluatorError::ContextTooLong { tokens: 2100, limit: 2048 }));
+    let tgi = "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4090 `inputs` tokens and 100 \
+        `max_new_tokens`";
+    let vllm = "max_tokens must be at least 1, got -12. (parameter=max_tokens, value=-12)";
+    let unknown =
+        json!({ "message": "prompt too long: 70 tokens > 59", "type": "BadRequestError" });
+    for (status, body, tokens, limit) in [
+        (400, json!({ "message": openai }), 2100, 2048),
+        (400, json!({ "error": { "message": vllm, "param": "max_tokens" } }), 0, 0),
+        (413, json!({ "error": unknown }), 70, 59),
+        (422, json!({ "error": tgi, "error_type": "validation" }), 4190, 4096),
+    ] {
+        let server = failing(usize::MAX, move || Reply::Http(status, &[], body.to_string()));
+        let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 2));
+        assert_eq!(answer, Err(EvaluatorError::ContextTooLong { tokens, limit }));
+        assert_eq!(server.received().len(), 1);
+    }
+    // Another status says something else, whatever its words.
+    let server = failing(usize::MAX, move || Reply::Http(403, &[], openai.to_owned()));
+    failure(ask(&evaluator(&recipe(server.url())), &request("a\n", 2)));
+}
+
+#[test]
+fn more_samples_than_the_server_takes_at_once_are_told_with_the_key_to_set() {
+    let body = json!({ "error": { "code": 400, "message": "n must be less or equal to the number of slots" } });
+    let server = failing(usize::MAX, move || Reply::Http(400, &[], body.to_string()));
+    let evaluator = evaluator(&recipe(server.url()));
+    let message = failure(ask(&evaluator, &request("a\n", 9)));
+    for part in ["policy.samples_per_request", "9 samples", "--parallel", "number of slots"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    let message = failure(ask(&evaluator, &request("a\n", 1)));
+    assert!(!message.contains("samples_per_request"), "{message}");
 }
 
 #[test]

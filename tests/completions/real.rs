@@ -95,6 +95,21 @@ fn a_step_that_ends_at_once_is_as_likely_as_it_is_frequent() {
 }
 
 #[test]
+fn characters_of_several_tokens_have_no_log_probabilities_of_their_own() {
+    let Some(server) = Llama::get() else { return };
+    let mut recipe = recipe(server.url());
+    let mut greedy = request("Emoji: 😀😀😀😀😀😀", 1);
+    greedy.temperature = 0.0;
+    // Two characters of three tokens each; then cut in the second one, and in the first.
+    for (max_tokens, text) in [(6, "😀😀"), (5, "😀"), (2, "")] {
+        recipe.max_tokens = max_tokens;
+        let step = ask(&evaluator(&recipe), &greedy).unwrap().proposals.remove(0);
+        assert_eq!((step.action.as_str(), step.tokens), (text, max_tokens));
+        assert_eq!(step.log_prob, 0.0);
+    }
+}
+
+#[test]
 fn what_the_server_refuses_is_told_apart() {
     let Some(server) = Llama::get() else { return };
     let long = request(&"word ".repeat(2000), 1);
@@ -105,7 +120,10 @@ fn what_the_server_refuses_is_told_apart() {
     assert!(tokens > 2000 && limit == 512, "{tokens} {limit}");
     let mut recipe = recipe(server.url());
     let message = failure(ask(&evaluator(&recipe), &request(CONTEXT, SLOTS + 1)));
-    assert!(message.contains("status 400"), "{message}");
+    assert!(
+        message.contains("status 400") && message.contains("policy.samples_per_request"),
+        "{message}"
+    );
     recipe.url = server.url().replace("completions", "nowhere");
     let message = failure(ask(&evaluator(&recipe), &request(CONTEXT, 1)));
     assert!(message.contains("status 404") && message.contains(&recipe.url), "{message}");

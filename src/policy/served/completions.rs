@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use espalier_search::{
-    Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request, derive_seed, for_each_index,
+    Cancel, Evaluation, Evaluator, EvaluatorError, Request, derive_seed, for_each_index,
 };
 
 use super::http::Client;
 use super::value::ValueSource;
-use super::wire::{CompletionRequest, read_completion};
+use super::wire::{CompletionRequest, Step, proposals, read_completion};
 use crate::policy::config::CompletionsRecipe;
 use crate::policy::error::PolicyError;
 
@@ -25,7 +25,9 @@ pub struct CompletionsEvaluator {
     stop: Vec<String>,
     value: ValueSource,
     /// Whether the user knows that the server reports no token ids.
-    warned: AtomicBool,
+    told_of_ids: AtomicBool,
+    /// Whether the user knows that log-probabilities of the server are not those of its tokens.
+    told_of_log_probs: AtomicBool,
 }
 
 /// What is asked of a server at once.
@@ -43,7 +45,7 @@ enum Job<'a> {
 
 #[derive(Clone)]
 enum Answer {
-    Steps(Vec<Proposal>),
+    Steps(Vec<Step>),
     Value(f64),
 }
 
@@ -66,7 +68,8 @@ impl CompletionsEvaluator {
             recipe: recipe.clone(),
             stop: stop.to_vec(),
             value,
-            warned: AtomicBool::new(false),
+            told_of_ids: AtomicBool::new(false),
+            told_of_log_probs: AtomicBool::new(false),
         })
     }
 
@@ -103,7 +106,7 @@ impl CompletionsEvaluator {
         part: usize,
         n: usize,
         cancel: &Cancel,
-    ) -> Result<Vec<Proposal>, EvaluatorError> {
+    ) -> Result<Vec<Step>, EvaluatorError> {
         if !(request.temperature.is_finite() && request.temperature >= 0.0) {
             let message = format!("temperature {} is not a number >= 0", request.temperature);
             return Err(EvaluatorError::Failed(message));
@@ -131,18 +134,31 @@ impl CompletionsEvaluator {
         let keep = request.keep_tokens;
         let steps = self
             .client
-            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop, keep))?;
-        // Relaxed: a flag that announces nothing but itself.
-        if keep
-            && steps.iter().any(|step| step.sampled.is_none())
-            && !self.warned.swap(true, Ordering::Relaxed)
+            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop, keep))
+            .map_err(|error| error.of_samples(n))?;
+        self.tell(&steps, keep);
+        Ok(steps)
+    }
+
+    /// Warns once of each thing that a server does not report.
+    fn tell(&self, steps: &[Step], keep_tokens: bool) {
+        let url = &self.recipe.url;
+        // Relaxed: flags that announce nothing but themselves.
+        let first = |told: &AtomicBool| !told.swap(true, Ordering::Relaxed);
+        if let Some(mismatch) = steps.iter().find_map(|step| step.mismatch)
+            && first(&self.told_of_log_probs)
         {
             tracing::warn!(
-                "{} does not report the ids of all tokens that it samples: steps are kept without tokens (vLLM reports them)",
-                self.recipe.url
+                "{url} reports for a step {mismatch}: they are not the step's own and are not used. The prior of such a step is its \
+                 share of the samples (told once)"
             );
         }
-        Ok(steps)
+        let without = |step: &Step| step.sampled.is_none();
+        if keep_tokens && steps.iter().any(without) && first(&self.told_of_ids) {
+            tracing::warn!(
+                "{url} does not report the ids of all tokens that it samples: steps are kept without tokens (vLLM reports them)"
+            );
+        }
     }
 
     /// The answer to a request from those to its jobs, in their order.
@@ -150,13 +166,14 @@ impl CompletionsEvaluator {
         request: &Request,
         answers: impl Iterator<Item = Answered>,
     ) -> Result<Evaluation, EvaluatorError> {
-        let mut evaluation = Evaluation { proposals: Vec::new(), value: 0.0 };
+        let (mut sampled, mut value) = (Vec::new(), 0.0);
         for answer in answers {
             match answer? {
-                Answer::Steps(steps) => evaluation.proposals.extend(steps),
-                Answer::Value(value) => evaluation.value = value,
+                Answer::Steps(steps) => sampled.extend(steps),
+                Answer::Value(number) => value = number,
             }
         }
+        let mut evaluation = Evaluation { proposals: proposals(sampled), value };
         if let [only] = evaluation.proposals.as_slice() {
             // Greedy: all samples are this one.
             evaluation.proposals = vec![only.clone(); request.samples];

@@ -3,6 +3,7 @@
 use espalier_search::EvaluatorError;
 
 use super::context_limit::context_too_long;
+use super::refusal::Refusal;
 
 /// Why a server's answer did not come. Every message names the address; what the server wrote is quoted without the API key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,21 @@ impl From<HttpError> for EvaluatorError {
         match error {
             HttpError::Cancelled { .. } => Self::Cancelled,
             error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl HttpError {
+    /// The error of a request for `n` samples, as a search sees it: says what to set where the server takes no such number.
+    pub(super) fn of_samples(self, n: usize) -> EvaluatorError {
+        let refused = matches!(&self, Self::Status { status: 400 | 422, body, .. }
+            if n > 1 && Refusal::read(body).names_samples());
+        match EvaluatorError::from(self) {
+            EvaluatorError::Failed(message) if refused => EvaluatorError::Failed(format!(
+                "{message}; {n} samples were asked for at once: set policy.samples_per_request to as many as the server takes \
+                 (llama.cpp: its slots, --parallel)"
+            )),
+            error => error,
         }
     }
 }

@@ -46,7 +46,7 @@ struct Answer {
 /// Why the body of a success cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// It is damaged: sent again, it may be whole.
+    /// It is damaged or unfinished: sent again, it may be whole.
     Damaged(String),
     /// It is whole and says something else: it would be the same again.
     Unusable(String),
@@ -99,7 +99,7 @@ impl Client {
     /// Sends `body` until it is answered with a success that `read` accepts, and returns what `read` makes of it. Waits between
     /// tries are drawn from `seed`.
     ///
-    /// Sent again: what did not arrive or was cut short, time-outs, damaged answers, and the statuses 408, 425, 429 and 5xx but
+    /// Sent again: what did not arrive or was cut short, time-outs, damaged and unfinished answers, and the statuses 408, 425, 429 and 5xx but
     /// 501. `Retry-After` holds back every request to this address, not this one alone.
     ///
     /// Once `cancel` is cancelled nothing is waited for and nothing more is sent; the connection is cut, by which servers know that

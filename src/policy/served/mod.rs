@@ -4,9 +4,12 @@ mod backoff;
 mod completions;
 mod context_limit;
 mod error;
+mod finish;
 mod gate;
 mod http;
+mod log_probs;
 mod pooling;
+mod refusal;
 mod value;
 mod wire;
 

@@ -15,14 +15,19 @@
 //! `return_token_ids` asks for. SGLang reports none in this protocol, and llama.cpp none of the delimiter; their steps have log-probabilities and no
 //! tokens.
 //!
-//! Where no token is reported (llama.cpp, when the delimiter came at once; `logprobs` is then null) the step's probability is
-//! estimated by its share of the samples, and counts as one token: read as a sum over nothing it would be certain, and such a step
-//! the best of all.
+//! What is reported may not be a step's own: llama.cpp has one number a character, so that of a character of several tokens only the
+//! last one's is there. [`Mismatch`] says what shows it; a server's own count of tokens does where a request has one sample.
+//!
+//! Where no log-probability of its own is reported (or none at all, as from llama.cpp when the delimiter came at once; `logprobs` is
+//! then null) the step's probability is estimated by its share of the samples, for each token alike: read as a sum over nothing it
+//! would be certain, and such a step the best of all.
 
 use espalier_search::{Action, Proposal, SampledTokens};
 use serde::{Deserialize, Serialize};
 
+use super::finish::Finish;
 use super::http::Unreadable;
+use super::log_probs::{LogProbs, Mismatch, Reported};
 
 /// The body of a request.
 #[derive(Debug, Serialize)]
@@ -47,6 +52,12 @@ pub(super) struct CompletionRequest<'a> {
 #[derive(Deserialize)]
 struct CompletionResponse {
     choices: Vec<Choice>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    completion_tokens: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -54,19 +65,23 @@ struct Choice {
     #[serde(default)]
     index: usize,
     text: String,
+    finish_reason: Option<String>,
     logprobs: Option<LogProbs>,
     token_ids: Option<Vec<u32>>,
 }
 
-#[derive(Deserialize)]
-struct LogProbs {
-    token_logprobs: Option<Vec<Option<f64>>>,
-    content: Option<Vec<Token>>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    logprob: f64,
+/// A step as a server reports it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step {
+    action: Action,
+    /// How many tokens were sampled.
+    tokens: usize,
+    /// The sum of their log-probabilities, where they are reported.
+    log_prob: Option<f64>,
+    /// Their ids.
+    pub(super) sampled: Option<Box<SampledTokens>>,
+    /// Why the reported log-probabilities are not used.
+    pub(super) mismatch: Option<Mismatch>,
 }
 
 /// Reads `n` steps, in the order of their index; `keep_tokens` keeps their token ids where they are reported.
@@ -75,57 +90,93 @@ pub(super) fn read_completion(
     n: usize,
     stop: &[String],
     keep_tokens: bool,
-) -> Result<Vec<Proposal>, Unreadable> {
-    let response: CompletionResponse = serde_json::from_slice(body)
+) -> Result<Vec<Step>, Unreadable> {
+    let CompletionResponse { choices, usage } = serde_json::from_slice(body)
         .map_err(|error| Unreadable::Damaged(format!("not a completion: {error}")))?;
-    let mut choices = response.choices;
-    if choices.len() != n {
+    let mut read = Vec::with_capacity(choices.len());
+    for choice in choices {
+        let reason = choice.finish_reason.as_deref();
+        let finish = Finish::read(reason, &choice.text, stop).ok_or_else(|| {
+            let reason = reason.map_or("null".to_owned(), |reason| format!("{reason:?}"));
+            Unreadable::Damaged(format!(
+                "finish_reason = {reason}: the server gave a text up before its end (its log may say why)"
+            ))
+        })?;
+        read.push((choice, finish));
+    }
+    if read.len() != n {
         let message = format!(
-            "{} choices where n = {n} were asked for (samples_per_request asks for fewer at once)",
-            choices.len()
+            "{} choices where n = {n} were asked for (policy.samples_per_request asks for fewer at once)",
+            read.len()
         );
         return Err(Unreadable::Unusable(message));
     }
-    choices.sort_by_key(|choice| choice.index);
-    let choices: Vec<_> = choices
-        .into_iter()
-        .map(|Choice { text, logprobs, token_ids, .. }| {
-            (text, logprobs.and_then(LogProbs::reported), token_ids.filter(|_| keep_tokens))
-        })
-        .collect();
-    // A server that reports some tokens has none to report where it reports none.
-    let reports = choices.iter().any(|(_, reported, _)| reported.is_some());
-    let mut proposals = Vec::with_capacity(n);
-    for (text, reported, ids) in choices {
-        if reported.is_none() && !reports && !text.is_empty() {
-            let message = "no log-probabilities of the sampled tokens";
-            return Err(Unreadable::Unusable(message.to_owned()));
-        }
-        let reported = reported.unwrap_or_default();
-        if let Some(number) = reported.iter().find(|number| number.is_nan() || **number > 1e-3) {
-            let message = format!("{number} is no logarithm of a probability");
-            return Err(Unreadable::Unusable(message));
-        }
-        proposals.push(Proposal {
-            action: until_stop(text, stop).into(),
-            log_prob: reported.iter().sum::<f64>().min(0.0),
-            tokens: reported.len(),
-            sampled: ids.and_then(|ids| sampled(ids, &reported)),
-        });
+    read.sort_by_key(|(choice, _)| choice.index);
+    // Of several samples some servers count the first one's tokens, others all. A server that does not count says 0.
+    let counted = usage.and_then(|usage| usage.completion_tokens);
+    let counted = counted.filter(|&tokens| n == 1 && tokens > 0);
+    let mut reports = false;
+    let mut steps = Vec::with_capacity(n);
+    for (Choice { text, logprobs, token_ids, .. }, finish) in read {
+        let reported = logprobs.and_then(LogProbs::reported);
+        reports |= reported.is_some();
+        let ids = token_ids.filter(|_| keep_tokens);
+        steps.push(step(text, finish, reported.unwrap_or_default(), counted, ids, stop)?);
     }
-    estimate_unreported(&mut proposals);
-    Ok(proposals)
+    // A server that reports some tokens has none to report where it reports none.
+    if !reports && steps.iter().any(|step| !step.action.is_empty()) {
+        return Err(Unreadable::Unusable("no log-probabilities of the sampled tokens".to_owned()));
+    }
+    Ok(steps)
 }
 
-impl LogProbs {
-    /// One number a sampled token, in either shape.
-    fn reported(self) -> Option<Vec<f64>> {
-        match (self.token_logprobs, self.content) {
-            (Some(numbers), _) => numbers.into_iter().collect(),
-            (None, Some(tokens)) => Some(tokens.iter().map(|token| token.logprob).collect()),
-            (None, None) => None,
-        }
+fn step(
+    mut text: String,
+    finish: Finish,
+    reported: Reported,
+    counted: Option<usize>,
+    ids: Option<Vec<u32>>,
+    stop: &[String],
+) -> Result<Step, Unreadable> {
+    // Half a character is no text.
+    let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+    let cut = finish == Finish::Cut && whole < text.len();
+    if cut {
+        text.truncate(whole);
     }
+    // A token has a byte or more, and a server that leaves the delimiter's out leaves out no more than it has.
+    let longest = stop.iter().map(String::len).max().unwrap_or(0);
+    let left_out = if finish == Finish::Ended { longest } else { 0 };
+    let mismatch = reported.mismatch(counted, left_out, cut);
+    let numbers = reported.numbers;
+    if let Some(number) = numbers.iter().find(|number| number.is_nan() || **number > 1e-3) {
+        return Err(Unreadable::Unusable(format!("{number} is no logarithm of a probability")));
+    }
+    let own = mismatch.is_none() && !numbers.is_empty();
+    let action: Action = until_stop(text, stop).into();
+    Ok(Step {
+        tokens: if own { numbers.len() } else { counted.unwrap_or(numbers.len()).max(1) },
+        log_prob: own.then(|| numbers.iter().sum::<f64>().min(0.0)),
+        sampled: ids.filter(|_| own).and_then(|ids| sampled(ids, &numbers)),
+        // Of a step without text some servers report nothing.
+        mismatch: mismatch.filter(|_| !(numbers.is_empty() && action.is_empty())),
+        action,
+    })
+}
+
+/// The proposals of all samples of a state. Where a step's log-probability is not known, it is that of its share of them.
+pub(super) fn proposals(steps: Vec<Step>) -> Vec<Proposal> {
+    let texts: Vec<Action> = steps.iter().map(|step| step.action.clone()).collect();
+    let share = |action: &Action| {
+        texts.iter().filter(|text| *text == action).count() as f64 / texts.len() as f64
+    };
+    let proposal = |Step { action, tokens, log_prob, sampled, .. }: Step| Proposal {
+        log_prob: log_prob.unwrap_or_else(|| tokens as f64 * share(&action).ln()),
+        action,
+        tokens,
+        sampled,
+    };
+    steps.into_iter().map(proposal).collect()
 }
 
 /// The tokens of a step, if there is an id for each reported log-probability.
@@ -143,16 +194,6 @@ fn until_stop(mut text: String, stop: &[String]) -> String {
     text
 }
 
-/// Gives steps without reported tokens their share of the samples.
-fn estimate_unreported(proposals: &mut [Proposal]) {
-    let texts: Vec<Action> = proposals.iter().map(|proposal| proposal.action.clone()).collect();
-    for proposal in proposals.iter_mut().filter(|proposal| proposal.tokens == 0) {
-        let equal = texts.iter().filter(|text| **text == proposal.action).count();
-        proposal.log_prob = (equal as f64 / texts.len() as f64).ln();
-        proposal.tokens = 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,8 +202,21 @@ mod tests {
         vec!["\n".to_owned()]
     }
 
+    /// Bodies are shown without what ended their choices, which is a delimiter.
+    fn ended(body: &str) -> String {
+        body.replace(r#""text":"#, r#""finish_reason": "stop", "text":"#)
+    }
+
     fn read(body: &str, n: usize) -> Result<Vec<Proposal>, Unreadable> {
-        read_completion(body.as_bytes(), n, &stops(), false)
+        read_completion(ended(body).as_bytes(), n, &stops(), false).map(proposals)
+    }
+
+    /// The only step of an answer that counts its tokens.
+    fn counted(choice: &str, tokens: usize) -> Step {
+        let body =
+            format!(r#"{{"choices": [{choice}], "usage": {{"completion_tokens": {tokens}}}}}"#);
+        let mut steps = read_completion(body.as_bytes(), 1, &stops(), false).unwrap();
+        steps.remove(0)
     }
 
     #[test]
@@ -190,13 +244,13 @@ mod tests {
             {"index": 1, "text": "b", "token_ids": [65], "logprobs": {"token_logprobs": [-3, -1]}},
             {"index": 2, "text": "c", "token_ids": null, "logprobs": {"token_logprobs": [-3]}},
             {"index": 3, "text": "d", "logprobs": {"content": [{"id": 7, "token": "d", "logprob": -3}]}}]}"#;
-        let steps = read_completion(body.as_bytes(), 4, &stops(), true).unwrap();
+        let steps = read_completion(ended(body).as_bytes(), 4, &stops(), true).unwrap();
         let sampled = steps[0].sampled.as_deref().unwrap();
         assert_eq!(
             (&*sampled.ids, &*sampled.log_probs),
             (&[64, 293, 198][..], &[-0.5, -0.25, -1.0][..])
         );
-        assert_eq!(sampled.log_prob(), steps[0].log_prob);
+        assert_eq!(Some(sampled.log_prob()), steps[0].log_prob);
         // One id for two numbers, none, and a server that leaves the delimiter's out.
         assert!(steps[1..].iter().all(|step| step.sampled.is_none()));
         assert!(read(body, 4).unwrap().iter().all(|step| step.sampled.is_none()));
@@ -217,6 +271,108 @@ mod tests {
         assert_eq!((steps[0].log_prob, steps[0].tokens), (0.4f64.ln(), 1));
         assert_eq!(steps[0], steps[2]);
         assert_eq!((steps[1].log_prob, steps[1].tokens), (-1.0, 1));
+    }
+
+    #[test]
+    fn log_probabilities_that_are_not_the_step_s_own_are_not_used() {
+        let count = |reported, sampled| Some(Mismatch::Count { reported, sampled });
+        for (text, finish, numbers, tokens, mismatch) in [
+            ("日本", "stop", "-1, -2", 3, None),
+            ("日本", "stop", "-1, -2", 2, None),
+            ("日本", "stop", "-1, -2", 6, count(2, 6)),
+            ("日本", "length", "-1, -2", 3, count(2, 3)),
+            ("ab", "stop", "-1, -2", 1, count(2, 1)),
+            // A server that does not count.
+            ("ab", "stop", "-1, -2", 0, None),
+            ("ab", "stop", "", 7, count(0, 7)),
+        ] {
+            for shape in ["token_logprobs", "content"] {
+                let numbers = match shape {
+                    "content" => numbers.replace('-', "{\"logprob\": -").replace(',', "},"),
+                    _ => numbers.to_owned(),
+                };
+                let end = if numbers.contains('{') { "}" } else { "" };
+                let choice = format!(
+                    r#"{{"text": "{text}", "finish_reason": "{finish}", "logprobs": {{"{shape}": [{numbers}{end}]}}}}"#
+                );
+                let step = counted(&choice, tokens);
+                assert_eq!(step.mismatch, mismatch, "{choice} {tokens}");
+                let (own, expected) = match mismatch {
+                    None => (Some(-3.0), 2),
+                    Some(_) => (None, tokens),
+                };
+                assert_eq!((step.log_prob, step.tokens), (own, expected), "{choice} {tokens}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_without_log_probabilities_of_its_own_has_its_share_for_each_token() {
+        let step = |text: &str, log_prob, tokens| Step {
+            action: text.into(),
+            tokens,
+            log_prob,
+            sampled: None,
+            mismatch: None,
+        };
+        let steps = vec![
+            step("a", None, 3),
+            step("b", Some(-1.0), 2),
+            step("a", None, 3),
+            step("c", None, 1),
+        ];
+        let found: Vec<(f64, usize)> =
+            proposals(steps).iter().map(|found| (found.prior(), found.tokens)).collect();
+        let expected = [(0.5, 3), ((-0.5f64).exp(), 2), (0.5, 3), (0.25, 1)];
+        for ((prior, tokens), (expected, its_tokens)) in found.iter().zip(expected) {
+            assert!((prior - expected).abs() < 1e-12 && *tokens == its_tokens, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_is_no_text_and_no_failure() {
+        let cut = |text: &str, numbers: &str| {
+            format!(r#"{{"text": "{text}", "finish_reason": "length", "logprobs": {numbers}}}"#)
+        };
+        let step = counted(&cut("\u{fffd}", "null"), 2);
+        assert_eq!((step.action.as_str(), step.log_prob, step.tokens), ("", None, 2));
+        let step = counted(&cut("😀\u{fffd}", r#"{"content": [{"logprob": -1}]}"#), 5);
+        assert_eq!((step.action.as_str(), step.log_prob, step.tokens), ("😀", None, 5));
+        // Of several samples nothing is counted.
+        let (one, other) = (
+            cut("a\u{fffd}", r#"{"content": [{"logprob": -1}]}"#),
+            cut("b", r#"{"content": [{"logprob": -1}]}"#),
+        );
+        let body =
+            format!(r#"{{"choices": [{one}, {other}], "usage": {{"completion_tokens": 1}}}}"#);
+        let steps = read_completion(body.as_bytes(), 2, &stops(), false).unwrap();
+        assert_eq!(steps[0].mismatch, Some(Mismatch::Cut { reported: 1 }));
+        assert_eq!((steps[1].mismatch, steps[1].log_prob), (None, Some(-1.0)));
+        // The model's own, in a step that it ended.
+        let step =
+            counted(&cut("a\u{fffd}", r#"{"token_logprobs": [-1]}"#).replace("length", "stop"), 1);
+        assert_eq!((step.action.as_str(), step.log_prob), ("a\u{fffd}", Some(-1.0)));
+    }
+
+    #[test]
+    fn an_unfinished_text_is_damage() {
+        let good =
+            r#"{"text": "a", "finish_reason": "stop", "logprobs": {"token_logprobs": [-1]}}"#;
+        for (reason, told) in [
+            (r#""finish_reason": "abort", "#, "finish_reason = \"abort\""),
+            (r#""finish_reason": null, "#, "finish_reason = null"),
+            ("", "finish_reason = null"),
+        ] {
+            let half =
+                format!(r#"{{{reason}"text": "a b", "logprobs": {{"token_logprobs": [-1]}}}}"#);
+            let body = format!(r#"{{"choices": [{good}, {half}]}}"#);
+            let Err(Unreadable::Damaged(message)) =
+                read_completion(body.as_bytes(), 2, &stops(), false)
+            else {
+                panic!("{body}");
+            };
+            assert!(message.contains(told), "{message}");
+        }
     }
 
     #[test]
