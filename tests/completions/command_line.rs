@@ -100,6 +100,26 @@ fn word_problems_need_no_net_to_begin_with() {
 }
 
 #[test]
+fn log_probabilities_that_are_not_a_step_s_own_are_told_once() {
+    // Every step of two numbers counts as seven tokens.
+    let server = Stub::start(|request| {
+        let Reply::Http(status, headers, body) = good(request) else { unreachable!() };
+        let mut body: Value = serde_json::from_str(&body).unwrap();
+        body["usage"] = json!({ "completion_tokens": 7 });
+        Reply::Http(status, headers, body.to_string())
+    });
+    let solve = ["solve", "21: 3 7", "--decoding", "mcts:3", "--json"];
+    let one = ["--set", "policy.samples_per_request=1"];
+    let arguments = with(&[&solve[..], &one].concat(), &served(server.url()));
+    let output = espalier(&borrowed(&arguments)).output().unwrap();
+    let (solution, errors) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+    assert!(server.received().len() > 1 && output.status.success(), "{errors}");
+    assert_eq!(errors.matches("2 log-probabilities for 7 tokens").count(), 1, "{errors}");
+    let solution: Value = serde_json::from_slice(&solution).unwrap();
+    assert_eq!(solution["steps"][0]["prior"], 1.0, "{solution}");
+}
+
+#[test]
 fn a_log_of_another_policy_is_not_continued() {
     let server = Stub::start(good);
     let failing = Stub::start(|request| match request.number {

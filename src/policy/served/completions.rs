@@ -9,8 +9,9 @@ use espalier_search::{
 };
 
 use super::http::Client;
+use super::step::{Step, proposals};
 use super::value::ValueSource;
-use super::wire::{CompletionRequest, Step, proposals, read_completion};
+use super::wire::{CompletionRequest, read_completion};
 use crate::policy::config::CompletionsRecipe;
 use crate::policy::error::PolicyError;
 

@@ -10,6 +10,7 @@ mod http;
 mod log_probs;
 mod pooling;
 mod refusal;
+mod step;
 mod value;
 mod wire;
 

@@ -8,7 +8,7 @@
 //! All three drop the delimiter from the text. vLLM and SGLang report the delimiter's tokens with the others, llama.cpp leaves them
 //! out. What a server reports is what counts: `log_prob` is the sum over the reported tokens and `tokens` their number, so that a prior
 //! is the mean over the same tokens. vLLM and llama.cpp report log-probabilities of the model itself, before temperature and top-p,
-//! as [`Proposal::log_prob`] wants them; SGLang divides by the temperature unless it is started with
+//! as [`espalier_search::Proposal::log_prob`] wants them; SGLang divides by the temperature unless it is started with
 //! `SGLANG_RETURN_ORIGINAL_LOGPROB=1`.
 //!
 //! Token ids are kept where a search asks for them and they are those of all reported tokens: vLLM's `choices[].token_ids`, which
@@ -16,18 +16,18 @@
 //! tokens.
 //!
 //! What is reported may not be a step's own: llama.cpp has one number a character, so that of a character of several tokens only the
-//! last one's is there. [`Mismatch`] says what shows it; a server's own count of tokens does where a request has one sample.
+//! last one's is there. [`super::log_probs::Mismatch`] says what shows it; a server's own count of tokens does where a request has one sample.
 //!
 //! Where no log-probability of its own is reported (or none at all, as from llama.cpp when the delimiter came at once; `logprobs` is
 //! then null) the step's probability is estimated by its share of the samples, for each token alike: read as a sum over nothing it
 //! would be certain, and such a step the best of all.
 
-use espalier_search::{Action, Proposal, SampledTokens};
 use serde::{Deserialize, Serialize};
 
 use super::finish::Finish;
 use super::http::Unreadable;
-use super::log_probs::{LogProbs, Mismatch, Reported};
+use super::log_probs::LogProbs;
+use super::step::Step;
 
 /// The body of a request.
 #[derive(Debug, Serialize)]
@@ -70,20 +70,6 @@ struct Choice {
     token_ids: Option<Vec<u32>>,
 }
 
-/// A step as a server reports it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step {
-    action: Action,
-    /// How many tokens were sampled.
-    tokens: usize,
-    /// The sum of their log-probabilities, where they are reported.
-    log_prob: Option<f64>,
-    /// Their ids.
-    pub(super) sampled: Option<Box<SampledTokens>>,
-    /// Why the reported log-probabilities are not used.
-    pub(super) mismatch: Option<Mismatch>,
-}
-
 /// Reads `n` steps, in the order of their index; `keep_tokens` keeps their token ids where they are reported.
 pub(super) fn read_completion(
     body: &[u8],
@@ -121,7 +107,7 @@ pub(super) fn read_completion(
         let reported = logprobs.and_then(LogProbs::reported);
         reports |= reported.is_some();
         let ids = token_ids.filter(|_| keep_tokens);
-        steps.push(step(text, finish, reported.unwrap_or_default(), counted, ids, stop)?);
+        steps.push(Step::read(text, finish, reported.unwrap_or_default(), counted, ids, stop)?);
     }
     // A server that reports some tokens has none to report where it reports none.
     if !reports && steps.iter().any(|step| !step.action.is_empty()) {
@@ -130,73 +116,13 @@ pub(super) fn read_completion(
     Ok(steps)
 }
 
-fn step(
-    mut text: String,
-    finish: Finish,
-    reported: Reported,
-    counted: Option<usize>,
-    ids: Option<Vec<u32>>,
-    stop: &[String],
-) -> Result<Step, Unreadable> {
-    // Half a character is no text.
-    let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
-    let cut = finish == Finish::Cut && whole < text.len();
-    if cut {
-        text.truncate(whole);
-    }
-    // A token has a byte or more, and a server that leaves the delimiter's out leaves out no more than it has.
-    let longest = stop.iter().map(String::len).max().unwrap_or(0);
-    let left_out = if finish == Finish::Ended { longest } else { 0 };
-    let mismatch = reported.mismatch(counted, left_out, cut);
-    let numbers = reported.numbers;
-    if let Some(number) = numbers.iter().find(|number| number.is_nan() || **number > 1e-3) {
-        return Err(Unreadable::Unusable(format!("{number} is no logarithm of a probability")));
-    }
-    let own = mismatch.is_none() && !numbers.is_empty();
-    let action: Action = until_stop(text, stop).into();
-    Ok(Step {
-        tokens: if own { numbers.len() } else { counted.unwrap_or(numbers.len()).max(1) },
-        log_prob: own.then(|| numbers.iter().sum::<f64>().min(0.0)),
-        sampled: ids.filter(|_| own).and_then(|ids| sampled(ids, &numbers)),
-        // Of a step without text some servers report nothing.
-        mismatch: mismatch.filter(|_| !(numbers.is_empty() && action.is_empty())),
-        action,
-    })
-}
-
-/// The proposals of all samples of a state. Where a step's log-probability is not known, it is that of its share of them.
-pub(super) fn proposals(steps: Vec<Step>) -> Vec<Proposal> {
-    let texts: Vec<Action> = steps.iter().map(|step| step.action.clone()).collect();
-    let share = |action: &Action| {
-        texts.iter().filter(|text| *text == action).count() as f64 / texts.len() as f64
-    };
-    let proposal = |Step { action, tokens, log_prob, sampled, .. }: Step| Proposal {
-        log_prob: log_prob.unwrap_or_else(|| tokens as f64 * share(&action).ln()),
-        action,
-        tokens,
-        sampled,
-    };
-    steps.into_iter().map(proposal).collect()
-}
-
-/// The tokens of a step, if there is an id for each reported log-probability.
-fn sampled(ids: Vec<u32>, reported: &[f64]) -> Option<Box<SampledTokens>> {
-    let log_probs = reported.iter().map(|&number| number as f32).collect();
-    (ids.len() == reported.len() && !ids.is_empty())
-        .then(|| Box::new(SampledTokens { ids: ids.into(), log_probs }))
-}
-
-/// The text before the first delimiter, should a server have kept it.
-fn until_stop(mut text: String, stop: &[String]) -> String {
-    if let Some(end) = stop.iter().filter_map(|stop| text.find(stop)).min() {
-        text.truncate(end);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use espalier_search::Proposal;
+
     use super::*;
+    use crate::policy::served::log_probs::Mismatch;
+    use crate::policy::served::step::proposals;
 
     fn stops() -> Vec<String> {
         vec!["\n".to_owned()]
@@ -303,29 +229,6 @@ mod tests {
                 };
                 assert_eq!((step.log_prob, step.tokens), (own, expected), "{choice} {tokens}");
             }
-        }
-    }
-
-    #[test]
-    fn a_step_without_log_probabilities_of_its_own_has_its_share_for_each_token() {
-        let step = |text: &str, log_prob, tokens| Step {
-            action: text.into(),
-            tokens,
-            log_prob,
-            sampled: None,
-            mismatch: None,
-        };
-        let steps = vec![
-            step("a", None, 3),
-            step("b", Some(-1.0), 2),
-            step("a", None, 3),
-            step("c", None, 1),
-        ];
-        let found: Vec<(f64, usize)> =
-            proposals(steps).iter().map(|found| (found.prior(), found.tokens)).collect();
-        let expected = [(0.5, 3), ((-0.5f64).exp(), 2), (0.5, 3), (0.25, 1)];
-        for ((prior, tokens), (expected, its_tokens)) in found.iter().zip(expected) {
-            assert!((prior - expected).abs() < 1e-12 && *tokens == its_tokens, "{found:?}");
         }
     }
 
