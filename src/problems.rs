@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn a_file_is_split_without_overlap_and_wraps_around() {
         let recipe = GeneratorRecipe::default();
-        let mut problems = recipe.generate(Split::Train, 10, 1).unwrap();
-        problems.extend(recipe.generate(Split::Test, 5, 1).unwrap());
+        let mut problems = recipe.generate(&Countdown::default(), Split::Train, 10, 1).unwrap();
+        problems.extend(recipe.generate(&Countdown::default(), Split::Test, 5, 1).unwrap());
         let (_folder, source) = file_of(&problems);
         let ids = |split, offset, count| -> Vec<String> {
             let drawn = draw(&countdown(), &source, split, offset, count, 3).unwrap();
@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn bad_rows_are_named() {
-        let mut problems = GeneratorRecipe::default().generate(Split::Train, 3, 1).unwrap();
+        let mut problems =
+            GeneratorRecipe::default().generate(&Countdown::default(), Split::Train, 3, 1).unwrap();
         problems[2].metadata.remove("target");
         let (_folder, ProblemsRecipe::Jsonl(file)) = file_of(&problems) else { unreachable!() };
         let error = format!("{:#}", read(&countdown(), &file.path).unwrap_err());

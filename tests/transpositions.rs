@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use espalier::environment::countdown::{Countdown, legal_moves, parse_problem};
+use espalier::environment::EnvironmentKind;
+use espalier::environment::countdown::{Countdown, parse_problem};
 use espalier_search::testing::AnswerEach;
 use espalier_search::{
     Cancel, Evaluation, EvaluatorError, MctsConfig, Proposal, Request, StopReason, Terminal,
@@ -11,14 +12,12 @@ use espalier_search::{
 
 /// Proposes every legal move, all equally likely.
 fn every_move(request: &Request) -> Result<Evaluation, EvaluatorError> {
-    let context = request.context.trim_end();
-    let numbers = context.rsplit(['|', ':']).next().unwrap();
-    let numbers: Vec<u64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
-    let moves = legal_moves(&numbers);
+    let state = Countdown::default().read_context(&request.context).unwrap();
+    let actions = Countdown::default().legal_actions(&state).unwrap();
     let proposal = |index: usize| {
         // Where fewer are legal than samples are asked for, the last one is proposed again.
-        let (chosen, _) = &moves[index.min(moves.len() - 1)];
-        Proposal { action: chosen.to_string().into(), log_prob: -2.0, tokens: 2, sampled: None }
+        let action = actions[index.min(actions.len() - 1)].as_str().into();
+        Proposal { action, log_prob: -2.0, tokens: 2, sampled: None }
     };
     Ok(Evaluation { proposals: (0..request.samples).map(proposal).collect(), value: 0.0 })
 }

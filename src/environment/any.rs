@@ -200,9 +200,9 @@ macro_rules! environments {
                 seed: u64,
             ) -> Result<Vec<Problem>> {
                 match self {
-                    $(Self::$kind(_) => {
+                    $(Self::$kind(environment) => {
                         let generator = generator::<$environment>(settings)?;
-                        generator.generate(split, count, seed).map_err(anyhow::Error::msg)
+                        generator.generate(environment, split, count, seed).map_err(anyhow::Error::msg)
                     })+
                 }
             }

@@ -30,7 +30,7 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     /// The settings of `[environment]`.
     type Recipe: Debug + Clone + PartialEq + Serialize + DeserializeOwned;
     /// The settings of `[problems]` of kind `generated`; [`NoGenerator`] where problems come from files alone.
-    type Generator: ProblemGenerator;
+    type Generator: ProblemGenerator<Self>;
 
     /// Whether round 0 can be trained on random legal steps ([`Self::random_action`]).
     const RANDOM_STEPS: bool = false;
@@ -149,8 +149,8 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     }
 }
 
-/// Makes problems: the settings of `[problems]` of kind `generated`.
-pub trait ProblemGenerator: Serialize + DeserializeOwned {
+/// Makes problems of an environment: the settings of `[problems]` of kind `generated`.
+pub trait ProblemGenerator<E>: Serialize + DeserializeOwned {
     /// Checks every field.
     ///
     /// # Errors
@@ -161,7 +161,13 @@ pub trait ProblemGenerator: Serialize + DeserializeOwned {
     ///
     /// # Errors
     /// When there are not so many.
-    fn generate(&self, split: Split, count: usize, seed: u64) -> Result<Vec<Problem>, String>;
+    fn generate(
+        &self,
+        environment: &E,
+        split: Split,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Problem>, String>;
 }
 
 /// The generator of an environment that has none: no settings are right.
@@ -176,12 +182,12 @@ impl<'de> Deserialize<'de> for NoGenerator {
     }
 }
 
-impl ProblemGenerator for NoGenerator {
+impl<E> ProblemGenerator<E> for NoGenerator {
     fn validate(&self) -> Result<(), String> {
         match *self {}
     }
 
-    fn generate(&self, _: Split, _: usize, _: u64) -> Result<Vec<Problem>, String> {
+    fn generate(&self, _: &E, _: Split, _: usize, _: u64) -> Result<Vec<Problem>, String> {
         match *self {}
     }
 }

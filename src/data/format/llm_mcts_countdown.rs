@@ -1,8 +1,8 @@
 //! Countdown problems of llm-mcts (Apache-2.0): `{"input": [2, 2, 7, 8], "target": 38}`, four numbers from 1 to 13.
 //!
-//! Their rules are wider than those of the environment `countdown`: a solution may leave numbers out, and its intermediate results may
-//! be negative or fractions. Here every number is used once and all results are whole and positive. A problem that they count as
-//! solvable may therefore have no solution here, and an accuracy on these rows is not one of theirs.
+//! Their rules are those of the environment `countdown` with `leftover`, `negative` and `fractions`: a solution may leave numbers out, and
+//! its intermediate results may be negative or fractions. By the default rules every number is used once and all results are whole and not
+//! negative. A problem that they count as solvable may then have no solution, and an accuracy on these rows is not one of theirs.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::field::{FieldError, lookup};
 pub(super) struct LlmMctsCountdown;
 
 impl RowFormat for LlmMctsCountdown {
-    /// The environment's own wording.
+    /// The environment's own wording, which it puts in the words of its rules.
     fn question(row: &Row, _: &Fields) -> Result<String, FieldError> {
         let numbers: Vec<String> = numbers(row)?.iter().map(u64::to_string).collect();
         let target = target(row)?;

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use super::expression::{Expression, Operator, Token};
-use super::{problem, split_of};
+use super::{Arithmetic, problem, split_of};
 use crate::environment::distinct::distinct;
 use crate::environment::kind::ProblemGenerator;
 use crate::environment::split::Split;
@@ -42,7 +42,7 @@ impl Default for GeneratorRecipe {
     }
 }
 
-impl ProblemGenerator for GeneratorRecipe {
+impl ProblemGenerator<Arithmetic> for GeneratorRecipe {
     fn validate(&self) -> Result<(), String> {
         let [least, most] = self.operations;
         if least < 3 || most < least || most > 12 {
@@ -67,7 +67,13 @@ impl ProblemGenerator for GeneratorRecipe {
 
     /// Every division is exact, and at least one operation that can be rewritten at once is not to be: where each order is right
     /// there is nothing to learn.
-    fn generate(&self, split: Split, count: usize, seed: u64) -> Result<Vec<Problem>, String> {
+    fn generate(
+        &self,
+        _: &Arithmetic,
+        split: Split,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Problem>, String> {
         self.validate()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["arithmetic problems"]));
         let [least, most] = self.operations;
@@ -142,7 +148,7 @@ mod tests {
         let mut seen = HashSet::new();
         let mut parenthesised = 0;
         for (split, seed) in [(Split::Train, 1), (Split::Validation, 2), (Split::Test, 3)] {
-            for problem in recipe.generate(split, 60, seed).unwrap() {
+            for problem in recipe.generate(&Arithmetic {}, split, 60, seed).unwrap() {
                 let text = problem.metadata["expression"].as_str().unwrap();
                 let expression = Expression::parse(text).unwrap();
                 assert_eq!(expression.value().unwrap().to_string(), problem.answer, "{text}");
@@ -160,9 +166,9 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_problems_and_more_only_adds() {
         let recipe = GeneratorRecipe::default();
-        let some = recipe.generate(Split::Train, 10, 5).unwrap();
-        assert_eq!(some, recipe.generate(Split::Train, 20, 5).unwrap()[..10]);
-        assert_ne!(some, recipe.generate(Split::Train, 10, 6).unwrap());
+        let some = recipe.generate(&Arithmetic {}, Split::Train, 10, 5).unwrap();
+        assert_eq!(some, recipe.generate(&Arithmetic {}, Split::Train, 20, 5).unwrap()[..10]);
+        assert_ne!(some, recipe.generate(&Arithmetic {}, Split::Train, 10, 6).unwrap());
     }
 
     #[test]
@@ -178,10 +184,10 @@ mod tests {
             assert!(recipe.validate().unwrap_err().starts_with(key), "{key}");
         }
         let few = GeneratorRecipe { operations: [3, 3], max_value: 2, ..good() };
-        let error = few.generate(Split::Train, 10_000, 1).unwrap_err();
+        let error = few.generate(&Arithmetic {}, Split::Train, 10_000, 1).unwrap_err();
         assert!(error.contains("widen the bounds"), "{error}");
         // Sums are right in any order.
         let idle = GeneratorRecipe { operators: "+".to_owned(), ..good() };
-        assert!(idle.generate(Split::Train, 1, 1).unwrap_err().contains("only 0"));
+        assert!(idle.generate(&Arithmetic {}, Split::Train, 1, 1).unwrap_err().contains("only 0"));
     }
 }

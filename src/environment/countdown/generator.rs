@@ -8,7 +8,8 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use super::moves::legal_moves;
-use super::prompt;
+use super::number::Number;
+use super::{Countdown, Rules, prompt};
 use crate::environment::distinct::distinct;
 use crate::environment::kind::ProblemGenerator;
 use crate::environment::split::Split;
@@ -41,7 +42,7 @@ impl Default for GeneratorRecipe {
     }
 }
 
-impl ProblemGenerator for GeneratorRecipe {
+impl ProblemGenerator<Countdown> for GeneratorRecipe {
     fn validate(&self) -> Result<(), String> {
         let [least, most] = self.numbers;
         if least < 2 || most < least || most > 8 {
@@ -58,9 +59,17 @@ impl ProblemGenerator for GeneratorRecipe {
         Ok(())
     }
 
-    /// Each problem is solvable, since its target is where a random legal line of play ended, and that line is thrown away.
-    fn generate(&self, split: Split, count: usize, seed: u64) -> Result<Vec<Problem>, String> {
+    /// Each problem is solvable, since its target is where a random legal line of play ended, and that line is thrown away. No target
+    /// is one of the numbers where that alone would solve the problem.
+    fn generate(
+        &self,
+        environment: &Countdown,
+        split: Split,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Problem>, String> {
         self.validate()?;
+        let rules = environment.rules();
         let mut rng = ChaCha8Rng::seed_from_u64(seed::derive(seed, &["countdown problems"]));
         let [least, most] = self.target;
         let bounds = format!(
@@ -72,30 +81,34 @@ impl ProblemGenerator for GeneratorRecipe {
             let mut numbers: Vec<u64> =
                 (0..terms).map(|_| rng.random_range(1..=self.max_value)).collect();
             numbers.sort_unstable();
-            let target = random_line(&numbers, &mut rng)?;
+            let target = random_line(&numbers, rules, &mut rng)?;
+            let given = rules.leftover && numbers.contains(&target);
             let fits = (least..=most).contains(&target) && split_of(&numbers, target) == split;
-            fits.then_some((numbers, target))
+            (fits && !given).then_some((numbers, target))
         })?;
         let problem = |(index, (numbers, target)): (usize, (Vec<u64>, u64))| {
-            prompt::problem(format!("countdown-{}-{seed}-{index}", split.name()), &numbers, target)
+            let id = format!("countdown-{}-{seed}-{index}", split.name());
+            prompt::problem(id, &numbers, target, rules)
         };
         Ok(problems.into_iter().enumerate().map(problem).collect())
     }
 }
 
-/// Where a line of uniformly random legal moves ends.
-fn random_line(numbers: &[u64], rng: &mut ChaCha8Rng) -> Option<u64> {
-    let mut numbers = numbers.to_vec();
+/// Where a line of uniformly random legal moves ends, if at a target.
+fn random_line(numbers: &[u64], rules: Rules, rng: &mut ChaCha8Rng) -> Option<u64> {
+    let mut numbers: Vec<Number> =
+        numbers.iter().map(|&number| Number::whole(number)).collect::<Option<_>>()?;
     while numbers.len() > 1 {
-        numbers = legal_moves(&numbers).choose(rng)?.1.clone();
+        numbers = legal_moves(&numbers, rules).choose(rng)?.1.clone();
     }
-    numbers.pop()
+    numbers.pop()?.target()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::solver::Solver;
     use super::*;
 
     fn key(problem: &Problem) -> (Vec<u64>, u64) {
@@ -107,7 +120,7 @@ mod tests {
         let recipe = GeneratorRecipe { numbers: [2, 3], max_value: 6, target: [1, 30] };
         let mut seen = HashSet::new();
         for (split, seed) in [(Split::Train, 1), (Split::Validation, 2), (Split::Test, 3)] {
-            let problems = recipe.generate(split, 20, seed).unwrap();
+            let problems = recipe.generate(&Countdown::default(), split, 20, seed).unwrap();
             assert_eq!(problems.len(), 20);
             for problem in &problems {
                 assert!(seen.insert(key(problem)), "{problem:?} occurs twice");
@@ -118,16 +131,41 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_problems_and_more_only_adds() {
         let recipe = GeneratorRecipe::default();
-        let some = recipe.generate(Split::Train, 10, 5).unwrap();
-        let more = recipe.generate(Split::Train, 20, 5).unwrap();
+        let some = recipe.generate(&Countdown::default(), Split::Train, 10, 5).unwrap();
+        let more = recipe.generate(&Countdown::default(), Split::Train, 20, 5).unwrap();
         assert_eq!(some, more[..10]);
-        assert_ne!(some, recipe.generate(Split::Train, 10, 6).unwrap());
+        assert_ne!(some, recipe.generate(&Countdown::default(), Split::Train, 10, 6).unwrap());
     }
 
     #[test]
     fn a_space_too_small_is_said() {
         let recipe = GeneratorRecipe { numbers: [2, 2], max_value: 2, target: [1, 4] };
-        let error = recipe.generate(Split::Train, 100, 1).unwrap_err();
+        let error = recipe.generate(&Countdown::default(), Split::Train, 100, 1).unwrap_err();
         assert!(error.contains("widen the bounds"), "{error}");
+    }
+    #[test]
+    fn each_rule_makes_other_problems_which_it_can_solve() {
+        let recipe = GeneratorRecipe { numbers: [4, 4], max_value: 9, target: [1, 50] };
+        let generate = |rules| recipe.generate(&rules, Split::Train, 100, 1).unwrap();
+        let solvable = |problem: &Problem, rules| {
+            let (numbers, target) = key(problem);
+            let numbers: Vec<_> = numbers.into_iter().filter_map(Number::whole).collect();
+            Solver::new(rules).reachable(&numbers, target)
+        };
+        let narrow: Vec<_> = generate(Countdown::default()).iter().map(key).collect();
+        for (negative, fractions, leftover) in
+            [(true, false, false), (false, true, false), (false, false, true), (true, true, true)]
+        {
+            let wide = Countdown { negative, fractions, leftover, ..Countdown::default() };
+            let problems = generate(wide);
+            assert_ne!(problems.iter().map(key).collect::<Vec<_>>(), narrow, "{wide:?}");
+            let lacked = problems.iter().any(|problem| !solvable(problem, Rules::default()));
+            assert!(lacked || !leftover, "{wide:?}");
+            for problem in &problems {
+                assert!(solvable(problem, wide.rules()), "{problem:?}");
+                let (numbers, target) = key(problem);
+                assert!(!leftover || !numbers.contains(&target), "{problem:?}");
+            }
+        }
     }
 }

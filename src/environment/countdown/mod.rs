@@ -9,19 +9,38 @@
 //! 21+5=26|26        one number is left: the answer
 //! ```
 //!
-//! All values are non-negative integers: a difference below zero, a division with a remainder and a division by zero
-//! break the rules, and a step that breaks the rules ends the path. No positive target is lost by that: every expression over
-//! positive integers with integer intermediates can be rearranged so that no intermediate is negative.
+//! Blanks around the numbers do not count. A step that breaks the rules ends the path. By default all values are non-negative integers:
+//! a difference below zero and a division with a remainder break the rules. No positive target is lost by the first: every expression over
+//! positive integers with integer intermediates can be rearranged so that no intermediate is negative. Three settings widen the rules:
+//!
+//! * `negative`: results may be below zero.
+//! * `fractions`: results may be fractions. They are exact.
+//! * `leftover`: not all numbers need be used. A step that is one of the numbers ends the path with it as the answer.
+//!
+//! ```text
+//! 24:3 3 8 8 9      with `fractions` and `leftover`
+//! 8/3=8/3|8/3 3 8 9
+//! 3-(8/3)=1/3|1/3 8 9
+//! 8/(1/3)=24|9 24
+//! 24=24|24          a number alone: the answer; 9 is left over
+//! ```
+//!
+//! Beside an operator a fraction stands in parentheses, so that its bar is no operator: `8/3/2` would have two readings. A negative number
+//! is written so too (`3-(-2)`), but read without (`3--2`). Results and the numbers that are left stand alone and have none.
+//!
+//! Division by zero and results with a part beyond 10^9 break the rules whatever the settings.
 
 mod generator;
 mod moves;
+mod number;
 mod prompt;
+mod rules;
 mod solver;
+#[cfg(test)]
+mod tests;
 
 pub use generator::{GeneratorRecipe, split_of};
-pub use moves::{Move, Operation, legal_moves};
 pub use prompt::parse_problem;
-pub use solver::Solver;
 
 use std::borrow::Cow;
 
@@ -34,6 +53,10 @@ use serde::{Deserialize, Serialize};
 use super::kind::{EnvironmentKind, Truth};
 use super::split::Split;
 use crate::recipe::Recipe;
+use moves::{Move, legal_moves};
+use number::Number;
+use rules::Rules;
+use solver::Solver;
 
 /// Who works out the result of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +88,12 @@ pub struct Countdown {
     pub arithmetic: Arithmetic,
     /// How a problem is put to the policy.
     pub prompt: PromptStyle,
+    /// Whether results may be negative.
+    pub negative: bool,
+    /// Whether results may be fractions.
+    pub fractions: bool,
+    /// Whether numbers may be left over: a step that is one of the numbers ends the path with it as the answer.
+    pub leftover: bool,
 }
 
 /// A partial solution: what the policy reads and the numbers that are left.
@@ -72,17 +101,11 @@ pub struct Countdown {
 pub struct State {
     context: String,
     /// In ascending order.
-    numbers: Vec<u64>,
+    numbers: Vec<Number>,
     target: u64,
 }
 
 impl State {
-    /// The numbers that are left, in ascending order.
-    #[must_use]
-    pub fn numbers(&self) -> &[u64] {
-        &self.numbers
-    }
-
     /// The number to reach.
     #[must_use]
     pub fn target(&self) -> u64 {
@@ -91,26 +114,38 @@ impl State {
 }
 
 impl Countdown {
+    fn rules(&self) -> Rules {
+        let Self { negative, fractions, leftover, .. } = *self;
+        Rules { negative, fractions, leftover }
+    }
+
     /// What the policy has to write to make this move.
-    #[must_use]
-    pub fn action(&self, chosen: Move) -> String {
+    fn action(&self, chosen: Move) -> String {
         match self.arithmetic {
             Arithmetic::Environment => chosen.to_string(),
-            Arithmetic::Model => format!("{chosen}={}", chosen.result),
+            Arithmetic::Model => format!("{chosen}={}", chosen.result()),
+        }
+    }
+
+    /// A question of our own wording in the words of these rules; any other as it is.
+    fn reworded<'a>(&self, question: &'a str) -> Cow<'a, str> {
+        match prompt::parse_question(question) {
+            Some((numbers, target)) => prompt::question(&numbers, target, self.rules()).into(),
+            None => question.into(),
         }
     }
 
     /// Reads an action and applies it, or says why it breaks the rules.
-    fn apply(&self, numbers: &[u64], action: &str) -> Result<(Move, Vec<u64>), String> {
+    fn apply(&self, numbers: &[Number], action: &str) -> Result<(Move, Vec<Number>), String> {
         let (expression, claimed) = match (self.arithmetic, action.split_once('=')) {
             (Arithmetic::Environment, None) => (action, None),
             (Arithmetic::Environment, Some(_)) => return Err("a step has no `=`".into()),
             (Arithmetic::Model, Some((expression, result))) => (expression, Some(result)),
             (Arithmetic::Model, None) => return Err("a step needs `=` and its result".into()),
         };
-        let chosen = Move::parse(expression)?;
+        let chosen = Move::parse(expression, self.rules())?;
         if let Some(claimed) = claimed
-            && moves::parse_number(claimed)? != chosen.result
+            && Number::parse(claimed, self.rules())? != chosen.result()
         {
             return Err(format!("{chosen} is not {claimed}"));
         }
@@ -123,11 +158,16 @@ impl Environment for Countdown {
     type State = State;
 
     fn root(&self, problem: &Problem) -> Result<State, ProblemError> {
-        let (mut numbers, target) = prompt::numbers_and_target(problem)?;
+        let (given, target) = prompt::numbers_and_target(problem)?;
+        let number = |number: u64| {
+            let message = format!("metadata.numbers holds {number}, more than {}", number::LARGEST);
+            Number::whole(number).ok_or(ProblemError { id: problem.id.clone(), message })
+        };
+        let mut numbers = given.into_iter().map(number).collect::<Result<Vec<_>, _>>()?;
         numbers.sort_unstable();
         let context = match self.prompt {
             PromptStyle::Short => format!("{target}:{}\n", moves::join(&numbers)),
-            PromptStyle::Question => format!("{}\n", problem.question.trim_end()),
+            PromptStyle::Question => format!("{}\n", self.reworded(problem.question.trim_end())),
         };
         Ok(State { context, numbers, target })
     }
@@ -141,7 +181,7 @@ impl Environment for Countdown {
             Ok((chosen, numbers)) => {
                 let left = moves::join(&numbers);
                 let observation = match self.arithmetic {
-                    Arithmetic::Environment => format!("={}|{left}\n", chosen.result),
+                    Arithmetic::Environment => format!("={}|{left}\n", chosen.result()),
                     Arithmetic::Model => format!("|{left}\n"),
                 };
                 let terminal = match numbers.as_slice() {
@@ -199,7 +239,8 @@ impl EnvironmentKind for Countdown {
     }
 
     fn read_problem(&self, text: &str) -> Result<Problem, String> {
-        parse_problem(text)
+        let problem = parse_problem(text)?;
+        Ok(Problem { question: self.reworded(&problem.question).into(), ..problem })
     }
 
     fn split(&self, problem: &Problem) -> Result<Split, ProblemError> {
@@ -208,7 +249,8 @@ impl EnvironmentKind for Countdown {
     }
 
     fn legal_actions(&self, state: &State) -> Option<Vec<String>> {
-        Some(legal_moves(&state.numbers).iter().map(|&(chosen, _)| self.action(chosen)).collect())
+        let moves = legal_moves(&state.numbers, self.rules());
+        Some(moves.into_iter().map(|(chosen, _)| self.action(chosen)).collect())
     }
 
     fn read_context(&self, context: &str) -> Option<State> {
@@ -216,7 +258,10 @@ impl EnvironmentKind for Countdown {
         let first = lines.next()?;
         let problem = match self.prompt {
             PromptStyle::Short => parse_problem(first).ok()?,
-            PromptStyle::Question => prompt::parse_question(first)?,
+            PromptStyle::Question => {
+                let (numbers, target) = prompt::parse_question(first)?;
+                prompt::problem(first.to_owned(), &numbers, target, self.rules())
+            }
         };
         let end = match self.arithmetic {
             Arithmetic::Environment => '=',
@@ -231,105 +276,19 @@ impl EnvironmentKind for Countdown {
 
     // As by default, without writing out all the others.
     fn random_action(&self, state: &State, rng: &mut ChaCha8Rng) -> Option<String> {
-        legal_moves(&state.numbers).choose(rng).map(|&(chosen, _)| self.action(chosen))
+        let moves = legal_moves(&state.numbers, self.rules());
+        moves.choose(rng).map(|&(chosen, _)| self.action(chosen))
     }
 
-    /// The numbers of the prompt with the answer as target.
+    /// The numbers of the prompt with the answer as target, which is whole and not negative whatever the rules.
     fn solved_by(&self, prompt: &str, answer: &str) -> Option<Problem> {
         let State { numbers, .. } = self.read_context(prompt)?;
-        Some(prompt::problem(String::new(), &numbers, answer.parse().ok()?))
+        let numbers: Option<Vec<u64>> = numbers.into_iter().map(Number::target).collect();
+        Some(prompt::problem(String::new(), &numbers?, answer.parse().ok()?, self.rules()))
     }
 
     fn truth(&self) -> Option<Truth<State>> {
-        let mut solver = Solver::default();
+        let mut solver = Solver::new(self.rules());
         Some(Box::new(move |state| solver.reachable(&state.numbers, state.target)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rand_chacha::rand_core::SeedableRng;
-
-    use super::*;
-
-    fn problem() -> Problem {
-        parse_problem("26: 7 3 5").unwrap()
-    }
-
-    #[test]
-    fn a_solution_runs_to_its_answer() {
-        let environment = Countdown::default();
-        let root = environment.root(&problem()).unwrap();
-        assert_eq!(environment.context(&root), "26:3 5 7\n");
-        let first = environment.step(&root, "7*3").unwrap();
-        assert_eq!(first.observation, "=21|5 21\n");
-        assert_eq!(first.terminal, None);
-        let last = environment.step(&first.state, "21+5").unwrap();
-        assert_eq!(last.terminal, Some(Terminal::Answer("26".into())));
-        assert_eq!(environment.context(&last.state), "26:3 5 7\n7*3=21|5 21\n21+5=26|26\n");
-        let rewards = ["26", "21"].map(|answer| environment.reward(&problem(), answer));
-        assert_eq!(rewards, [1.0, -1.0]);
-    }
-
-    #[test]
-    fn rule_breaking_steps_end_the_path_with_a_reason() {
-        let environment = Countdown::default();
-        let root = environment.root(&problem()).unwrap();
-        for (action, reason) in [
-            ("7*4", "4 is not available"),
-            ("7*7", "7 is not available twice"),
-            ("3-5", "below zero"),
-            ("7/3", "remainder"),
-            ("7", "operator"),
-            ("", "operator"),
-            ("7*3=21", "no `=`"),
-            ("7**3", "not a number"),
-            ("+7*3", "not a number"),
-            ("7*٣", "not a number"),
-            ("99999999999999999999*3", "too large"),
-        ] {
-            let transition = environment.step(&root, action).unwrap();
-            match transition.terminal {
-                Some(Terminal::Invalid(message)) => {
-                    assert!(message.contains(reason), "{action}: {message}");
-                }
-                other => panic!("{action}: {other:?}"),
-            }
-            assert!(environment.context(&transition.state).ends_with(&format!("{action}\n")));
-        }
-    }
-
-    #[test]
-    fn a_context_says_its_state() {
-        for arithmetic in [Arithmetic::Environment, Arithmetic::Model] {
-            for prompt in [PromptStyle::Short, PromptStyle::Question] {
-                let environment = Countdown { arithmetic, prompt };
-                let mut rng = ChaCha8Rng::seed_from_u64(1);
-                let mut state = environment.root(&problem()).unwrap();
-                loop {
-                    assert_eq!(environment.read_context(&state.context).as_ref(), Some(&state));
-                    let Some(action) = environment.random_action(&state, &mut rng) else { break };
-                    let legal = environment.legal_actions(&state).unwrap();
-                    assert!(legal.contains(&action), "{action}: {legal:?}");
-                    state = environment.step(&state, &action).unwrap().state;
-                }
-                assert_eq!(state.numbers.len(), 1);
-            }
-        }
-        for other in ["", "26:3 5 7", "26:\n", "26:3 5 7\n3*5=14|7 14\n", "26:3 5 7\n3*6\n"] {
-            assert_eq!(Countdown::default().read_context(other), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn the_model_may_have_to_compute() {
-        let environment = Countdown { arithmetic: Arithmetic::Model, ..Countdown::default() };
-        let root = environment.root(&problem()).unwrap();
-        let right = environment.step(&root, "7*3=21").unwrap();
-        assert_eq!((&*right.observation, right.terminal), ("|5 21\n", None));
-        let wrong = environment.step(&root, "7*3=22").unwrap();
-        assert_eq!(wrong.terminal, Some(Terminal::Invalid("7*3 is not 22".into())));
-        let short = environment.step(&root, "7*3").unwrap();
-        assert!(matches!(short.terminal, Some(Terminal::Invalid(_))));
     }
 }

@@ -3,6 +3,8 @@
 use espalier_search::{Problem, ProblemError};
 use serde_json::{Map, Value, json};
 
+use super::Rules;
+
 /// Numbers (as given) and target of a problem.
 pub(super) fn numbers_and_target(problem: &Problem) -> Result<(Vec<u64>, u64), ProblemError> {
     let fail = |message: String| ProblemError { id: problem.id.clone(), message };
@@ -31,29 +33,40 @@ pub(super) fn numbers_and_target(problem: &Problem) -> Result<(Vec<u64>, u64), P
 }
 
 /// A problem in our own form.
-pub(super) fn problem(id: String, numbers: &[u64], target: u64) -> Problem {
-    let list = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+pub(super) fn problem(id: String, numbers: &[u64], target: u64, rules: Rules) -> Problem {
     let mut metadata = Map::new();
     metadata.insert("numbers".into(), json!(numbers));
     metadata.insert("target".into(), json!(target));
-    Problem {
-        id,
-        question: format!("Use each of the numbers {list} once to make {target}."),
-        answer: target.to_string(),
-        metadata,
-    }
+    Problem { id, question: question(numbers, target, rules), answer: target.to_string(), metadata }
 }
 
-/// Reads a question in our own form.
-pub(super) fn parse_question(question: &str) -> Option<Problem> {
-    let rest = question.strip_prefix("Use each of the numbers ")?;
-    let (numbers, target) = rest.strip_suffix('.')?.split_once(" once to make ")?;
-    let numbers: Vec<u64> =
-        numbers.split(", ").map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    Some(problem(question.to_owned(), &numbers, target.parse().ok()?))
+const BEGINNING: &str = "Use each of the numbers ";
+const ONCE: &str = " once to make ";
+const AT_MOST_ONCE: &str = " at most once to make ";
+
+/// The question in our own words.
+pub(super) fn question(numbers: &[u64], target: u64, rules: Rules) -> String {
+    let numbers = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let once = if rules.leftover { AT_MOST_ONCE } else { ONCE };
+    let results = match (rules.negative, rules.fractions) {
+        (false, false) => "",
+        (true, false) => " Results may be negative.",
+        (false, true) => " Results may be fractions.",
+        (true, true) => " Results may be negative or fractions.",
+    };
+    format!("{BEGINNING}{numbers}{once}{target}.{results}")
 }
 
-/// Reads what a user types: `26: 3 5 7`, the target and then the numbers.
+/// Reads a question in our own words, whatever the rules that it tells: numbers and target.
+pub(super) fn parse_question(text: &str) -> Option<(Vec<u64>, u64)> {
+    let (task, _) = text.strip_prefix(BEGINNING)?.split_once('.')?;
+    let (numbers, target) = task.split_once(AT_MOST_ONCE).or_else(|| task.split_once(ONCE))?;
+    let numbers: Option<Vec<u64>> = numbers.split(", ").map(|number| number.parse().ok()).collect();
+    let (numbers, target) = (numbers?, target.parse().ok()?);
+    Rules::all().any(|rules| question(&numbers, target, rules) == text).then_some((numbers, target))
+}
+
+/// Reads what a user types: `26: 3 5 7`, the target and then the numbers. The question tells the default rules.
 ///
 /// # Errors
 /// With the expected form, when it is not of that form.
@@ -70,7 +83,7 @@ pub fn parse_problem(text: &str) -> Result<Problem, String> {
     if numbers.len() < 2 {
         return Err(form());
     }
-    Ok(problem(text.to_owned(), &numbers, target))
+    Ok(problem(text.to_owned(), &numbers, target, Rules::default()))
 }
 
 #[cfg(test)]
@@ -88,11 +101,29 @@ mod tests {
 
     #[test]
     fn metadata_that_does_not_fit_is_named() {
-        let mut problem = problem("p".into(), &[3, 5], 8);
+        let mut problem = problem("p".into(), &[3, 5], 8, Rules::default());
         problem.metadata["numbers"] = json!([3, -5]);
         assert!(numbers_and_target(&problem).unwrap_err().to_string().contains("-5"));
         problem.metadata.remove("target");
         problem.metadata["numbers"] = json!([3, 5]);
         assert!(numbers_and_target(&problem).unwrap_err().to_string().contains("target"));
+    }
+    #[test]
+    fn a_question_tells_the_rules_and_is_read_under_all() {
+        let mut questions = std::collections::HashSet::new();
+        for rules in Rules::all() {
+            let text = question(&[3, 3, 8], 24, rules);
+            assert_eq!(parse_question(&text), Some((vec![3, 3, 8], 24)), "{text}");
+            questions.insert(text);
+        }
+        assert_eq!(questions.len(), 8);
+        for other in [
+            "Use each of the numbers 3, 8 once to make 24",
+            "Use each of the numbers 3, 8 once to make 24. Results may be prime.",
+            "Use each of the numbers 03, 8 once to make 24.",
+            "Use each of the numbers once to make 24.",
+        ] {
+            assert_eq!(parse_question(other), None, "{other}");
+        }
     }
 }
