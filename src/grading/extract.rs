@@ -162,7 +162,8 @@ fn is_full(content: &str, braced: bool) -> bool {
     let bare = without(content, &[&SPACES[..], &TEXTS, &DOTS].concat());
     let shown = |c: &char| !c.is_whitespace() && !matches!(c, '.' | '…' | '$' | '{' | '}' | '*');
     let shown: String = bare.to_lowercase().chars().filter(shown).collect();
-    !shown.is_empty() && !(shown.ends_with("answer") && shown.chars().all(char::is_alphabetic))
+    let spoken_of = shown.ends_with("answer") && shown.chars().all(char::is_alphabetic);
+    !(shown.is_empty() || spoken_of)
 }
 
 const SPACES: [&str; 8] = ["\\qquad", "\\quad", "\\,", "\\;", "\\:", "\\!", "\\ ", "~"];

@@ -17,7 +17,7 @@ fn failing(bad: usize, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Stu
 }
 
 /// An answer of one sample of so many tokens.
-fn completion(text: &str, reason: &str, log_probs: Value, tokens: usize) -> String {
+fn completion(text: &str, reason: &str, log_probs: &Value, tokens: usize) -> String {
     let choice = json!({ "text": text, "finish_reason": reason, "logprobs": log_probs });
     json!({ "choices": [choice], "usage": { "completion_tokens": tokens } }).to_string()
 }
@@ -130,7 +130,7 @@ fn what_will_not_pass_is_asked_once() {
         assert_eq!(server.received().len(), 1, "{status}");
     }
     let server =
-        failing(usize::MAX, || Reply::Http(200, &[], completion("a", "stop", json!(null), 1)));
+        failing(usize::MAX, || Reply::Http(200, &[], completion("a", "stop", &json!(null), 1)));
     let message = failure(ask(&evaluator(&recipe(server.url())), &request("a\n", 1)));
     assert!(message.contains("no log-probabilities"), "{message}");
     assert_eq!(server.received().len(), 1);
@@ -188,7 +188,7 @@ fn the_server_says_how_long_to_wait() {
 fn a_text_that_the_server_gave_up_is_no_step_and_asked_again() {
     let half = || {
         let log_probs = json!({ "tokens": ["7"], "token_logprobs": [-0.5] });
-        Reply::Http(200, &[], completion("7*", "abort", log_probs, 1))
+        Reply::Http(200, &[], completion("7*", "abort", &log_probs, 1))
     };
     let server = failing(2, half);
     let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 1)).unwrap();
@@ -206,8 +206,8 @@ fn log_probabilities_of_other_tokens_are_not_used() {
     let server = Stub::start(|request| {
         let log_probs = json!({ "content": [{ "logprob": -0.07 }, { "logprob": -0.1 }] });
         let body = match request.body["seed"].as_u64().unwrap() % 2 {
-            0 => completion("😀😀", "stop", log_probs, 7),
-            _ => completion("ab", "stop", log_probs, 3),
+            0 => completion("😀😀", "stop", &log_probs, 7),
+            _ => completion("ab", "stop", &log_probs, 3),
         };
         Reply::Http(200, &[], body)
     });
@@ -229,7 +229,7 @@ fn log_probabilities_of_other_tokens_are_not_used() {
 fn a_text_that_ends_inside_a_character_is_a_step() {
     // llama.cpp's answer where the longest step ends in the first character.
     let server =
-        Stub::start(|_| Reply::Http(200, &[], completion("\u{fffd}", "length", json!(null), 2)));
+        Stub::start(|_| Reply::Http(200, &[], completion("\u{fffd}", "length", &json!(null), 2)));
     let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 1)).unwrap();
     let expected = Proposal { action: "".into(), log_prob: 0.0, tokens: 2, sampled: None };
     assert_eq!(answer.proposals, [expected]);

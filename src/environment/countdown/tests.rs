@@ -274,7 +274,7 @@ impl Exhaustive {
             let transition = self.environment.step(state, &action).unwrap();
             match transition.terminal {
                 Some(Terminal::Invalid(reason)) => {
-                    assert!(!legal, "{rules:?} {key}: {action}: {reason}")
+                    assert!(!legal, "{rules:?} {key}: {action}: {reason}");
                 }
                 terminal => {
                     assert!(legal, "{rules:?} {key}: {action}");

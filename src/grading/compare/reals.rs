@@ -160,7 +160,7 @@ impl Comparison {
         let (Some(any), Some(both)) = (self.union(sets.concat()), self.intersection(&sets)) else {
             return Reals::Unclear;
         };
-        let says = |set: &Intervals<'_>| !set.is_empty() && !(set.len() == 1 && unbounded(set));
+        let says = |set: &Intervals<'_>| !(set.is_empty() || set.len() == 1 && unbounded(set));
         let meant = match join {
             Join::Or => Some(any).filter(says),
             Join::And => Some(both).filter(says),

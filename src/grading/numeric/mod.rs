@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use self::complex::Arithmetic;
+use self::complex::{Arithmetic, Complex};
 use self::evaluate::evaluate;
 use super::expression::Expression;
 use espalier_seed as seed;
@@ -82,8 +82,8 @@ pub fn compare(left: &Expression, right: &Expression) -> Likeness {
 /// Which of two real constants is the larger; `None` where they are too near for that, or not real.
 pub fn order(left: &Expression, right: &Expression) -> Option<Ordering> {
     let mut arithmetic = Arithmetic::new()?;
-    let left = evaluate(left, &|_| 0.0, &mut arithmetic).filter(|value| value.is_real())?;
-    let right = evaluate(right, &|_| 0.0, &mut arithmetic).filter(|value| value.is_real())?;
+    let left = evaluate(left, &|_| 0.0, &mut arithmetic).filter(Complex::is_real)?;
+    let right = evaluate(right, &|_| 0.0, &mut arithmetic).filter(Complex::is_real)?;
     let difference = arithmetic.relative_difference(&left, &right)?;
     if difference < DIFFERENT { None } else { left.re.partial_cmp(&right.re) }
 }
