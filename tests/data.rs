@@ -113,7 +113,7 @@ const PARQUET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/parquet")
 fn parquet_is_read_however_it_is_compressed() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("problems.jsonl");
-    for name in ["none", "snappy", "gzip", "zstd"] {
+    for name in ["none", "snappy", "gzip", "zstd", "brotli", "lz4"] {
         let file = format!("{PARQUET}/{name}.parquet");
         let fields = ["question=problem", "answer=reward.answer", "solution=steps"];
         let fields = fields.iter().flat_map(|field| ["--field", field]);
@@ -129,6 +129,21 @@ fn parquet_is_read_however_it_is_compressed() {
         assert_eq!(problems[1]["answer"], "\\frac{2}{3}");
         assert_eq!(problems[2]["id"], format!("{name}-3"));
     }
+}
+
+#[test]
+fn a_folder_that_datasets_saved_is_read_split_by_split() {
+    let saved = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/arrow/saved");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("problems.jsonl");
+    run(&["data", "generic", &format!("{saved}/train"), "--out", text(&out)]);
+    let problems = lines(&out);
+    assert_eq!(problems.len(), 4);
+    assert_eq!(problems[3]["question"], "How much is 3 + 1?");
+    assert_eq!(problems[3]["id"], "data-00001-of-00002-2");
+    let message = fail(&["data", "generic", saved], 3);
+    assert!(message.contains("splits (train, test): name the folder of one"), "{message}");
+    assert!(message.contains("arrow/saved/train"), "{message}");
 }
 
 #[test]

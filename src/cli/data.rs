@@ -12,8 +12,8 @@ use espalier::jsonl;
 
 /// Read a public data set from local files, say what is in it, and write it as problems that the other commands read.
 ///
-/// The command tells JSON Lines, JSON arrays, single objects and Parquet apart; a folder stands for all data files in it. A row that
-/// cannot be read ends the command with file, row and field.
+/// The command tells JSON Lines, JSON arrays, single objects, CSV, Parquet and Arrow apart; a folder stands for all data files in it. A row
+/// that cannot be read ends the command with file, row and field.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  espalier data gsm8k train.jsonl --against test.jsonl --out problems.jsonl\n  \

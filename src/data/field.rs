@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::shown;
+
 /// A field that is not there or not of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {message}")]
@@ -15,6 +17,12 @@ pub(super) struct FieldError {
 impl FieldError {
     pub(super) fn new(field: &str, message: impl Into<String>) -> Self {
         Self { field: field.to_owned(), message: message.into() }
+    }
+
+    /// The error with what the row looks like: the beginning of the field's value, where it has one, and the row's keys.
+    pub(super) fn of(&self, row: &Map<String, Value>) -> String {
+        let value = lookup(row, &self.field).map(|value| format!(": {}", shown::value(value)));
+        format!("{self}{}; {}", value.unwrap_or_default(), shown::keys(row))
     }
 }
 
@@ -96,8 +104,13 @@ mod tests {
         }
         let error = optional_text(&row, "deep").unwrap_err().to_string();
         assert_eq!(error, "`deep` is neither a text nor a number");
-        let error = super::text(&row, "empty").unwrap_err().to_string();
-        assert_eq!(error, "`empty` is missing or empty");
+        let error = super::text(&row, "empty").unwrap_err().of(&row);
+        let keys = "q, empty, none, deep, a.b, whole, half, minus, large, int";
+        assert_eq!(error, format!("`empty` is missing or empty: \"\"; the row has {keys}"));
+        let error = super::text(&row, "deep.list").unwrap_err().of(&row);
+        assert!(
+            error.starts_with("`deep.list` is neither a text nor a number: [{\"a\":1.5}]; the")
+        );
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! Public data sets, read from local files into [`Problem`]s.
 //!
 //! A *format* says what a row means (GSM8K, MATH, ..., or a map of fields); how rows are written (JSON Lines, a JSON array, one
-//! JSON object, Parquet) is told from the file itself. A bad row is an error that names file, row and field, unless bad rows are to
+//! JSON object, CSV, Parquet, Arrow) is told from the file itself. A bad row is an error that names file, row and field, unless bad rows are to
 //! be skipped: then they are counted and listed in the [`Report`]. Questions that occur twice, and questions that a test set holds, can be
 //! taken out.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "parquet")]
+mod columnar;
 mod container;
+mod csv;
 mod field;
+mod files;
 mod format;
 mod overlap;
-#[cfg(feature = "parquet")]
-mod parquet;
 mod recipe;
 mod report;
 mod row;
+mod shown;
 mod solution;
 mod words;
 
@@ -25,15 +28,15 @@ pub use report::{BadRow, Report, UnreadableAnswer};
 pub use row::Place;
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use espalier_search::Problem;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use espalier_grading::Written;
+use files::files;
 use overlap::TestQuestions;
 use row::Row;
 
@@ -85,7 +88,7 @@ pub fn read_source(source: &SourceRecipe, skip_bad_rows: bool) -> Result<(Vec<Lo
             report.rows += 1;
             let id = || format!("{}-{}", file.name, place.number());
             let problem = fields.and_then(|row| {
-                source.format.problem(&row, &source.fields, id).map_err(|error| error.to_string())
+                source.format.problem(&row, &source.fields, id).map_err(|error| error.of(&row))
             });
             match problem {
                 Ok(problem) => {
@@ -124,7 +127,8 @@ pub fn read_source(source: &SourceRecipe, skip_bad_rows: bool) -> Result<(Vec<Lo
 pub fn typed_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<(Place, T)>> {
     let rows = container::rows(path)?.into_iter().map(|Row { place, fields }| {
         let row = fields.and_then(|row| {
-            serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())
+            let keys = shown::keys(&row);
+            serde_json::from_value(Value::Object(row)).map_err(|error| format!("{error}; {keys}"))
         });
         match row {
             Ok(row) => Ok((place, row)),
@@ -140,7 +144,7 @@ fn read_questions(source: &SourceRecipe, skip_bad_rows: bool) -> Result<Vec<(Pla
     for file in files(&source.path)? {
         for Row { place, fields } in container::rows(&file.path)? {
             let question = fields.and_then(|row| {
-                source.format.question(&row, &source.fields).map_err(|error| error.to_string())
+                source.format.question(&row, &source.fields).map_err(|error| error.of(&row))
             });
             match question {
                 Ok(question) => questions.push((place, question)),
@@ -151,58 +155,6 @@ fn read_questions(source: &SourceRecipe, skip_bad_rows: bool) -> Result<Vec<(Pla
         }
     }
     Ok(questions)
-}
-
-/// A file, and what the ids of its rows begin with.
-struct NamedFile {
-    path: PathBuf,
-    name: String,
-}
-
-/// The files of a source: those named, and all data files in the folders named, in the order of their names.
-fn files(paths: &Paths) -> Result<Vec<NamedFile>> {
-    let mut files = Vec::new();
-    for path in paths.iter() {
-        if !path.is_dir() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            files.push(NamedFile { path: path.clone(), name });
-            continue;
-        }
-        let before = files.len();
-        let mut found = Vec::new();
-        collect(path, &mut found)?;
-        found.sort();
-        for file in found {
-            let inside = file.strip_prefix(path).unwrap_or(&file).with_extension("");
-            let parts = inside.iter().map(|part| part.to_string_lossy());
-            files.push(NamedFile { name: parts.collect::<Vec<_>>().join("/"), path: file });
-        }
-        if files.len() == before {
-            bail!("{} holds no file named *.jsonl, *.json or *.parquet", path.display());
-        }
-    }
-    Ok(files)
-}
-
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
-        let kind = entry.file_type().map_err(|error| anyhow!("{}: {error}", folder.display()))?;
-        let path = entry.path();
-        // A link to a folder may lead back to where it lies.
-        if kind.is_dir() {
-            collect(&path, found)?;
-        } else if path.is_file()
-            && path
-                .extension()
-                .is_some_and(|end| end == "jsonl" || end == "json" || end == "parquet")
-        {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

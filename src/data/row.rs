@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::shown;
+
 /// A row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     file: PathBuf,
     number: usize,
-    /// Rows of JSON Lines are found by their line.
+    /// Rows of JSON Lines and CSV are found by their line.
     is_line: bool,
 }
 
@@ -24,7 +26,7 @@ impl Place {
         Self { file: file.to_owned(), number, is_line: false }
     }
 
-    /// The line of JSON Lines, the row of other files; the first is 1.
+    /// The line of JSON Lines and CSV, the row of other files; the first is 1.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
@@ -55,6 +57,6 @@ pub(super) struct Row {
 pub(super) fn object(value: Value) -> Result<Map<String, Value>, String> {
     match value {
         Value::Object(fields) => Ok(fields),
-        _ => Err("the row is no object with fields".to_owned()),
+        other => Err(format!("the row is no object with fields: {}", shown::value(&other))),
     }
 }

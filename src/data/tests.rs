@@ -1,5 +1,8 @@
 //! Every format by hand-written rows of its form, the first rows of data sets, and whole ones where `ESPALIER_DATA` names them.
 
+use std::fs;
+use std::path::PathBuf;
+
 use super::*;
 use espalier_search::testing::data_set;
 use serde_json::{Value, json};
@@ -369,5 +372,127 @@ fn whole_data_sets_are_read() {
         if let Some(file) = data_set(name) {
             check_set(format, &file, rows, bad, unreadable);
         }
+    }
+}
+
+#[test]
+fn a_bad_row_is_shown() {
+    let bad = json!({"question": "q", "answer": ["\u{1b}[2J", "x".repeat(300)]});
+    let error = read_rows(Format::Generic, &Fields::default(), &[bad]).unwrap_err().to_string();
+    let shown = "`answer` is neither a text nor a number: [\"\\u001b[2J\",\"xxxx";
+    assert!(error.contains(shown) && error.contains("…; the row has question, answer"), "{error}");
+    assert!(error.len() < 300, "{error}");
+    let absent = json!({"prompt": "q", "target": 1});
+    let error = read_rows(Format::Generic, &Fields::default(), &[absent]).unwrap_err().to_string();
+    assert!(
+        error.contains("`question` is missing or empty; the row has prompt, target"),
+        "{error}"
+    );
+}
+
+#[cfg(feature = "parquet")]
+mod columns {
+    use super::*;
+
+    /// Files that pyarrow and `datasets` wrote.
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data")).join(name)
+    }
+
+    fn rows(name: &str) -> Vec<Value> {
+        let rows = typed_rows::<Value>(&fixture(name)).unwrap();
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    #[test]
+    fn columns_of_any_type_are_what_was_meant() {
+        for name in [
+            "parquet/typed.parquet",
+            "arrow/none.arrow",
+            "arrow/stream.arrow",
+            "arrow/lz4.feather",
+            "arrow/zstd.feather",
+        ] {
+            let rows = rows(name);
+            assert_eq!(rows.len(), 2, "{name}");
+            let row = &rows[0];
+            for (field, expected) in [
+                ("question", json!("How much is a tenth?")),
+                ("answer", json!(0.1)),
+                ("half", json!(0.1)),
+                ("floats", json!([0.1, null, 3.0])),
+                ("deep", json!({"half": 0.7, "floats": [1e-7]})),
+                ("named", json!({"tenth": 0.1})),
+                ("old", json!("a ½")),
+                ("image", json!({"bytes": 4})),
+            ] {
+                assert_eq!(row[field], expected, "{name}: {field}");
+            }
+            assert_eq!((&rows[1]["answer"], &rows[1]["half"]), (&json!(0.0), &Value::Null));
+            if !name.ends_with("parquet") {
+                assert_eq!(row["kind"], "short");
+                assert!(row["at"]["unread"].is_string(), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_they_are_asked_for() {
+        let fields = Fields { answer: "image".to_owned(), ..Fields::default() };
+        for name in ["parquet/typed.parquet", "arrow/stream.arrow"] {
+            let recipe =
+                DatasetRecipe { fields: fields.clone(), ..recipe(Format::Generic, &fixture(name)) };
+            let error = read(&recipe).unwrap_err().to_string();
+            assert!(
+                error.contains("row 1: `image` is neither a text nor a number: {\"bytes\":4}"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn damaged_arrow_is_an_error_and_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged.arrow");
+        for name in ["none.arrow", "stream.arrow", "lz4.feather", "zstd.feather"] {
+            let bytes = fs::read(fixture("arrow").join(name)).unwrap();
+            let read = |bytes: &[u8]| {
+                fs::write(&path, bytes).unwrap();
+                typed_rows::<Value>(&path).map(|rows| rows.len())
+            };
+            assert_eq!(read(&bytes).unwrap(), 2);
+            let mut refused = 0;
+            for at in 8..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0xff;
+                refused += usize::from(read(&damaged).is_err());
+            }
+            assert!(refused > 100, "{name}: {refused}");
+            for cut in [8, 20, bytes.len() / 2] {
+                let error = format!("{:#}", read(&bytes[..cut]).unwrap_err());
+                assert!(error.contains("damaged.arrow: "), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_saved_folder_are_those_that_it_names() {
+        let paths = |path: &Path| Paths::One(path.to_owned());
+        let names = |path: &Path| -> Vec<String> {
+            files::files(&paths(path)).unwrap().into_iter().map(|file| file.name).collect()
+        };
+        assert_eq!(
+            names(&fixture("arrow/saved/train")),
+            ["data-00000-of-00002", "data-00001-of-00002"]
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("state.json"), "{\"question\": \"q\"}").unwrap();
+        fs::write(path.join("rows.csv"), "question,answer\nq,1\n").unwrap();
+        assert_eq!(names(folder.path()), ["other/rows", "other/state"]);
+        let error =
+            files::files(&paths(fixture("arrow/saved").as_path())).err().unwrap().to_string();
+        assert!(error.contains("(train, test)") && error.contains("saved/train"), "{error}");
     }
 }

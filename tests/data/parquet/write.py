@@ -24,7 +24,7 @@ rows = [
     },
 ]
 table = pyarrow.Table.from_pylist(rows)
-for compression in ["none", "snappy", "gzip", "zstd"]:
+for compression in ["none", "snappy", "gzip", "zstd", "brotli", "lz4"]:
     # Two row groups, as large files have many.
     pyarrow.parquet.write_table(
         table, f"{compression}.parquet", compression=compression, row_group_size=2
