@@ -1,9 +1,10 @@
 //! A run that is killed and started again gives what an uninterrupted one gives.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -62,14 +63,21 @@ fn start_and_kill(run_dir: &Path, point: &KillPoint) {
     let arguments = ["run", "--config", TINY, "--run-dir", text(run_dir)];
     let mut child =
         espalier(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = child.stderr.take().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let (tell, started) = mpsc::channel();
     // Read all along: a full pipe would hold the run up.
     let log = std::thread::spawn(move || {
         let mut text = String::new();
-        log.read_to_string(&mut text).unwrap();
+        while lines.read_line(&mut text).unwrap() > 0 {
+            // Nobody listens after the first.
+            let _ = tell.send(());
+        }
         text
     });
-    let deadline = Instant::now() + Duration::from_secs(300);
+    let wait = Duration::from_secs(300);
+    // What the run before left may be enough for the point. The signal is for a program that has begun.
+    started.recv_timeout(wait).expect("a first line");
+    let deadline = Instant::now() + wait;
     while !(point.reached)(run_dir) {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before: {}", point.name);
         assert!(Instant::now() < deadline, "never came: {}", point.name);
