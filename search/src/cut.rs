@@ -55,8 +55,12 @@ impl Cut {
     /// The first of the limits that ended paths of a tree.
     #[must_use]
     pub fn in_tree(tree: &TreeRecord) -> Option<Self> {
-        tree.react.values().filter_map(|node| Self::of(node.terminal.as_ref()?)).min()
+        cuts(tree).min()
     }
+}
+
+fn cuts(tree: &TreeRecord) -> impl Iterator<Item = Cut> {
+    tree.react.values().filter_map(|node| Cut::of(node.terminal.as_ref()?))
 }
 
 /// How many ended at each limit.
@@ -73,7 +77,7 @@ impl Cuts {
     /// The paths of a tree.
     #[must_use]
     pub fn in_tree(tree: &TreeRecord) -> Self {
-        tree.react.values().filter_map(|node| Cut::of(node.terminal.as_ref()?)).collect()
+        cuts(tree).collect()
     }
 
     /// How many ended at a limit.

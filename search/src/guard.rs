@@ -127,30 +127,15 @@ fn check(request: &Request, evaluation: &Evaluation) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::Proposal;
+    use crate::testing::Answering;
     use crate::tokens::SampledTokens;
-
-    /// Answers each request with what the closure makes of it.
-    struct Answering<F>(F);
-
-    impl<F> Evaluator for Answering<F>
-    where
-        F: Fn(&[Request]) -> Vec<Result<Evaluation, EvaluatorError>> + Send + Sync,
-    {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            _: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            (self.0)(requests)
-        }
-    }
 
     fn checked(evaluator: &dyn Evaluator) -> CheckedEvaluator<'_> {
         CheckedEvaluator::new(evaluator, Cancel::new())
     }
 
     fn cause(evaluation: Evaluation) -> String {
-        let evaluator = Answering(move |_: &[Request]| vec![Ok(evaluation.clone())]);
+        let evaluator = Answering(move |_: &[Request], _: &Cancel| vec![Ok(evaluation.clone())]);
         checked(&evaluator).ask(&[request()]).unwrap_err().to_string()
     }
 
@@ -175,13 +160,14 @@ mod tests {
 
     #[test]
     fn fewer_steps_are_enough_where_no_more_differ() {
-        let evaluator = Answering(|_: &[Request]| vec![Ok(evaluation(0.0, -1.0))]);
+        let evaluator = Answering(|_: &[Request], _: &Cancel| vec![Ok(evaluation(0.0, -1.0))]);
         let two = Request { samples: 2, ..request() };
         assert!(checked(&evaluator).ask(std::slice::from_ref(&two)).is_err());
         let differing = Request { without_replacement: true, ..two };
         assert!(checked(&evaluator).ask(&[differing]).is_ok());
-        let none =
-            Answering(|_: &[Request]| vec![Ok(Evaluation { proposals: vec![], value: 0.0 })]);
+        let none = Answering(|_: &[Request], _: &Cancel| {
+            vec![Ok(Evaluation { proposals: vec![], value: 0.0 })]
+        });
         let differing = Request { without_replacement: true, ..request() };
         assert!(checked(&none).ask(&[differing]).is_err());
     }
@@ -202,17 +188,17 @@ mod tests {
 
     #[test]
     fn a_panic_and_a_short_answer_are_causes() {
-        let panicking = Answering(|_: &[Request]| panic!("out of {}", "memory"));
+        let panicking = Answering(|_: &[Request], _: &Cancel| panic!("out of {}", "memory"));
         let error = checked(&panicking).ask(&[request()]).unwrap_err();
         assert!(error.to_string().contains("it panicked: out of memory"), "{error}");
-        let silent = Answering(|_: &[Request]| Vec::new());
+        let silent = Answering(|_: &[Request], _: &Cancel| Vec::new());
         let error = checked(&silent).ask(&[request()]).unwrap_err();
         assert!(error.to_string().contains("0 answers to 1 requests"), "{error}");
     }
 
     #[test]
     fn tokens_and_requests_are_counted() {
-        let evaluator = Answering(|requests: &[Request]| {
+        let evaluator = Answering(|requests: &[Request], _: &Cancel| {
             let long = Err(EvaluatorError::ContextTooLong { tokens: 9, limit: 8 });
             let mut answers = vec![Ok(evaluation(0.5, -1.0)); requests.len() - 1];
             answers.push(long);
@@ -229,7 +215,7 @@ mod tests {
     fn what_is_cancelled_is_not_asked_and_one_cancelled_answer_is_enough() {
         let cancel = Cancel::new();
         let calls = AtomicU64::new(0);
-        let evaluator = Answering(|_: &[Request]| {
+        let evaluator = Answering(|_: &[Request], _: &Cancel| {
             calls.fetch_add(1, Ordering::Relaxed);
             vec![Ok(evaluation(0.5, -1.0)), Err(EvaluatorError::Cancelled)]
         });

@@ -12,6 +12,22 @@ use crate::{
     Proposal, Request, StepError, Terminal, Transition,
 };
 
+/// An evaluator that answers each batch with what the closure makes of it.
+pub struct Answering<F>(pub F);
+
+impl<F> Evaluator for Answering<F>
+where
+    F: Fn(&[Request], &Cancel) -> Vec<Result<Evaluation, EvaluatorError>> + Send + Sync,
+{
+    fn evaluate(
+        &self,
+        requests: &[Request],
+        cancel: &Cancel,
+    ) -> Vec<Result<Evaluation, EvaluatorError>> {
+        (self.0)(requests, cancel)
+    }
+}
+
 /// How often [`HashedEvaluator`] draws in search of steps that differ.
 const MOST_DRAWS: u64 = 1000;
 

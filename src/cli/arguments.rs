@@ -143,11 +143,21 @@ impl PolicyArguments {
     /// Starts the environment in which the policy is asked, and returns it with the recipe that has it.
     pub fn start(
         &self,
+        recipe: Recipe,
+        arguments: &RecipeArguments,
+    ) -> Result<(Recipe, AnyEnvironment)> {
+        self.start_by(start_environment, recipe, arguments)
+    }
+
+    /// As [`Self::start`], started by `start`.
+    pub fn start_by(
+        &self,
+        start: impl FnOnce(&Recipe) -> Result<AnyEnvironment>,
         mut recipe: Recipe,
         arguments: &RecipeArguments,
     ) -> Result<(Recipe, AnyEnvironment)> {
         let round = self.ask(&mut recipe, &arguments.overrides, arguments.config.is_some())?;
-        let environment = start_environment(&recipe)?.for_net_of_round(round);
+        let environment = start(&recipe)?.for_net_of_round(round);
         Ok((recipe, environment))
     }
 

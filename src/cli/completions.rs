@@ -1,8 +1,7 @@
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::Cli;
 use super::arguments::print_line;
 
 /// Print a shell's completions of commands and options.
@@ -15,8 +14,8 @@ pub struct Arguments {
     shell: Shell,
 }
 
-pub fn main(arguments: &Arguments) -> Result<()> {
+pub fn main(arguments: &Arguments, mut program: Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "espalier", &mut script);
+    clap_complete::generate(arguments.shell, &mut program, "espalier", &mut script);
     print_line(String::from_utf8(script)?.trim_end())
 }

@@ -1,9 +1,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use super::Cli;
 use espalier::jsonl;
 
 /// Write the manual: one page a command, as `man` reads them.
@@ -17,14 +16,13 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-pub fn main(arguments: &Arguments) -> Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    write(&command, "espalier", arguments)
+pub fn main(arguments: &Arguments, mut program: Command) -> Result<()> {
+    program.build();
+    write(&program, "espalier", arguments)
 }
 
 /// The page of a command, then those of its subcommands.
-fn write(command: &clap::Command, name: &str, arguments: &Arguments) -> Result<()> {
+fn write(command: &Command, name: &str, arguments: &Arguments) -> Result<()> {
     let mut page = Vec::new();
     // `Man` keeps the name for as long as the program runs.
     let named = command.clone().name(name.to_owned());

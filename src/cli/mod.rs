@@ -34,7 +34,7 @@ mod upgrade;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use arguments::UsageError;
 use espalier::interrupt::{self, Interrupted};
@@ -148,8 +148,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CodeWorker(arguments) => code_worker::main(&arguments),
         Command::Grade(arguments) => grade::main(&arguments),
         Command::Upgrade(arguments) => upgrade::main(&arguments),
-        Command::Completions(arguments) => completions::main(&arguments),
-        Command::Manual(arguments) => manual::main(&arguments),
+        Command::Completions(arguments) => completions::main(&arguments, Cli::command()),
+        Command::Manual(arguments) => manual::main(&arguments, Cli::command()),
     }
 }
 

@@ -131,26 +131,44 @@ pub fn cuts_of<'a>(results: impl IntoIterator<Item = &'a Accuracy>) -> Vec<Cut> 
     Cut::ALL.into_iter().filter(|cut| all.of(*cut) > 0).collect()
 }
 
+/// The titles of the columns that [`Accuracy::cells`] fills.
+#[must_use]
+pub fn titles(cuts: &[Cut]) -> Vec<String> {
+    let mut titles = ["% right", "95 % interval", "n", "seeds"].map(str::to_owned).to_vec();
+    titles.extend(cuts.iter().map(Cut::to_string));
+    titles.push("tokens a problem".to_owned());
+    titles
+}
+
+impl Accuracy {
+    /// The cells that every table of accuracies has, with one for each of these limits.
+    #[must_use]
+    pub fn cells(&self, cuts: &[Cut]) -> Vec<String> {
+        let mut cells = vec![
+            format!("{:.1}", 100.0 * self.accuracy),
+            format!("[{:.1}, {:.1}]", 100.0 * self.low, 100.0 * self.high),
+            self.n.to_string(),
+            self.seeds.to_string(),
+        ];
+        cells.extend(cuts.iter().map(|cut| self.cut.of(*cut).to_string()));
+        cells.push(format!("{:.1}", self.tokens_per_problem));
+        cells
+    }
+
+    /// The wall time for a table.
+    #[must_use]
+    pub fn seconds_cell(&self) -> String {
+        self.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}"))
+    }
+}
+
 fn table(results: &[Accuracy]) -> Table {
     let cuts = cuts_of(results);
-    let first = ["decoding", "% right", "95 % interval", "n", "seeds"].map(str::to_owned);
-    let last = ["tokens a problem", "seconds"].map(str::to_owned);
-    let titles = cuts.iter().map(Cut::to_string);
-    let mut table = Table::new(first.into_iter().chain(titles).chain(last));
+    let header = [vec!["decoding".to_owned()], titles(&cuts), vec!["seconds".to_owned()]].concat();
+    let mut table = Table::new(header);
     for result in results {
-        let first = [
-            result.decoding.clone(),
-            format!("{:.1}", 100.0 * result.accuracy),
-            format!("[{:.1}, {:.1}]", 100.0 * result.low, 100.0 * result.high),
-            result.n.to_string(),
-            result.seeds.to_string(),
-        ];
-        let last = [
-            format!("{:.1}", result.tokens_per_problem),
-            result.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
-        ];
-        let cut = cuts.iter().map(|cut| result.cut.of(*cut).to_string());
-        table.push(first.into_iter().chain(cut).chain(last));
+        let name = vec![result.decoding.clone()];
+        table.push([name, result.cells(&cuts), vec![result.seconds_cell()]].concat());
     }
     table
 }

@@ -343,6 +343,7 @@ fn decode_one(
 
 #[cfg(test)]
 mod tests {
+    use espalier_search::testing::Answering;
     use espalier_search::{Evaluation, Evaluator, EvaluatorError, Proposal, Request};
 
     use super::*;
@@ -350,42 +351,17 @@ mod tests {
     use crate::evaluation::EvaluationRecipe;
     use crate::pipeline::tests::until_cancelled;
 
-    /// Fails at one problem; stuck at any other until it is cancelled.
-    struct Broken;
-
-    impl Evaluator for Broken {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            cancel: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            if requests[0].context.starts_with("26") {
-                let broken = Err(EvaluatorError::Failed("out of order".to_owned()));
-                return vec![broken; requests.len()];
-            }
-            until_cancelled(requests, cancel)
-        }
-    }
-
     /// Reads no problem that begins so; of others its steps say nothing.
-    struct Short(&'static str);
-
-    impl Evaluator for Short {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            _: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            let step = Proposal { action: "?".into(), log_prob: -1.0, tokens: 1, sampled: None };
-            let answer = |request: &Request| {
-                if request.context.starts_with(self.0) {
-                    return Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 });
-                }
-                let proposals = vec![step.clone(); request.samples];
-                Ok(Evaluation { proposals, value: 0.0 })
-            };
-            requests.iter().map(answer).collect()
-        }
+    fn short(unread: &'static str) -> impl Evaluator {
+        let step = Proposal { action: "?".into(), log_prob: -1.0, tokens: 1, sampled: None };
+        let answer = move |request: &Request| {
+            if request.context.starts_with(unread) {
+                return Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 });
+            }
+            let proposals = vec![step.clone(); request.samples];
+            Ok(Evaluation { proposals, value: 0.0 })
+        };
+        Answering(move |requests: &[Request], _: &Cancel| requests.iter().map(&answer).collect())
     }
 
     #[test]
@@ -412,10 +388,10 @@ mod tests {
             let decodings = names.map(|name| name.parse().unwrap()).to_vec();
             Record::gather(&subject, &Needs { decodings, samples: 0 })
         };
-        let error = gather(&Short("")).unwrap_err().to_string();
+        let error = gather(&short("")).unwrap_err().to_string();
         assert!(error.contains("none of the 3") && error.contains("20 tokens"), "{error}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-        let record = gather(&Short("26")).unwrap();
+        let record = gather(&short("26")).unwrap();
         assert_eq!((record.decoded.len(), record.unread()), (18, 1));
         for row in record.decoded {
             let unread = (row.problem == problems[2].id).then_some(Cut::ContextTooLong);
@@ -427,9 +403,17 @@ mod tests {
     fn the_first_failure_ends_decodings_under_way_and_is_the_one_that_is_told() {
         let problems =
             ["24: 2 3 4", "9: 2 3 4", "26: 3 5 7"].map(|text| parse_problem(text).unwrap());
+        // Fails at one problem; stuck at any other until it is cancelled.
+        let broken = Answering(|requests: &[Request], cancel: &Cancel| {
+            if requests[0].context.starts_with("26") {
+                let broken = Err(EvaluatorError::Failed("out of order".to_owned()));
+                return vec![broken; requests.len()];
+            }
+            until_cancelled(requests, cancel)
+        });
         let subject = Subject {
             environment: &Countdown::default().into(),
-            evaluator: &Broken,
+            evaluator: &broken,
             net: "broken",
             problems: &problems,
             recipe: &EvaluationRecipe::default(),

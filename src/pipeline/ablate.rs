@@ -4,12 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use espalier_search::Cut;
 use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value};
 
 use crate::environment::{AnyEnvironment, Split};
-use crate::evaluation::decodings::{Accuracy, Decodings, accuracies, cuts_of};
+use crate::evaluation::decodings::{Accuracy, Decodings, accuracies, cuts_of, titles};
 use crate::evaluation::{Measure, Record, Subject, listed_once};
 use crate::policy::Policy;
 use crate::recipe::{self, Recipe};
@@ -229,28 +228,15 @@ fn plain(value: &Value) -> String {
 }
 
 fn table(measured: &[Measured]) -> Table {
-    let keys = measured[0].settings.iter().map(|(key, _)| key.clone());
     let cuts = cuts_of(measured.iter().map(|cell| &cell.accuracy));
-    let titles = cuts.iter().map(Cut::to_string);
-    let first = ["% right", "95 % interval", "n", "seeds"].map(str::to_owned);
-    let last = ["tokens a problem", "simulations a problem", "seconds"].map(str::to_owned);
-    let mut table = Table::new(keys.chain(first).chain(titles).chain(last));
-    for cell in measured {
-        let accuracy = &cell.accuracy;
-        let settings = cell.settings.iter().map(|(_, value)| plain(value));
-        let first = [
-            format!("{:.1}", 100.0 * accuracy.accuracy),
-            format!("[{:.1}, {:.1}]", 100.0 * accuracy.low, 100.0 * accuracy.high),
-            accuracy.n.to_string(),
-            accuracy.seeds.to_string(),
-        ];
-        let cut = cuts.iter().map(|cut| accuracy.cut.of(*cut).to_string());
-        let last = [
-            format!("{:.1}", accuracy.tokens_per_problem),
-            format!("{:.1}", accuracy.simulations_per_problem),
-            accuracy.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}")),
-        ];
-        table.push(settings.chain(first).chain(cut).chain(last));
+    let keys: Vec<String> = measured[0].settings.iter().map(|(key, _)| key.clone()).collect();
+    let last = ["simulations a problem", "seconds"].map(str::to_owned).to_vec();
+    let mut table = Table::new([keys, titles(&cuts), last].concat());
+    for Measured { settings, accuracy } in measured {
+        let settings = settings.iter().map(|(_, value)| plain(value)).collect();
+        let simulations = format!("{:.1}", accuracy.simulations_per_problem);
+        let last = vec![simulations, accuracy.seconds_cell()];
+        table.push([settings, accuracy.cells(&cuts), last].concat());
     }
     table
 }

@@ -71,24 +71,29 @@ fn training_problems(
     problems::draw(environment, &recipe.problems, Split::Train, 0, count, recipe.seed)
 }
 
-fn pretrained(recipe: &BootstrapRecipe) -> Result<Checkpoint> {
-    let path = recipe.path.as_deref().context("[bootstrap] needs `path`")?;
-    Checkpoint::load(path)
-        .with_context(|| format!("[bootstrap] path: no net can be read from {}", path.display()))
+fn pretrained(recipe: &Recipe) -> Result<Checkpoint> {
+    let path = recipe.bootstrap.path.as_deref().context("[bootstrap] needs `path`")?;
+    let net = Checkpoint::load(path)
+        .with_context(|| format!("[bootstrap] path: no net can be read from {}", path.display()))?;
+    of_round_0(net, recipe)
+}
+
+/// The net, which says that it is asked as this recipe asks those of round 0.
+fn of_round_0(mut net: Checkpoint, recipe: &Recipe) -> Result<Checkpoint> {
+    Form::new(&recipe.environment, 0)?.put(&mut net)?;
+    Ok(net)
 }
 
 /// A copy of the pretrained net, so that the run has all that it needs.
 fn take(recipe: &Recipe, out: &Path) -> Result<Bootstrap> {
-    let mut net = pretrained(&recipe.bootstrap)?;
-    Form::new(&recipe.environment, 0)?.put(&mut net)?;
+    let net = pretrained(recipe)?;
     net.save(out)?;
     Ok(Bootstrap::Taken { schema: "espalier.bootstrap/1", parameters: net.parameters.count() })
 }
 
 /// Trains the pretrained net's policy on worked solutions, without worked examples in their prompts.
 fn solutions(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Result<Summary> {
-    let mut net = pretrained(&recipe.bootstrap)?;
-    Form::new(&recipe.environment, 0)?.put(&mut net)?;
+    let net = pretrained(recipe)?;
     let count = match recipe.bootstrap.problems {
         0 => usize::MAX,
         count => count,
@@ -124,8 +129,7 @@ fn random_lines(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Re
     let problems = training_problems(environment, recipe, count)?;
     let tokenizer = Tokenizer::fresh(recipe.net.tokens)?;
     let stream = seed::derive(recipe.seed, &["net"]);
-    let mut fresh = Checkpoint::initialise(&recipe.net, tokenizer, stream)?;
-    Form::new(&recipe.environment, 0)?.put(&mut fresh)?;
+    let fresh = of_round_0(Checkpoint::initialise(&recipe.net, tokenizer, stream)?, recipe)?;
     let stream = seed::derive(recipe.seed, &["random lines"]);
     let objective = likelihood(&recipe.bootstrap);
     let mut examples = ExampleSet::new(&fresh.tokenizer, &objective, out)?;

@@ -287,9 +287,9 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
+    use espalier_search::testing::{Answering, HashedEvaluator, LetterGame, LetterState};
     use espalier_search::{
-        Evaluation, EvaluatorError, MctsConfig, ProblemError, Request, StepError, Transition,
+        EvaluatorError, MctsConfig, ProblemError, Request, StepError, Transition,
     };
 
     use super::*;
@@ -331,38 +331,17 @@ mod tests {
         }
     }
 
-    /// While the stage is to fail: stuck until it is cancelled, after the bad problem was let go on.
-    struct Stuck<'a> {
-        fails: &'a AtomicBool,
-        inner: HashedEvaluator,
-    }
-
-    impl Evaluator for Stuck<'_> {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            cancel: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            if !self.fails.load(Ordering::SeqCst) {
-                return self.inner.evaluate(requests, cancel);
-            }
-            until_cancelled(requests, cancel)
-        }
-    }
-
-    /// Reads a problem that begins so, and no other.
-    struct Short(&'static str);
-
-    impl Evaluator for Short {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            cancel: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            if requests.iter().all(|request| request.context.starts_with(self.0)) {
-                return HashedEvaluator::new(1, ["a", "b"]).evaluate(requests, cancel);
-            }
-            vec![Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 }); requests.len()]
+    /// Two trees a problem.
+    fn plan<'a>(problems: &'a Indexed<Problem>, config: &'a SearchConfig) -> Plan<'a> {
+        Plan {
+            problems,
+            config,
+            budgets: None,
+            trees_per_problem: 2,
+            seed: 1,
+            net: "stand-in",
+            before: None,
+            harvest: None,
         }
     }
 
@@ -374,20 +353,21 @@ mod tests {
         jsonl::write(&file, ["short", "long"].map(problem)).unwrap();
         let problems = Indexed::open(&file, |problem: &Problem| &problem.id, |_| Ok(())).unwrap();
         let (config, compute) = (SearchConfig::default(), ComputeRecipe::default());
-        let plan = Plan {
-            problems: &problems,
-            config: &config,
-            budgets: None,
-            trees_per_problem: 2,
-            seed: 1,
-            net: "short",
-            before: None,
-            harvest: None,
-        };
+        let plan = plan(&problems, &config);
         let path = dir.path().join("trees.jsonl");
         let fails = AtomicBool::new(false);
         let game = Fragile { fails: &fails, game: LetterGame { length: Some(2) } };
-        let searched = |reads| search(&game, &Short(reads), &plan, &compute, &path);
+        let net = HashedEvaluator::new(1, ["a", "b"]);
+        // Reads a problem that begins so, and no other.
+        let searched = |reads: &str| {
+            let short = Answering(|requests: &[Request], cancel: &Cancel| {
+                if requests.iter().all(|request| request.context.starts_with(reads)) {
+                    return net.evaluate(requests, cancel);
+                }
+                vec![Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 }); requests.len()]
+            });
+            search(&game, &short, &plan, &compute, &path)
+        };
         let error = searched("none").unwrap_err().to_string();
         assert!(error.contains("none of the 2") && error.contains("20 tokens"), "{error}");
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
@@ -400,22 +380,20 @@ mod tests {
     fn a_failing_stage_does_not_wait_and_keeps_no_half_grown_tree() {
         let fails = AtomicBool::new(true);
         let environment = Fragile { fails: &fails, game: LetterGame { length: Some(8) } };
-        let net = Stuck { fails: &fails, inner: HashedEvaluator::new(1, ["a", "b", "c"]) };
+        let inner = HashedEvaluator::new(1, ["a", "b", "c"]);
+        // While the stage is to fail: stuck until it is cancelled, after the bad problem was let go on.
+        let net = Answering(|requests: &[Request], cancel: &Cancel| {
+            if fails.load(Ordering::SeqCst) {
+                return until_cancelled(requests, cancel);
+            }
+            inner.evaluate(requests, cancel)
+        });
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("problems.jsonl");
         jsonl::write(&file, ["good", "bad"].map(|id| LetterGame::problem(id, "ab"))).unwrap();
         let problems = Indexed::open(&file, |problem: &Problem| &problem.id, |_| Ok(())).unwrap();
         let config = SearchConfig::default();
-        let plan = Plan {
-            problems: &problems,
-            config: &config,
-            budgets: None,
-            trees_per_problem: 2,
-            seed: 1,
-            net: "hashed",
-            before: None,
-            harvest: None,
-        };
+        let plan = plan(&problems, &config);
         let compute = ComputeRecipe { concurrent_problems: 2, ..ComputeRecipe::default() };
         let path = dir.path().join("trees.jsonl");
         let stage = || search(&environment, &net, &plan, &compute, &path);

@@ -52,30 +52,19 @@ impl fmt::Display for ContextWatch<'_> {
 
 #[cfg(test)]
 mod tests {
+    use espalier_search::testing::Answering;
+
     use super::*;
-
-    /// Reads as many bytes as it says.
-    struct Short(usize);
-
-    impl Evaluator for Short {
-        fn evaluate(
-            &self,
-            requests: &[Request],
-            _: &Cancel,
-        ) -> Vec<Result<Evaluation, EvaluatorError>> {
-            let answer = |request: &Request| match request.context.len() {
-                tokens if tokens > self.0 => {
-                    Err(EvaluatorError::ContextTooLong { tokens, limit: self.0 })
-                }
-                _ => Ok(Evaluation { proposals: Vec::new(), value: 0.0 }),
-            };
-            requests.iter().map(answer).collect()
-        }
-    }
 
     #[test]
     fn the_longest_context_is_told_with_the_limit() {
-        let short = Short(4);
+        // Reads four bytes.
+        let answer = |request: &Request| match request.context.len() {
+            tokens if tokens > 4 => Err(EvaluatorError::ContextTooLong { tokens, limit: 4 }),
+            _ => Ok(Evaluation { proposals: Vec::new(), value: 0.0 }),
+        };
+        let short =
+            Answering(|requests: &[Request], _: &Cancel| requests.iter().map(answer).collect());
         let watch = ContextWatch::new(&short);
         let ask = |texts: &[&str]| {
             let requests: Vec<Request> =

@@ -42,10 +42,8 @@ impl VerifierArguments {
         recipe: &Recipe,
         work: impl FnOnce(&Verifier<'_>) -> Result<T>,
     ) -> Result<T> {
-        let (overrides, named) = (&self.recipe.overrides, self.recipe.config.is_some());
-        let mut asked = recipe.clone();
-        let round = self.policy.ask(&mut asked, overrides, named)?;
-        let environment = environment_without_steps(&asked)?.for_net_of_round(round);
+        let (_, environment) =
+            self.policy.start_by(environment_without_steps, recipe.clone(), &self.recipe)?;
         let verifier = Verifier {
             template: self.template(&environment)?,
             own: Template::of_environment(&environment),
