@@ -25,7 +25,8 @@ const NODES: usize = 40;
 /// When the embedded executor cannot be started, or a step is not what it should be.
 pub fn execution(threads: usize, repetitions: usize) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for kind in [ExecutorKind::Embedded, ExecutorKind::Cpython] {
+    let kinds = [(ExecutorKind::Embedded, "embedded"), (ExecutorKind::Cpython, "cpython")];
+    for (kind, name) in kinds {
         for workers in counts(threads) {
             let config = ExecutorConfig { kind, workers, ..ExecutorConfig::default() };
             let executor = match start(&config) {
@@ -34,10 +35,6 @@ pub fn execution(threads: usize, repetitions: usize) -> Result<Vec<Case>> {
                     break;
                 }
                 executor => executor?,
-            };
-            let name = match kind {
-                ExecutorKind::Embedded => "embedded",
-                ExecutorKind::Cpython => "cpython",
             };
             let timing = Timing { executor: &*executor, name, workers, repetitions };
             cases.push(timing.case("step", |executor| alone(executor, workers, FIRST))?);

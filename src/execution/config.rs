@@ -31,7 +31,9 @@ pub struct ExecutorConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutorKind {
-    /// The crate monty: a subset of Python in this program, without sympy.
+    /// The machine's own Python in a sandbox where that can be, and the embedded interpreter elsewhere.
+    Auto,
+    /// The crate monty: of Python what it surely runs as CPython does, in this program, without sympy.
     Embedded,
     /// The machine's own Python, in a sandbox.
     Cpython,
@@ -40,7 +42,7 @@ pub enum ExecutorKind {
 impl Default for ExecutorConfig {
     fn default() -> Self {
         Self {
-            kind: ExecutorKind::Embedded,
+            kind: ExecutorKind::Auto,
             timeout_seconds: 15.0,
             memory_megabytes: 512,
             max_output: 500,

@@ -56,6 +56,9 @@ pub trait Executor: fmt::Debug + Send + Sync {
     /// # Errors
     /// When no worker can be started.
     fn run(&self, state: &CodeState, code: &str) -> Result<(Execution, CodeState), ExecutorError>;
+
+    /// Who runs the code, with its version: what comes out may depend on it.
+    fn interpreter(&self) -> String;
 }
 
 /// The outcome of a code step.
@@ -148,7 +151,8 @@ pub fn start(config: &ExecutorConfig) -> Result<Box<dyn Executor>, ExecutorError
     start_with(config, &std::env::current_exe().map_err(ExecutorError::Program)?)
 }
 
-/// Starts the executor with workers of the `espalier` program at `program`.
+/// Starts the executor with workers of the `espalier` program at `program`. [`ExecutorKind::Auto`] is CPython where it can be started,
+/// and the embedded interpreter, said aloud, elsewhere.
 ///
 /// # Errors
 /// As [`start`].
@@ -158,10 +162,35 @@ pub fn start_with(
 ) -> Result<Box<dyn Executor>, ExecutorError> {
     config.validate()?;
     Ok(match config.kind {
-        ExecutorKind::Embedded => Box::new(Embedded::start(config, program)?),
+        ExecutorKind::Embedded => Box::new(Embedded::start(config, program, true)?),
         #[cfg(feature = "cpython")]
         ExecutorKind::Cpython => Box::new(Cpython::start(config, program)?),
         #[cfg(not(feature = "cpython"))]
         ExecutorKind::Cpython => return Err(config::no_cpython().into()),
+        #[cfg(feature = "cpython")]
+        ExecutorKind::Auto => match Cpython::start(config, program) {
+            Ok(cpython) => Box::new(cpython),
+            Err(error @ (ExecutorError::Sandbox(_) | ExecutorError::Python { .. })) => {
+                tracing::warn!(
+                    "code runs in the embedded interpreter, which leaves steps out that it may run otherwise than CPython: {error}"
+                );
+                Box::new(Embedded::start(config, program, true)?)
+            }
+            Err(error) => return Err(error),
+        },
+        #[cfg(not(feature = "cpython"))]
+        ExecutorKind::Auto => Box::new(Embedded::start(config, program, true)?),
     })
+}
+
+/// As [`start_with`] the embedded interpreter, which then runs whatever it is given, right or not: to see that nothing gets out of it.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_unchecked(
+    config: &ExecutorConfig,
+    program: &Path,
+) -> Result<Box<dyn Executor>, ExecutorError> {
+    config.validate()?;
+    Ok(Box::new(Embedded::start(config, program, false)?))
 }

@@ -47,6 +47,44 @@ fn files_are_the_steps_of_one_path() {
 }
 
 #[test]
+fn many_paths_are_set_beside_what_cpython_made_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("steps.jsonl");
+    let rows = concat!(
+        r#"{"id": "a", "steps": ["x = 0.3 ** 3", "x"], "cpython": [{"outcome": "ok", "observation": ""}, {"outcome": "ok", "observation": "0.026999999999999996"}]}"#,
+        "\n",
+        r#"{"id": "b", "steps": ["class A: pass"], "cpython": [{"outcome": "ok", "observation": ""}]}"#,
+        "\n",
+        r#"{"id": "c", "tag": "wrong on purpose", "steps": ["1 + 1"], "cpython": [{"outcome": "ok", "observation": "3"}]}"#,
+        "\n",
+        r#"{"id": "d", "steps": ["2"]}"#,
+        "\n"
+    );
+    fs::write(&file, rows).unwrap();
+    let execute = ["execute", "--executor", "embedded", "--paths", text(&file)];
+    let shown = run(&execute);
+    assert!(shown.contains("2 agree with CPython, 1 unsupported, 1 differ"), "{shown}");
+    assert!(
+        shown.contains("c, step 1: ok, \"2\"") && shown.contains("CPython: ok, \"3\""),
+        "{shown}"
+    );
+    let rows: Vec<Value> = run(&[&execute[..], &["--json"]].concat())
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 5);
+    assert_eq!((&rows[2]["outcome"], &rows[2]["agrees"]), (&"unsupported".into(), &false.into()));
+    assert_eq!(rows[4]["agrees"], Value::Null);
+    fs::write(
+        &file,
+        r#"{"id": "a", "steps": ["1", "2"], "cpython": [{"outcome": "ok", "observation": "1"}]}"#,
+    )
+    .unwrap();
+    assert!(fail(&execute, 3).contains("steps.jsonl, line 1: cpython must have one entry a step"));
+    fail(&["execute", "--paths", text(&file), "more.py"], 2);
+}
+
+#[test]
 fn steps_are_timed() {
     let rows = run(&["bench", "execution", "--repetitions", "1", "--threads", "1", "--json"]);
     let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

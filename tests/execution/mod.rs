@@ -1,5 +1,6 @@
 //! Model-written code: what a path's steps see of each other, and what hostile ones cannot do.
 
+mod agreement;
 mod command_line;
 mod hostile;
 mod programs;

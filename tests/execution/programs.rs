@@ -45,7 +45,7 @@ pub const PROGRAMS: &[Program] = &[
         "one long operation",
         "x = 10**10**8\nprint(1)",
         &[Timeout, Memory],
-        &[Timeout, Memory, Error],
+        &[Timeout, Memory, Unsupported],
     ),
     program(
         "one long expression",
@@ -79,7 +79,7 @@ pub const PROGRAMS: &[Program] = &[
         &[Timeout, Memory],
         &[Memory, Timeout],
     ),
-    program("recursion", "def f(n): return f(n + 1) + 1\nf(0)", &[Error], &[Error]),
+    program("recursion", "def f(n): return f(n + 1) + 1\nf(0)", &[Error], &[Unsupported]),
     program(
         "recursion without its limit",
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(n): return sorted([n], key=f)\nf(0)",

@@ -19,7 +19,7 @@ use espalier_process::{Fault, Worker};
 
 const PROBE: &str = include_str!("probe.py");
 const WORKER: &str = concat!(include_str!("step.py"), "\n\n", include_str!("worker.py"));
-/// How long a worker takes to start at the most: it imports sympy.
+/// How long a worker takes to start at the most.
 const START: Duration = Duration::from_secs(120);
 /// How much later than the worker itself this side gives up.
 const GRACE: Duration = Duration::from_secs(60);
@@ -28,6 +28,7 @@ const GRACE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Cpython {
     pool: Pool,
+    name: String,
     timeout: Duration,
     max_output: usize,
 }
@@ -36,6 +37,8 @@ pub(super) struct Cpython {
 #[derive(Debug, Deserialize)]
 struct Interpreter {
     version: (u32, u32),
+    /// Its name with the whole version, and sympy's.
+    release: String,
     executable: PathBuf,
     path: Vec<PathBuf>,
     roots: Vec<PathBuf>,
@@ -45,19 +48,19 @@ struct Interpreter {
 #[derive(Debug, Deserialize)]
 struct Ready {
     gap: Option<String>,
-    sympy: Option<String>,
 }
 
 impl Cpython {
     pub fn start(config: &ExecutorConfig, program: &Path) -> Result<Self, ExecutorError> {
         let interpreter = Interpreter::of(&config.python)?;
+        let name = interpreter.release.clone();
         let (settings, program) = (config.clone(), program.to_owned());
         if config.unsafe_no_sandbox {
             tracing::warn!("unsafe_no_sandbox: model-written code runs with all your rights");
         }
         let start = move || start(&interpreter, &settings, &program);
         let pool = Pool::new(config.resolved_workers(), start)?;
-        Ok(Self { pool, timeout: config.timeout(), max_output: config.max_output })
+        Ok(Self { pool, name, timeout: config.timeout(), max_output: config.max_output })
     }
 }
 
@@ -96,10 +99,14 @@ fn start(
     });
     let sandbox = Sandbox {
         executable: interpreter.executable.clone(),
-        arguments: ["-s", "-B", "-c", WORKER, &settings.to_string()].map(str::to_owned).to_vec(),
+        // What lies in site-packages is found by its path alone, and the files that would load more there make a fork longer.
+        arguments: ["-s", "-S", "-B", "-c", WORKER, &settings.to_string()]
+            .map(str::to_owned)
+            .to_vec(),
         roots: interpreter.roots.clone(),
-        // The states, those that ended below a state that has not noticed yet, and a few that a step may start.
-        processes: 2 * config.live_states as u64 + 16,
+        // The states, those that ended below a state that has not noticed yet, two spares, the one that has loaded sympy, and a few that
+        // a step may start.
+        processes: 2 * config.live_states as u64 + 19,
     };
     let (program, mut command) = match config.unsafe_no_sandbox {
         true => (&*interpreter.executable, sandbox.bare_command()),
@@ -122,7 +129,6 @@ fn start(
     if let Some(gap) = ready.gap {
         return Err(ExecutorError::Sandbox(gap));
     }
-    tracing::debug!("a Python worker is ready, sympy: {:?}", ready.sympy);
     Ok(worker)
 }
 
@@ -167,5 +173,9 @@ impl Executor for Cpython {
         let observation = observation(&text, self.max_output);
         let after = state.after(request.id, code, outcome, kept);
         Ok((Execution { outcome, observation, seconds }, after))
+    }
+
+    fn interpreter(&self) -> String {
+        self.name.clone()
     }
 }

@@ -1,8 +1,10 @@
 //! The embedded interpreter: the crate monty, in processes of this program, for what it cannot stop by itself (one long operation, an
 //! allocation that fails) ends the process that it is in.
 
-mod gaps;
+mod agreed;
+mod host;
 mod serve;
+mod sure;
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,8 +15,8 @@ pub use serve::serve;
 
 use super::observation::{late, observation};
 use super::pool::Pool;
-use super::protocol::{Answer, Request};
-use super::state::Kept;
+use super::protocol::{Answer, Earlier, Request};
+use super::state::{Kept, next_id};
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
 use espalier_process::{Fault, Worker};
 
@@ -23,16 +25,27 @@ const START: Duration = Duration::from_secs(60);
 /// What a step may take beyond its limit before its process is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// What is observed of a step that is not run, or not to its end.
+fn not_run(what: &str) -> String {
+    format!("UnsupportedError: the embedded interpreter does not run {what}")
+}
+
 /// Runs code in the embedded interpreter.
 #[derive(Debug)]
 pub(super) struct Embedded {
     pool: Pool,
+    /// Whether steps are read before they are run: see [`sure`].
+    checks: bool,
     timeout: Duration,
     max_output: usize,
 }
 
 impl Embedded {
-    pub fn start(config: &ExecutorConfig, program: &Path) -> Result<Self, ExecutorError> {
+    pub fn start(
+        config: &ExecutorConfig,
+        program: &Path,
+        checks: bool,
+    ) -> Result<Self, ExecutorError> {
         let (program, memory) = (program.to_owned(), config.memory_megabytes.to_string());
         let start = move || {
             let mut command = Command::new(&program);
@@ -45,7 +58,7 @@ impl Embedded {
             Ok(worker)
         };
         let pool = Pool::new(config.resolved_workers(), start)?;
-        Ok(Self { pool, timeout: config.timeout(), max_output: config.max_output })
+        Ok(Self { pool, checks, timeout: config.timeout(), max_output: config.max_output })
     }
 
     fn failed(&self, fault: Fault) -> (Outcome, String) {
@@ -54,11 +67,9 @@ impl Embedded {
             Fault::Ended(_, complaint) if complaint.contains("memory allocation of") => {
                 (Outcome::Memory, "MemoryError".to_owned())
             }
-            Fault::Ended(_, complaint) if complaint.contains("overflowed its stack") => {
-                (Outcome::Error, "RecursionError: maximum recursion depth exceeded".to_owned())
-            }
-            Fault::Ended(..) => (Outcome::Error, "InterpreterError: it ended".to_owned()),
-            Fault::Unreadable(_) => (Outcome::Error, "InterpreterError: no answer".to_owned()),
+            // None of them says what CPython would have done.
+            Fault::Ended(..) => (Outcome::Unsupported, not_run("what ends the interpreter")),
+            Fault::Unreadable(_) => (Outcome::Unsupported, not_run("what it does not answer")),
         }
     }
 }
@@ -66,13 +77,37 @@ impl Embedded {
 impl Executor for Embedded {
     fn run(&self, state: &CodeState, code: &str) -> Result<(Execution, CodeState), ExecutorError> {
         let snippets = state.snippets();
+        let id = next_id();
+        let unsupported = |what: &str| {
+            let (outcome, observation) = (Outcome::Unsupported, not_run(what));
+            let after = state.after(id, code, outcome, Some(Kept::Nothing));
+            Ok((Execution { outcome, observation, seconds: 0.0 }, after))
+        };
+        if snippets.iter().any(|snippet| snippet.unsupported) {
+            return unsupported("what follows a step that it did not run");
+        }
+        let checked = |at: usize, code: &str| match self.checks {
+            true => sure::checked(snippets[..at].iter().map(|snippet| &*snippet.code), code),
+            false => Ok(code.to_owned()),
+        };
         let dumped = snippets.iter().rposition(|snippet| matches!(snippet.kept, Kept::Dump(_)));
         let dump: &[u8] = match dumped.map(|at| &snippets[at].kept) {
             Some(Kept::Dump(dump)) => dump,
             _ => &[],
         };
-        let rest = &snippets[dumped.map_or(0, |at| at + 1)..];
-        let request = Request::new(rest, code, self.timeout, dump.len());
+        let first = dumped.map_or(0, |at| at + 1);
+        let rest = &snippets[first..];
+        let earlier = rest.iter().enumerate().map(|(at, snippet)| {
+            Ok(Earlier { id: snippet.id, code: checked(first + at, &snippet.code)? })
+        });
+        let request = earlier.collect::<Result<_, String>>().and_then(|path| {
+            let (code, timeout) = (checked(snippets.len(), code)?, self.timeout.as_secs_f64());
+            Ok(Request { path, id, code, timeout, blob: dump.len() })
+        });
+        let request = match request {
+            Ok(request) => request,
+            Err(what) => return unsupported(&what),
+        };
         // Each step has the time limit for itself; the one that must not wait is the last.
         let longest = (self.timeout + GRACE).saturating_mul(rest.len() as u32 + 1);
         let start = std::time::Instant::now();
@@ -85,17 +120,15 @@ impl Executor for Embedded {
                 }
                 Err(fault) => {
                     let (outcome, text) = self.failed(fault);
-                    ((outcome, text, start.elapsed().as_secs_f64(), None), false)
+                    ((outcome, text, start.elapsed().as_secs_f64(), Some(Kept::Nothing)), false)
                 }
             })?;
         let observation = observation(&text, self.max_output);
-        // What an earlier step was not able to define may be what this one misses.
-        let doubtful = snippets.iter().any(|snippet| snippet.unsupported);
-        let outcome = match outcome {
-            Outcome::Error if doubtful => Outcome::Unsupported,
-            outcome => outcome,
-        };
         let after = state.after(request.id, code, outcome, kept);
         Ok((Execution { outcome, observation, seconds }, after))
+    }
+
+    fn interpreter(&self) -> String {
+        "the embedded interpreter, monty 0.0.23".to_owned()
     }
 }

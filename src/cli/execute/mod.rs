@@ -1,3 +1,5 @@
+mod paths;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -7,19 +9,24 @@ use serde_json::json;
 
 use super::arguments::{UsageError, print_json, print_line};
 use espalier::execution::{
-    CodeState, Execution, ExecutorConfig, ExecutorError, ExecutorKind, start,
+    CodeState, Execution, Executor, ExecutorConfig, ExecutorError, ExecutorKind, start,
 };
 
 /// Run Python files as the code steps of one path: each sees the variables of those before it.
 ///
 /// A step that is stopped at a limit leaves nothing behind. What becomes of a step is data and no failure: exit status 0.
+/// With --paths, many paths are run, and where a row says what CPython makes of its steps, the two are compared.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  \
-    espalier execute --executor cpython --timeout-seconds 5 define.py use.py --json")]
+#[command(after_help = "Examples:\n  \
+    espalier execute --executor cpython --timeout-seconds 5 define.py use.py --json\n  \
+    espalier execute --executor embedded --paths steps.jsonl")]
 pub struct Arguments {
     /// The steps, in order.
-    #[arg(required = true, value_name = "FILE.py")]
+    #[arg(required_unless_present = "paths", conflicts_with = "paths", value_name = "FILE.py")]
     files: Vec<PathBuf>,
+    /// Paths, one a line: {"id": "p", "steps": ["x = 1", "x"], "cpython": [{"outcome": "ok", "observation": ""}, ...]}, `cpython` where it is known.
+    #[arg(long, value_name = "FILE.jsonl")]
+    paths: Option<PathBuf>,
     /// The interpreter: built in and without sympy, or the machine's own in a sandbox.
     #[arg(long, value_enum, default_value_t = ExecutorConfig::default().kind)]
     executor: ExecutorKind,
@@ -58,15 +65,22 @@ impl Arguments {
     }
 }
 
+fn started(config: &ExecutorConfig) -> Result<Box<dyn Executor>> {
+    start(config).map_err(|error| match error {
+        ExecutorError::Config(_) | ExecutorError::Python { .. } => UsageError(error.into()).into(),
+        error => anyhow::Error::from(error),
+    })
+}
+
 pub fn main(arguments: &Arguments) -> Result<()> {
+    if let Some(file) = &arguments.paths {
+        return paths::main(file, &arguments.config(), arguments.json);
+    }
     let read = |path: &PathBuf| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
     let steps = arguments.files.iter().map(read).collect::<Result<Vec<String>>>()?;
-    let executor = start(&arguments.config()).map_err(|error| match error {
-        ExecutorError::Config(_) | ExecutorError::Python { .. } => UsageError(error.into()).into(),
-        error => anyhow::Error::from(error),
-    })?;
+    let executor = started(&arguments.config())?;
     let mut state = CodeState::default();
     for (file, code) in arguments.files.iter().zip(&steps) {
         let (execution, after) = executor.run(&state, code)?;

@@ -1,0 +1,118 @@
+//! What of Python the embedded interpreter runs as CPython does, for sure.
+//!
+//! Its crate implements the language anew, and where the two differ it says nothing. So a step is run only where it is made of parts
+//! that were compared (`tests/execution/agreement.rs`), and its operations whose result depends on the values that they meet (division,
+//! powers, rounding, conversions, sums, keys of dictionaries) are done by [`super::host`], which refuses what it does not know. All
+//! else is `unsupported`.
+
+mod names;
+mod reader;
+
+use ruff_python_parser::parse_module;
+
+use names::Names;
+use reader::Reader;
+
+/// The step `code`, after the steps of `path`, with its delicate operations handed to the host; or why the step is not run.
+pub(super) fn checked<'a>(
+    path: impl Iterator<Item = &'a str>,
+    code: &'a str,
+) -> Result<String, String> {
+    let mut names = Names::default();
+    for code in path.chain([code]) {
+        let parsed = parse_module(code).map_err(|error| format!("syntax: {}", error.error))?;
+        names.collect(parsed.suite());
+    }
+    let parsed = parse_module(code).map_err(|error| format!("syntax: {}", error.error))?;
+    if !parsed.has_no_syntax_errors() {
+        return Err("syntax of another version of Python".to_owned());
+    }
+    Reader::new(code, parsed.tokens(), &names).read(parsed.suite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checked;
+
+    fn alone(code: &str) -> Result<String, String> {
+        checked(std::iter::empty(), code)
+    }
+
+    #[test]
+    fn delicate_operations_are_handed_to_the_host_where_they_stand() {
+        for (code, expected) in [
+            ("a / b * c", "_e_div(a , b) * c"),
+            ("(a + b) / (c - d)", "_e_div((a + b) , (c - d))"),
+            ("-x ** 2", "-_e_pow(x , 2)"),
+            ("a / b / c", "_e_div(_e_div(a , b) , c)"),
+            ("2 ** 3 ** 2", "_e_pow(2 , _e_pow(3 , 2))"),
+            ("(a # a / b\n // b)", "(_e_floordiv(a # a / b\n , b))"),
+            ("f'{a / b:.2f}'", "f'{_e_formatted(_e_div(a , b)):.2f}'"),
+            ("x /= y + 1", "x = _e_div(x, y + 1)"),
+            ("a[i] //= 2", "a[_e_key(i)] = _e_floordiv(a[i], 2)"),
+            ("a[i] += 2", "a[_e_key(i)] += 2"),
+            ("a['k'] = round(x, 2)", "a['k'] = _e_round(x, 2)"),
+            (
+                "{k: v / 2 for k, v in d.items()}",
+                "{_e_key(k): _e_div(v , 2) for k, v in d.items()}",
+            ),
+            ("sum(x / 2 for x in xs)", "_e_sum(_e_div(x , 2) for x in xs)"),
+            ("xs[n // 2:]", "xs[_e_floordiv(n , 2):]"),
+        ] {
+            assert_eq!(alone(code).as_deref(), Ok(expected), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_compared_is_not_run() {
+        for code in [
+            "g = (x for x in [1])",
+            "m = map(str, [1])",
+            "print({1, 2})",
+            "for x in {1, 2}: print(x)",
+            "class A: pass",
+            "try:\n    x = 1\nexcept: pass",
+            "import random",
+            "import math as m",
+            "math.sin(1)",
+            "eval('1')",
+            "eval",
+            "x.bit_length()",
+            "f'{x!a}'",
+            "f'{x=}'",
+            "f'{x:g}'",
+            "f'{x:{y}}'",
+            "1j",
+            "b'x'",
+            "del x",
+            "print(x, file=y)",
+            "any(1 / x for x in xs)",
+            "_e_div(1, 2)",
+            "__name__",
+            "x is 5",
+            "sum = 3\nsum([1])",
+            "for i, x in enumerate(xs):\n    xs.append(x)",
+            "def f(x: List[int]): return x",
+            "a.b = 3",
+            "a[0:1] = [2]",
+            "(x := 3)",
+        ] {
+            assert!(alone(code).is_err(), "{code}: {:?}", alone(code));
+        }
+        assert!(checked(["sum = 3"].into_iter(), "sum([1])").is_err());
+        assert!(alone("x = = 3").unwrap_err().starts_with("syntax"));
+    }
+
+    #[test]
+    fn loops_over_lazy_values_may_fill_lists_of_their_own() {
+        let filled = "out = []\nfor i, x in enumerate(xs):\n    out.append(x * i)";
+        assert!(alone(filled).is_ok());
+        for code in [
+            "out = xs\nfor i, x in enumerate(xs):\n    out.append(x)",
+            "out = []\nys = [out]\nfor y in reversed(ys):\n    out.append(y)",
+            "def f(): xs.append(1)\nfor i, x in enumerate(xs):\n    f()",
+        ] {
+            assert!(alone(code).is_err(), "{code}");
+        }
+    }
+}

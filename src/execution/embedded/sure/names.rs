@@ -1,0 +1,262 @@
+//! What the steps of a path bind, change and pass on.
+
+use std::collections::HashSet;
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_parameter, walk_stmt};
+use ruff_python_ast::{Expr, Parameter, Stmt};
+
+/// Methods that change what they are called on.
+const CHANGE: [&str; 12] = [
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "sort",
+    "reverse",
+    "clear",
+    "update",
+    "add",
+    "discard",
+    "setdefault",
+];
+
+/// Names of a path, wherever they stand: scopes are not told apart.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Assigned, imported, defined, parameters.
+    pub bound: HashSet<String>,
+    /// Functions of the path's own.
+    pub functions: HashSet<String>,
+    /// Modules that were imported whole.
+    pub modules: HashSet<String>,
+    /// Bound to something else than a list or dictionary made on the spot.
+    stale: HashSet<String>,
+    /// Given another name, or a place in another value.
+    escaped: HashSet<String>,
+    /// Whether a function of the path's own changes a value.
+    functions_change: bool,
+}
+
+impl Names {
+    /// Adds those of a step.
+    pub fn collect(&mut self, body: &[Stmt]) {
+        for stmt in body {
+            self.visit_stmt(stmt);
+        }
+    }
+
+    /// Whether no other name stands for what `name` stands for.
+    pub fn is_own(&self, name: &str) -> bool {
+        !self.stale.contains(name) && !self.escaped.contains(name)
+    }
+
+    /// Whether `body` calls a function that may change what it does not own.
+    pub fn calls_change(&self, body: &[Stmt]) -> bool {
+        let mut calls = Calls { names: self, found: false };
+        body.iter().for_each(|stmt| calls.visit_stmt(stmt));
+        calls.found && self.functions_change
+    }
+
+    fn bind(&mut self, target: &Expr, fresh: bool) {
+        match target {
+            Expr::Name(name) => {
+                self.bound.insert(name.id.to_string());
+                if !fresh {
+                    self.stale.insert(name.id.to_string());
+                }
+            }
+            Expr::Tuple(tuple) => tuple.elts.iter().for_each(|target| self.bind(target, false)),
+            Expr::List(list) => list.elts.iter().for_each(|target| self.bind(target, false)),
+            Expr::Starred(starred) => self.bind(&starred.value, false),
+            _ => {}
+        }
+    }
+
+    fn escape(&mut self, value: &Expr) {
+        if let Expr::Name(name) = value {
+            self.escaped.insert(name.id.to_string());
+        }
+    }
+}
+
+/// Whether the expression makes a value that nothing else holds, or one that cannot change.
+fn is_fresh(value: &Expr) -> bool {
+    value.is_literal_expr()
+        || matches!(
+            value,
+            Expr::List(_)
+                | Expr::ListComp(_)
+                | Expr::Dict(_)
+                | Expr::DictComp(_)
+                | Expr::BinOp(_)
+                | Expr::UnaryOp(_)
+                | Expr::Compare(_)
+                | Expr::FString(_)
+        )
+}
+
+impl<'a> Visitor<'a> for Names {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::Assign(assign) => {
+                for target in &assign.targets {
+                    self.bind(target, is_fresh(&assign.value) && assign.targets.len() == 1);
+                }
+                self.escape(&assign.value);
+            }
+            Stmt::AnnAssign(assign) => {
+                self.bind(&assign.target, assign.value.as_deref().is_some_and(is_fresh));
+                if let Some(value) = &assign.value {
+                    self.escape(value);
+                }
+            }
+            Stmt::AugAssign(assign) => self.bind(&assign.target, true),
+            Stmt::For(each) => self.bind(&each.target, false),
+            Stmt::FunctionDef(function) => {
+                self.bound.insert(function.name.to_string());
+                self.functions.insert(function.name.to_string());
+                let mut changed = HashSet::new();
+                changed_in(&function.body, &mut changed);
+                self.functions_change |= !changed.is_empty();
+            }
+            Stmt::Return(value) => {
+                if let Some(value) = &value.value {
+                    self.escape(value);
+                }
+            }
+            Stmt::Import(import) => {
+                for alias in &import.names {
+                    let name = alias.asname.as_ref().unwrap_or(&alias.name);
+                    self.bound.insert(name.to_string());
+                    self.modules.insert(name.to_string());
+                }
+            }
+            Stmt::ImportFrom(import) => {
+                for alias in &import.names {
+                    let name = alias.asname.as_ref().unwrap_or(&alias.name);
+                    self.bound.insert(name.to_string());
+                }
+            }
+            _ => {}
+        }
+        walk_stmt(self, stmt);
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        match expr {
+            Expr::Tuple(tuple) => tuple.elts.iter().for_each(|value| self.escape(value)),
+            Expr::List(list) => list.elts.iter().for_each(|value| self.escape(value)),
+            Expr::Dict(dict) => dict.items.iter().for_each(|item| self.escape(&item.value)),
+            Expr::If(choice) => {
+                self.escape(&choice.body);
+                self.escape(&choice.orelse);
+            }
+            Expr::BoolOp(choice) => choice.values.iter().for_each(|value| self.escape(value)),
+            Expr::Lambda(function) => self.escape(&function.body),
+            Expr::Call(call) => {
+                let shows = matches!(&*call.func, Expr::Name(name)
+                    if !self.functions.contains(name.id.as_str()) && name.id != "list");
+                if !shows {
+                    call.arguments.args.iter().for_each(|value| self.escape(value));
+                    call.arguments.keywords.iter().for_each(|word| self.escape(&word.value));
+                }
+            }
+            _ => {}
+        }
+        walk_expr(self, expr);
+    }
+
+    fn visit_comprehension(&mut self, comprehension: &'a ruff_python_ast::Comprehension) {
+        self.bind(&comprehension.target, false);
+        ruff_python_ast::visitor::walk_comprehension(self, comprehension);
+    }
+
+    fn visit_parameter(&mut self, parameter: &'a Parameter) {
+        self.bound.insert(parameter.name.to_string());
+        self.stale.insert(parameter.name.to_string());
+        walk_parameter(self, parameter);
+    }
+}
+
+/// Finds calls of a path's own functions.
+struct Calls<'n> {
+    names: &'n Names,
+    found: bool,
+}
+
+impl<'a> Visitor<'a> for Calls<'_> {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Call(call) = expr {
+            self.found |= matches!(&*call.func, Expr::Name(name)
+                if self.names.bound.contains(name.id.as_str()));
+        }
+        walk_expr(self, expr);
+    }
+}
+
+/// The names whose values the statements change in place.
+pub(super) fn changed_in(body: &[Stmt], changed: &mut HashSet<String>) {
+    let mut changes = Changes { changed };
+    body.iter().for_each(|stmt| changes.visit_stmt(stmt));
+}
+
+struct Changes<'n> {
+    changed: &'n mut HashSet<String>,
+}
+
+impl Changes<'_> {
+    fn target(&mut self, target: &Expr) {
+        match target {
+            Expr::Subscript(part) => self.base(&part.value),
+            Expr::Attribute(part) => self.base(&part.value),
+            Expr::Tuple(tuple) => tuple.elts.iter().for_each(|target| self.target(target)),
+            Expr::List(list) => list.elts.iter().for_each(|target| self.target(target)),
+            _ => {}
+        }
+    }
+
+    /// Of `a[i]` and `a.b`, and of a value that has no name, which may be any.
+    fn base(&mut self, value: &Expr) {
+        match value {
+            Expr::Name(name) => {
+                self.changed.insert(name.id.to_string());
+            }
+            Expr::Subscript(part) => self.base(&part.value),
+            Expr::Attribute(part) => self.base(&part.value),
+            _ => {
+                self.changed.insert("?".to_owned());
+            }
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Changes<'_> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::Assign(assign) => assign.targets.iter().for_each(|target| self.target(target)),
+            Stmt::AugAssign(assign) => {
+                self.target(&assign.target);
+                // `xs += [1]` changes the list itself.
+                if let Expr::Name(name) = &*assign.target
+                    && !matches!(&*assign.value, Expr::NumberLiteral(_) | Expr::FString(_))
+                {
+                    self.changed.insert(name.id.to_string());
+                }
+            }
+            Stmt::For(each) => self.target(&each.target),
+            _ => {}
+        }
+        walk_stmt(self, stmt);
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Call(call) = expr
+            && let Expr::Attribute(method) = &*call.func
+            && CHANGE.contains(&method.attr.as_str())
+        {
+            self.base(&method.value);
+        }
+        walk_expr(self, expr);
+    }
+}
