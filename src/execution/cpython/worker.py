@@ -2,23 +2,28 @@
 that are forked from it or from kept states, and never runs foreign code itself. What such a process sends is not trusted.
 """
 
-import gc
-import mmap
+import _thread
+import importlib.util
 import select
 import shutil
 import signal
-import threading
 
-OUTCOMES = {"ok", "error", "timeout", "memory", "output_limit"}
+OUTCOMES = {"ok", "error", "timeout", "memory", "output_limit", "unsupported"}
 # How long a fork may take on a busy machine, in seconds.
 GRACE = 10.0
+# How long sympy may take to load.
+LOAD = 50.0
+
+
+class TooLong(Exception):
+    """The steps are longer than a packet."""
 
 
 class State:
     """A state process, by the number of the step that it ran last."""
 
-    def __init__(self, pid, channel):
-        self.pid, self.channel = pid, channel
+    def __init__(self, pid, channel, symbolic):
+        self.pid, self.channel, self.symbolic = pid, channel, symbolic
 
     def end(self):
         self.channel.close()
@@ -26,6 +31,14 @@ class State:
 
 
 STATES = {}
+# The process that has loaded sympy, once a step has asked for it.
+SYMBOLIC = None
+HAS_SYMPY = False
+# Processes that are ready to run a first step: a fork takes longer than most of them.
+SPARES = []
+MOST_SPARES = 2
+# The last number of a process that was looked at, and processes that were asked for since.
+LAST = FORKS = 0
 
 
 def kill(pid):
@@ -42,6 +55,9 @@ def kill_all():
     for state in STATES.values():
         state.end()
     STATES.clear()
+    while SPARES:
+        SPARES.pop().end()
+    end_symbolic()
     if SANDBOXED:
         try:
             # In the sandbox's own process namespace, of which this is the first process.
@@ -53,19 +69,37 @@ def kill_all():
 
 def next_pid():
     """The number that the kernel gives out next, taken by a thread; None when there are too many processes."""
-    thread = threading.Thread(target=int)
+    taken, numbers = _thread.allocate_lock(), []
+    taken.acquire()
+
+    def take():
+        numbers.append(_thread.get_native_id())
+        taken.release()
+
     try:
-        thread.start()
+        _thread.start_new_thread(take, ())
     except RuntimeError:
         return None
-    thread.join()
-    return thread.native_id
+    taken.acquire()
+    return numbers[0]
+
+
+def nothing_else_started():
+    """Whether every process since this was last asked is one that was asked for: numbers are given out in order."""
+    global LAST, FORKS
+    number = next_pid()
+    alone = number is not None and number == LAST + FORKS + 1
+    LAST, FORKS = number or 0, 0
+    return alone
 
 
 def fork_here():
+    global FORKS
     for _ in range(100):
         try:
-            return fork_alike()
+            pid = fork_alike()
+            FORKS += 1
+            return pid
         except BlockingIOError:
             # Too many processes: ended ones that states have not asked after count too.
             kill_all()
@@ -73,35 +107,103 @@ def fork_here():
     sys.exit("no process can be started")
 
 
-def fork(request, steps):
-    """Starts a process for the last of `steps`: the channel to it."""
+def replenish():
+    """Starts spares, while the program has other things to do."""
+    while len(SPARES) < MOST_SPARES:
+        ours, theirs = pair()
+        pid = fork_here()
+        if pid == 0:
+            live(theirs.fileno())
+        theirs.close()
+        SPARES.append(State(pid, ours, False))
+
+
+def pair():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def end_symbolic():
+    global SYMBOLIC
+    if SYMBOLIC:
+        SYMBOLIC.end()
+    SYMBOLIC = None
+
+
+def symbolic():
+    """The process that has loaded sympy; None where it cannot be started."""
+    global SYMBOLIC
+    if SYMBOLIC is None:
+        ours, theirs = pair()
+        if fork_here() == 0:
+            live_symbolic(theirs.fileno())
+        theirs.close()
+        try:
+            SYMBOLIC = State(hear(ours, LOAD).get("pid"), ours, True)
+        except (OSError, ValueError, TimeoutError):
+            ours.close()
+    return SYMBOLIC
+
+
+def fork(request, steps, needs_sympy):
+    """Starts a process for the last of `steps`: the channel to it, its number, and how many steps it runs again."""
     for at in range(len(steps) - 1, 0, -1):
         state = STATES.get(steps[at - 1]["id"])
-        if state is None:
+        # To load sympy takes longer than steps mostly do to run again.
+        if state is None or (needs_sympy and not state.symbolic):
             continue
-        rest = {"path": [step["code"] for step in steps[at:-1]]}
-        rest.update(code=request["code"], timeout=request["timeout"])
-        packet = json.dumps(rest).encode()
-        if len(packet) > LONGEST_PACKET:
-            break
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            socket.send_fds(state.channel, [packet], [theirs.fileno()], socket.MSG_DONTWAIT)
-            theirs.close()
-            pid = hear(ours, GRACE).get("pid")
-            return ours, pid, len(rest["path"])
+            return fork_from(state, request, steps, at)
+        except TooLong:
+            break
         except (OSError, ValueError, RecursionError, TimeoutError):
             # Lost, or no longer what it was: the step is run from an earlier state.
-            ours.close()
-            theirs.close()
             STATES.pop(steps[at - 1]["id"]).end()
-    rest = {"path": [step["code"] for step in steps[:-1]]}
-    rest.update(code=request["code"], timeout=request["timeout"])
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if needs_sympy and SYMBOLIC:
+        try:
+            return fork_from(SYMBOLIC, request, steps, 0)
+        except TooLong:
+            pass
+        except (OSError, ValueError, RecursionError, TimeoutError):
+            end_symbolic()
+    rest = what_is_left(request, steps, 0)
+    packet = json.dumps(rest).encode()
+    while SPARES and len(packet) <= LONGEST_PACKET:
+        spare = SPARES.pop(0)
+        try:
+            spare.channel.send(packet, socket.MSG_DONTWAIT)
+            return spare.channel, hear(spare.channel, GRACE).get("pid"), len(rest["path"])
+        except (OSError, ValueError, RecursionError, TimeoutError):
+            # Ended or stopped by a step before.
+            spare.end()
+    ours, theirs = pair()
     if fork_here() == 0:
         live(theirs.fileno(), rest)
     theirs.close()
     return ours, hear(ours, GRACE).get("pid"), len(rest["path"])
+
+
+def fork_from(state, request, steps, at):
+    """As `fork`, from a process that has run the first `at` of the steps."""
+    global FORKS
+    rest = what_is_left(request, steps, at)
+    packet = json.dumps(rest).encode()
+    if len(packet) > LONGEST_PACKET:
+        raise TooLong
+    ours, theirs = pair()
+    try:
+        socket.send_fds(state.channel, [packet], [theirs.fileno()], socket.MSG_DONTWAIT)
+        theirs.close()
+        FORKS += 1
+        return ours, hear(ours, GRACE).get("pid"), len(rest["path"])
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+
+
+def what_is_left(request, steps, at):
+    path = [step["code"] for step in steps[at:-1]]
+    return {"path": path, "code": request["code"], "timeout": request["timeout"]}
 
 
 def hear(channel, longest):
@@ -138,14 +240,15 @@ def run(request):
     reap()
     timeout = request["timeout"]
     steps = request["path"] + [{"id": request["id"], "code": request["code"]}]
-    before = next_pid() if SANDBOXED else 0
-    if before is None:
-        kill_all()
+    needs_sympy = HAS_SYMPY and any("sympy" in step["code"] for step in steps)
+    if needs_sympy:
+        symbolic()
     channel = pid = None
     start = time.monotonic()
     try:
-        channel, pid, replayed = fork(request, steps)
-        hear(channel, timeout * replayed + GRACE)
+        channel, pid, replayed = fork(request, steps, needs_sympy)
+        if replayed:
+            hear(channel, timeout * replayed + GRACE)
         start = time.monotonic()
         answer = checked(hear(channel, timeout))
     except TimeoutError:
@@ -154,14 +257,13 @@ def run(request):
         answer = {"outcome": "error", "observation": "InterpreterError: the interpreter ended"}
         answer["lost"] = True
     answer.setdefault("seconds", time.monotonic() - start)
-    # Numbers are given out in order: one more than the step's process, and something that it started may be left.
-    alone = not SANDBOXED or (before is not None and next_pid() == before + 2)
-    state = State(pid, channel) if channel else None
+    alone = not SANDBOXED or nothing_else_started()
+    state = State(pid, channel, needs_sympy) if channel else None
     if not alone:
         if state:
             state.end()
         kill_all()
-    elif answer["outcome"] in ("ok", "error") and "lost" not in answer and SETTINGS["live_states"]:
+    elif answer["outcome"] in ("ok", "error", "unsupported") and "lost" not in answer and SETTINGS["live_states"]:
         STATES[request["id"]] = state
         while len(STATES) > SETTINGS["live_states"]:
             STATES.pop(next(iter(STATES))).end()
@@ -193,22 +295,6 @@ def is_folder(path):
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def measured_address_space():
-    """The bytes of address space that this process has, found by trying: the sandbox has no /proc."""
-    low, high = 0, 1 << 46
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    while high - low > 1 << 20:
-        middle = (low + high) // 2
-        resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
-        try:
-            mmap.mmap(-1, 4096).close()
-            high = middle
-        except (OSError, MemoryError):
-            low = middle
-    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-    return high
-
-
 def gap():
     """What the sandbox lets through that it should not, or nothing."""
     if os.getpid() != 1:
@@ -232,19 +318,19 @@ def gap():
 
 
 def warm():
-    """Loads what steps mostly import, so that a fork has it at once."""
+    """Loads what steps mostly import and takes little, so that a fork has it at once."""
     import collections, decimal, fractions, functools, itertools, math, re, statistics  # noqa: E401, F401
+    import site
 
+    # `exit`, `help` and their kin, which the start without `site` leaves out.
+    site.setquit()
+    site.sethelper()
+    site.setcopyright()
+    # What Python makes when it is first asked for, so that each step finds it made.
+    streams = sys.stdout, sys.stderr, sys.stdin
+    execute("import math\nx = [n / 2 for n in range(3)]\nprint(f'{x[0]:.2f}')\nx", {})
+    sys.stdout, sys.stderr, sys.stdin = streams
     random.seed(0)
-    try:
-        import sympy
-    except ImportError:
-        return None
-    x = sympy.symbols("x")
-    sympy.solve(x**2 - 5 * x + 6, x)
-    sympy.simplify((x**2 - 1) / (x - 1))
-    sympy.integrate(x, x)
-    return sympy.__version__
 
 
 def main():
@@ -258,16 +344,23 @@ def main():
         folder = tempfile.mkdtemp(prefix="espalier-code-")
         os.chdir(folder)
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    sympy = warm()
+    global HAS_SYMPY
+    HAS_SYMPY = importlib.util.find_spec("sympy") is not None
+    warm()
     SETTINGS["address_space"] = measured_address_space()
     # What is here is here to stay: a collection in a fork need not touch it.
     gc.collect()
     gc.freeze()
-    answer({"gap": gap() if SANDBOXED else None, "sympy": sympy})
+    answer({"gap": gap() if SANDBOXED else None})
+    if SANDBOXED:
+        nothing_else_started()
+    replenish()
     for line in sys.stdin.buffer:
         answer(run(json.loads(line)))
-    for state in STATES.values():
+        replenish()
+    for state in [*STATES.values(), *SPARES]:
         state.end()
+    end_symbolic()
 
 
 def answer(message):
