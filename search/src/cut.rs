@@ -1,5 +1,5 @@
-//! Limits that end a path before it has come to an answer. What the policy would have answered is then not known, so that such paths
-//! are counted apart from those that break a rule.
+//! What ends a path before it has come to an answer, though it broke no rule: limits, and code that cannot be run here. What the policy
+//! would have answered is then not known, so that such paths are counted apart.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -17,17 +17,25 @@ pub enum Cut {
     ContextTooLong,
     /// The path has as many steps as it may have.
     TooManySteps,
+    /// The interpreter here does not run the code of the last step: nothing is known of it, and nothing is learnt from it.
+    UnsupportedCode,
 }
 
 impl Cut {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::ContextTooLong, Self::TooManySteps];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode];
 
     const fn reason(self) -> &'static str {
         match self {
             Self::ContextTooLong => "context too long",
             Self::TooManySteps => "too many steps",
+            Self::UnsupportedCode => "unsupported code",
         }
+    }
+
+    /// What an ending without an answer is worth: `wrong`, or nothing, neither way, where it says nothing of the steps.
+    pub(crate) fn worth(ending: &Terminal, wrong: f64) -> f64 {
+        if Self::of(ending) == Some(Self::UnsupportedCode) { 0.0 } else { wrong }
     }
 
     /// How a path ends at the limit.
@@ -71,6 +79,8 @@ pub struct Cuts {
     pub context_too_long: usize,
     /// See [`Cut::TooManySteps`].
     pub too_many_steps: usize,
+    /// See [`Cut::UnsupportedCode`].
+    pub unsupported_code: usize,
 }
 
 impl Cuts {
@@ -86,6 +96,7 @@ impl Cuts {
         match cut {
             Cut::ContextTooLong => self.context_too_long,
             Cut::TooManySteps => self.too_many_steps,
+            Cut::UnsupportedCode => self.unsupported_code,
         }
     }
 }
@@ -97,6 +108,7 @@ impl FromIterator<Cut> for Cuts {
             match cut {
                 Cut::ContextTooLong => counts.context_too_long += 1,
                 Cut::TooManySteps => counts.too_many_steps += 1,
+                Cut::UnsupportedCode => counts.unsupported_code += 1,
             }
         }
         counts
@@ -107,6 +119,7 @@ impl AddAssign for Cuts {
     fn add_assign(&mut self, other: Self) {
         self.context_too_long += other.context_too_long;
         self.too_many_steps += other.too_many_steps;
+        self.unsupported_code += other.unsupported_code;
     }
 }
 
@@ -127,6 +140,8 @@ mod tests {
             assert_eq!(Cut::of(&cut.ending_at("more than 8")), Some(cut));
             assert_eq!(Cut::of(&Terminal::Answer(cut.to_string())), None);
         }
+        assert_eq!(Cut::worth(&Cut::UnsupportedCode.ending_at("import x"), -1.0), 0.0);
+        assert_eq!(Cut::worth(&Cut::TooManySteps.ending(), -0.5), -0.5);
         for reason in ["too many steps7", "7*3 is not 22", "", "context"] {
             assert_eq!(Cut::of(&Terminal::Invalid(reason.to_owned())), None, "{reason}");
         }

@@ -201,8 +201,10 @@ impl<'a, E: Environment> Growth<'a, E> {
             }
             _ => None,
         };
-        let is_invalid = matches!(transition.terminal, Some(Terminal::Invalid(_)));
-        let value = if is_invalid { Some(INVALID) } else { reward };
+        let value = match &transition.terminal {
+            Some(ending @ Terminal::Invalid(_)) => Some(Cut::worth(ending, INVALID)),
+            _ => reward,
+        };
         self.texts.clear();
         self.texts.push(&proposal.action, &transition.observation);
         let step = self.texts.share().next();
@@ -272,7 +274,7 @@ impl<'a, E: Environment> Growth<'a, E> {
     pub(crate) fn back_up(&mut self, node: Number) {
         let ended = self.nodes[node].terminal.is_some();
         let value = match &self.nodes[node].terminal {
-            Some(Terminal::Invalid(_)) => INVALID,
+            Some(ending @ Terminal::Invalid(_)) => Cut::worth(ending, INVALID),
             _ => self.nodes[node].value.unwrap_or(INVALID),
         };
         if ended {

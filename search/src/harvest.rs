@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::cut::Cut;
 use crate::environment::Terminal;
 use crate::form::Form;
 use crate::range;
@@ -111,7 +112,7 @@ pub enum HarvestError {
 }
 
 /// Takes the finished paths of a problem's trees, distinct by the texts of their steps. Of equal paths the first counts, by
-/// tree and then by creation.
+/// tree and then by creation. Paths that ended with unsupported code are none: nothing is known of them.
 ///
 /// # Errors
 /// When the trees are of several problems, were grown without ground truth, or lack nodes.
@@ -124,6 +125,9 @@ pub fn finished_paths(trees: &[TreeRecord]) -> Result<Vec<LabelledSolution>, Har
             let Some(terminal) = &node.terminal else {
                 continue;
             };
+            if says_nothing(node) {
+                continue;
+            }
             let path = path(index, tree, tag)?;
             // A prompt that the model cannot read ends its tree at the root: no step to label.
             if !path.nodes.is_empty() && seen.insert(path.texts()) {
@@ -147,7 +151,8 @@ pub fn node_paths(
     for (index, tree) in trees.iter().enumerate() {
         check(index, tree, &trees[0].problem)?;
         let visited = || {
-            let nodes = tree.react.iter().filter(|(_, node)| node.visit_count >= min_visits);
+            let is_one = |node: &NodeRecord| node.visit_count >= min_visits && !says_nothing(node);
+            let nodes = tree.react.iter().filter(move |(_, node)| is_one(node));
             nodes.map(|(tag, _)| tag.as_str()).filter(|tag| *tag != TreeRecord::ROOT)
         };
         let parents: HashSet<&str> =
@@ -157,6 +162,11 @@ pub fn node_paths(
         }
     }
     Ok(paths)
+}
+
+/// Whether the path ended for a cause that is none of its steps'.
+fn says_nothing(node: &NodeRecord) -> bool {
+    node.terminal.as_ref().and_then(Cut::of) == Some(Cut::UnsupportedCode)
 }
 
 fn check(index: usize, tree: &TreeRecord, problem: &str) -> Result<(), HarvestError> {

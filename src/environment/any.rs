@@ -223,6 +223,14 @@ macro_rules! environments {
                 }
             }
 
+            /// As [`EnvironmentKind::interpreter`].
+            #[must_use]
+            pub fn interpreter(&self) -> Option<String> {
+                match self {
+                    $(Self::$kind(environment) => environment.interpreter(),)+
+                }
+            }
+
             /// As [`EnvironmentKind::read_problem`].
             ///
             /// # Errors

@@ -79,6 +79,11 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
         None
     }
 
+    /// Who runs the code of steps, with its version, on which observations may depend. `None` (the default) where steps have no code.
+    fn interpreter(&self) -> Option<String> {
+        None
+    }
+
     /// Reads a problem that a user typed.
     ///
     /// # Errors

@@ -196,6 +196,12 @@ pub fn search<E: Environment + Serialize>(
     if unread > 0 {
         tracing::warn!("{unread} of {searched} problems cannot be read and stay unsolved: {watch}");
     }
+    let Cuts { unsupported_code, .. } = summary.paths_cut;
+    if unsupported_code > 0 {
+        tracing::warn!(
+            "{unsupported_code} paths ended with code that the interpreter here does not run: nothing is learnt from them"
+        );
+    }
     let outputs = [Some(path), plan.harvest.as_ref().map(|harvest| harvest.out)];
     for (section, path) in outputs.into_iter().enumerate() {
         let Some(path) = path else { continue };
@@ -373,7 +379,7 @@ mod tests {
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
         let summary = searched("short?").unwrap();
         assert_eq!((summary.problems, summary.context_too_long), (2, 1));
-        assert_eq!(summary.paths_cut, Cuts { context_too_long: 2, too_many_steps: 0 });
+        assert_eq!(summary.paths_cut, Cuts { context_too_long: 2, ..Cuts::default() });
     }
 
     #[test]

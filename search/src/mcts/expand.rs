@@ -296,7 +296,7 @@ impl<E: Environment> Search<'_, E> {
     fn value(&self, terminal: &Terminal, reward: Option<f64>) -> Option<f64> {
         match terminal {
             Terminal::Answer(_) => reward.map(|reward| self.config.value_of(reward)),
-            Terminal::Invalid(_) => Some(self.config.negative_reward),
+            Terminal::Invalid(_) => Some(Cut::worth(terminal, self.config.negative_reward)),
         }
     }
 }

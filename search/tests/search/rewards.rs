@@ -2,15 +2,16 @@
 
 use espalier_search::testing::{HashedEvaluator, LetterGame, LetterState};
 use espalier_search::{
-    Cancel, DecodeConfig, Decoding, Environment, MctsConfig, Problem, ProblemError, SearchError,
-    StepError, StopConfig, StopReason, Transition, TreeRecord, continue_tree, decode,
-    finished_paths, search_tree,
+    Cancel, Cut, Cuts, DecodeConfig, Decoding, Environment, MctsConfig, Problem, ProblemError,
+    SearchError, StepError, StopConfig, StopReason, Transition, TreeRecord, continue_tree, decode,
+    finished_paths, node_paths, search_tree,
 };
 
 use crate::script::{Script, problem};
 
 /// The game of letters, in which an answer is worth the share of its letters that stand in their place: 1 for all of them, -1 for
-/// none. From a half on it counts as right. An answer of `x` is worth more than there is, and after `z` nothing can be said.
+/// none. From a half on it counts as right. An answer of `x` is worth more than there is, after `z` nothing can be said, and the code of a
+/// step `u` is not run.
 struct Graded;
 
 impl Environment for Graded {
@@ -32,7 +33,11 @@ impl Environment for Graded {
         if action == "z" {
             return Err(StepError::new("the judge has left"));
         }
-        LetterGame::default().step(state, action)
+        let mut transition = LetterGame::default().step(state, action)?;
+        if action == "u" {
+            transition.terminal = Some(Cut::UnsupportedCode.ending_at("import sympy"));
+        }
+        Ok(transition)
     }
 
     fn reward(&self, problem: &Problem, answer: &str) -> f64 {
@@ -109,6 +114,35 @@ fn rewards_are_scaled_by_those_of_right_and_wrong() {
     assert_eq!(values, [0.25, 0.0, -0.25, -0.25]);
     // The record keeps the environment's own.
     assert_eq!(tree.react["0.0.0.0.0"].reward, Some(0.5));
+}
+
+#[test]
+fn a_path_whose_code_is_not_run_is_worth_nothing_and_makes_no_label() {
+    let script =
+        Script::new(&[("", 0.5, &[("a", 0.5), ("u", 0.2)]), ("a", 0.0, &[("u", 0.5), ("=", 0.2)])]);
+    let config = MctsConfig { samples: 2, simulations: 6, ..MctsConfig::default() };
+    let tree = grow(&script, &config).unwrap();
+    for tag in ["0.1", "0.0.0"] {
+        assert_eq!((tree.react[tag].value, tree.react[tag].q_value), (Some(0.0), 0.0), "{tag}");
+    }
+    assert_eq!(Cuts::in_tree(&tree), Cuts { unsupported_code: 2, ..Cuts::default() });
+    let words = |solutions: Vec<espalier_search::LabelledSolution>| -> Vec<String> {
+        let word = |solution: &espalier_search::LabelledSolution| {
+            solution.steps.iter().map(|step| step.action.as_str()).collect()
+        };
+        solutions.iter().map(word).collect()
+    };
+    let trees = [tree];
+    assert_eq!(words(finished_paths(&trees).unwrap()), ["a="]);
+    assert!(words(node_paths(&trees, 1).unwrap()).iter().all(|word| !word.contains('u')));
+    for decoding in ["greedy", "sbs:1x1", "maj@2"] {
+        let always = Script::new(&[("", 0.5, &[("u", 0.5)])]);
+        let (problem, free) = (problem("abcd"), Cancel::new());
+        let config = DecodeConfig::default();
+        let decoding: Decoding = decoding.parse().unwrap();
+        let outcome = decode(decoding, &Graded, &always, &problem, &config, 0, &free).unwrap();
+        assert_eq!(outcome.cut, Some(Cut::UnsupportedCode), "{decoding}");
+    }
 }
 
 #[test]

@@ -138,7 +138,11 @@ impl Program {
             Ok(Step::Code(code)) => {
                 let (execution, after) = self.run(state, code)?;
                 let errors = if is_error(&execution) { state.errors + 1 } else { 0 };
-                (self.observe(action, &execution.observation), None, after, errors)
+                // The path does not go on as if the step had been done.
+                let unsupported = execution.outcome == Outcome::Unsupported;
+                let end =
+                    unsupported.then(|| Cut::UnsupportedCode.ending_at(&execution.observation));
+                (self.observe(action, &execution.observation), end, after, errors)
             }
         };
         let context: Arc<str> = [&*state.context, action, &observation].concat().into();
@@ -212,9 +216,9 @@ impl Program {
     }
 }
 
-/// AlphaMath's rule: an observation that says so is an error. What the interpreter lacks is none of the step's.
+/// AlphaMath's rule: an observation that says so is an error.
 fn is_error(execution: &Execution) -> bool {
-    execution.outcome != Outcome::Unsupported && execution.observation.contains("Error")
+    execution.observation.contains("Error")
 }
 
 impl Environment for Program {
@@ -302,6 +306,10 @@ impl EnvironmentKind for Program {
 
     fn next_question(&self) -> Option<String> {
         next_question(&self.shared.format.prompt)
+    }
+
+    fn interpreter(&self) -> Option<String> {
+        self.shared.executor.as_ref().map(|executor| executor.interpreter())
     }
 
     fn read_problem(&self, text: &str) -> Result<Problem, String> {

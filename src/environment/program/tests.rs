@@ -15,6 +15,10 @@ impl Executor for Capitals {
         };
         Ok((Execution { outcome, observation, seconds: 0.0 }, CodeState::default()))
     }
+
+    fn interpreter(&self) -> String {
+        "capitals".to_owned()
+    }
 }
 
 fn recipe(text: &str) -> ProgramRecipe {
@@ -105,7 +109,9 @@ fn errors_in_a_row_end_a_path_and_others_do_not() {
     assert_eq!(play(&[&fail, &fail]), None);
     assert!(invalid(play(&[&fail, &fail, &fail])).contains("more than 2 code errors"));
     assert_eq!(play(&[&fail, &fail, &fine, &fail, &fail]), None);
-    assert_eq!(play(&[&lack, &lack, &lack, &lack]), None);
+    // What the interpreter lacks is no error of the step's: the path ends, and nothing is learnt from it.
+    let cut = play(&[&fail, &lack]).as_ref().and_then(Cut::of);
+    assert_eq!(cut, Some(Cut::UnsupportedCode));
     // AlphaMath reads the observation and asks nothing else.
     let printed = "<code>\n\"Error\"".to_owned();
     let executor = Execution { outcome: Outcome::Ok, observation: "an Error".into(), seconds: 0.0 };
@@ -211,6 +217,10 @@ struct Broken;
 impl Executor for Broken {
     fn run(&self, _: &CodeState, _: &str) -> Result<(Execution, CodeState), ExecutorError> {
         Err(ExecutorError::Worker("out of order".to_owned()))
+    }
+
+    fn interpreter(&self) -> String {
+        "none".to_owned()
     }
 }
 
