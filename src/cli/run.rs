@@ -74,6 +74,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         None => RunDir::open(&path, &recipe)?,
         Some(origin) => RunDir::branch(&path, &recipe, origin)?,
     };
+    run.note_machine(environment.interpreter())?;
     let table = pipeline::run(&environment, &recipe, &run)?;
     print_line(&table.text())
 }

@@ -99,6 +99,55 @@ pub fn add_change(run: &Path, changes: &[Change], finished: Option<usize>) -> Re
     })
 }
 
+/// Where a run goes on, as far as its figures depend on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// See [`provenance::processor`].
+    pub processor: String,
+    /// Who runs the code of steps; absent where they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+}
+
+/// Writes down on which processor, and with which interpreter, a run goes on, and says so where it had others before.
+///
+/// # Errors
+/// When the manifest cannot be read or written.
+pub fn note_machine(run: &Path, interpreter: Option<String>) -> Result<()> {
+    let here = Machine { processor: provenance::processor(), interpreter };
+    edit(run, "machines", |machines| {
+        let before: Vec<Machine> =
+            machines.iter().filter_map(|one| Machine::deserialize(one).ok()).collect();
+        if let Some(last) = before.last() {
+            warn(last, &here);
+        }
+        if before.last() != Some(&here)
+            && let Ok(here) = serde_json::to_value(&here)
+        {
+            machines.push(here);
+        }
+    })
+}
+
+fn warn(before: &Machine, here: &Machine) {
+    if before.processor != here.processor {
+        tracing::warn!(
+            "the run went on so far on {}, and does now on {}: what is computed from here on may differ in its last bits, and so \
+             in what is sampled, from what it would have been there",
+            before.processor,
+            here.processor
+        );
+    }
+    let name = |machine: &Machine| machine.interpreter.clone().unwrap_or_else(|| "none".to_owned());
+    if before.interpreter != here.interpreter {
+        tracing::warn!(
+            "code ran so far by {}, and does now by {}: the same step may show something else",
+            name(before),
+            name(here)
+        );
+    }
+}
+
 /// Adds a branch to the manifest of the run that it comes from, unless it is there.
 ///
 /// # Errors
@@ -139,4 +188,28 @@ pub fn write(run: &Path, manifest: &Value) -> Result<()> {
 
 fn path_of(run: &Path) -> PathBuf {
     run.join("manifest.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_goes_on_elsewhere_has_a_list_of_machines() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &manifest(1)).unwrap();
+        let machines = || -> Vec<Machine> {
+            serde_json::from_value(read(folder.path()).unwrap()["machines"].clone()).unwrap()
+        };
+        note_machine(folder.path(), None).unwrap();
+        note_machine(folder.path(), None).unwrap();
+        assert_eq!(machines().len(), 1);
+        assert_eq!(machines()[0].processor, provenance::processor());
+        note_machine(folder.path(), Some("CPython 3.11.7".into())).unwrap();
+        assert_eq!(machines()[1].interpreter.as_deref(), Some("CPython 3.11.7"));
+        let elsewhere = Machine { processor: "another".into(), interpreter: None };
+        edit(folder.path(), "machines", |all| all.push(json!(elsewhere))).unwrap();
+        note_machine(folder.path(), None).unwrap();
+        assert_eq!((machines().len(), &machines()[3]), (4, &machines()[0]));
+    }
 }

@@ -124,6 +124,14 @@ impl RunDir {
         self.write_recipe(recipe)
     }
 
+    /// Writes down on which processor, and with which interpreter of steps' code, the run goes on from here; says so where it had others.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read or written.
+    pub fn note_machine(&self, interpreter: Option<String>) -> Result<()> {
+        manifest::note_machine(&self.path, interpreter)
+    }
+
     fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
         jsonl::write_file(&self.path.join(RECIPE), to_toml(recipe)?.as_bytes())
     }
