@@ -1,5 +1,5 @@
-//! What ends a path before it has come to an answer, though it broke no rule: limits, and code that cannot be run here. What the policy
-//! would have answered is then not known, so that such paths are counted apart.
+//! What leaves a path without a verdict, though it broke no rule: limits, code that cannot be run here, answers that cannot be compared.
+//! Such paths are counted apart.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::Terminal;
 use crate::snapshot::TreeRecord;
 
-/// A limit that ended a path. Those that say more about a problem come first.
+/// Why a path has no verdict. Those that say more about a problem come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
@@ -19,17 +19,23 @@ pub enum Cut {
     TooManySteps,
     /// The interpreter here does not run the code of the last step: nothing is known of it, and nothing is learnt from it.
     UnsupportedCode,
+    /// There is an answer, which could be shown to be neither right nor wrong: see [`Environment::is_undecided`].
+    ///
+    /// [`Environment::is_undecided`]: crate::Environment::is_undecided
+    UndecidedAnswer,
 }
 
 impl Cut {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode];
+    pub const ALL: [Self; 4] =
+        [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode, Self::UndecidedAnswer];
 
     const fn reason(self) -> &'static str {
         match self {
             Self::ContextTooLong => "context too long",
             Self::TooManySteps => "too many steps",
             Self::UnsupportedCode => "unsupported code",
+            Self::UndecidedAnswer => "undecided answer",
         }
     }
 
@@ -54,7 +60,8 @@ impl Cut {
     #[must_use]
     pub fn of(ending: &Terminal) -> Option<Self> {
         let Terminal::Invalid(reason) = ending else { return None };
-        Self::ALL.into_iter().find(|cut| {
+        let ends = [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode];
+        ends.into_iter().find(|cut| {
             let detail = reason.strip_prefix(cut.reason());
             detail.is_some_and(|detail| detail.is_empty() || detail.starts_with(": "))
         })
@@ -81,13 +88,19 @@ pub struct Cuts {
     pub too_many_steps: usize,
     /// See [`Cut::UnsupportedCode`].
     pub unsupported_code: usize,
+    /// See [`Cut::UndecidedAnswer`].
+    pub undecided_answer: usize,
 }
 
 impl Cuts {
-    /// The paths of a tree.
+    /// The paths of a tree of the problem, in whose answers `is_undecided` is asked about those that are not right.
     #[must_use]
-    pub fn in_tree(tree: &TreeRecord) -> Self {
-        cuts(tree).collect()
+    pub fn in_tree(tree: &TreeRecord, is_undecided: impl Fn(&str) -> bool) -> Self {
+        let undecided = tree.react.values().filter(|node| {
+            node.correct == Some(false)
+                && matches!(&node.terminal, Some(Terminal::Answer(answer)) if is_undecided(answer))
+        });
+        cuts(tree).chain(undecided.map(|_| Cut::UndecidedAnswer)).collect()
     }
 
     /// How many ended at a limit.
@@ -97,6 +110,7 @@ impl Cuts {
             Cut::ContextTooLong => self.context_too_long,
             Cut::TooManySteps => self.too_many_steps,
             Cut::UnsupportedCode => self.unsupported_code,
+            Cut::UndecidedAnswer => self.undecided_answer,
         }
     }
 }
@@ -109,6 +123,7 @@ impl FromIterator<Cut> for Cuts {
                 Cut::ContextTooLong => counts.context_too_long += 1,
                 Cut::TooManySteps => counts.too_many_steps += 1,
                 Cut::UnsupportedCode => counts.unsupported_code += 1,
+                Cut::UndecidedAnswer => counts.undecided_answer += 1,
             }
         }
         counts
@@ -120,6 +135,7 @@ impl AddAssign for Cuts {
         self.context_too_long += other.context_too_long;
         self.too_many_steps += other.too_many_steps;
         self.unsupported_code += other.unsupported_code;
+        self.undecided_answer += other.undecided_answer;
     }
 }
 
@@ -135,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_told_from_what_a_step_did() {
-        for cut in Cut::ALL {
+        for cut in [Cut::ContextTooLong, Cut::TooManySteps, Cut::UnsupportedCode] {
             assert_eq!(Cut::of(&cut.ending()), Some(cut));
             assert_eq!(Cut::of(&cut.ending_at("more than 8")), Some(cut));
             assert_eq!(Cut::of(&Terminal::Answer(cut.to_string())), None);

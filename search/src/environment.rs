@@ -102,6 +102,12 @@ pub trait Environment: Send + Sync {
     /// where the ground truth is known (when it makes training data).
     fn reward(&self, problem: &Problem, answer: &str) -> f64;
 
+    /// Whether an answer could be shown to be neither right nor wrong. It counts as wrong, and such answers are counted apart. By default
+    /// none is so.
+    fn is_undecided(&self, _problem: &Problem, _answer: &str) -> bool {
+        false
+    }
+
     /// Whether an answer of this reward counts as right: in accuracies, in the choice of training solutions, and where a search
     /// stops at the first right answer. By default a positive reward does.
     fn is_correct(&self, reward: f64) -> bool {

@@ -174,6 +174,12 @@ macro_rules! environments {
                 }
             }
 
+            fn is_undecided(&self, problem: &Problem, answer: &str) -> bool {
+                match self {
+                    $(Self::$kind(environment) => environment.is_undecided(problem, answer),)+
+                }
+            }
+
             fn is_correct(&self, reward: f64) -> bool {
                 match self {
                     $(Self::$kind(environment) => environment.is_correct(reward),)+

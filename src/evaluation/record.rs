@@ -36,7 +36,7 @@ pub struct Decoded {
     pub tokens: u64,
     /// Simulations (tree search alone).
     pub simulations: u64,
-    /// Without an answer: the first of the limits that ended its paths.
+    /// Without an answer: the first of the causes that ended its paths. With one: that it could be shown neither right nor wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
     /// The number of the sample that was chosen from the problem's [`SampleSet`].
@@ -323,16 +323,21 @@ fn decode_one(
     let config = &subject.recipe.decode;
     let outcome = decode(decoding, environment, evaluator, problem, config, stream, cancel)
         .with_context(|| format!("problem {}, {name}", problem.id))?;
+    let (correct, undecided) = match &outcome.answer {
+        Some(answer) => {
+            let correct = environment.is_correct(environment.reward(problem, answer));
+            (correct, !correct && environment.is_undecided(problem, answer))
+        }
+        None => (false, false),
+    };
+    let cut = outcome.cut.filter(|_| outcome.answer.is_none());
     Ok(Decoded {
         decoding: name,
         seed,
         problem: problem.id.clone(),
         question: problem.question.clone(),
-        correct: outcome
-            .answer
-            .as_ref()
-            .is_some_and(|answer| environment.is_correct(environment.reward(problem, answer))),
-        cut: outcome.cut.filter(|_| outcome.answer.is_none()),
+        correct,
+        cut: cut.or(undecided.then_some(Cut::UndecidedAnswer)),
         answer: outcome.answer,
         tokens: outcome.tokens,
         simulations: outcome.simulations,

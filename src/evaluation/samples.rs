@@ -119,6 +119,13 @@ impl SampleSet {
         let choice = choose(decoding, environment, &solutions)?;
         let chosen = choice.sample.map(|sample| &prefix[sample]);
         let answer = chosen.and_then(|chosen| chosen.solution.answer.as_deref());
+        let correct = chosen.is_some_and(|chosen| chosen.correct);
+        let problem = || Problem {
+            id: self.problem.clone(),
+            question: self.question.clone(),
+            answer: self.answer.clone(),
+            metadata: serde_json::Map::new(),
+        };
         Some(Decoded {
             decoding: decoding.to_string(),
             seed: self.seed,
@@ -127,10 +134,13 @@ impl SampleSet {
             cut: match answer {
                 None if prefix.is_empty() => Some(Cut::ContextTooLong),
                 None => prefix.iter().filter_map(|sample| sample.solution.cut).min(),
+                Some(answer) if !correct && environment.is_undecided(&problem(), answer) => {
+                    Some(Cut::UndecidedAnswer)
+                }
                 Some(_) => None,
             },
             answer: answer.map(|answer| answer.trim().to_owned()),
-            correct: chosen.is_some_and(|chosen| chosen.correct),
+            correct,
             tokens: prefix.iter().map(|sample| sample.solution.tokens).sum(),
             simulations: 0,
             sample: choice.sample,

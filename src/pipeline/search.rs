@@ -89,7 +89,7 @@ pub struct Summary {
     pub solved: usize,
     /// Problems that are longer than the policy reads: their trees are bare roots.
     pub context_too_long: usize,
-    /// Paths in all trees that ended at a limit.
+    /// Paths in all trees that have no verdict, by the cause.
     pub paths_cut: Cuts,
     /// Problems whose search failed, with the cause.
     pub failed: BTreeMap<String, String>,
@@ -156,7 +156,8 @@ pub fn search<E: Environment + Serialize>(
             // The stage is failing: they are to be grown whole the next time.
             Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
-                let counts = Counts::of(&trees);
+                let counts =
+                    Counts::of(&trees, |answer| environment.is_undecided(&problem, answer));
                 let labels = match &plan.harvest {
                     Some(harvest) => jsonl::to_rows(&(harvest.label)(&trees)?)?,
                     None => Vec::new(),
@@ -196,10 +197,15 @@ pub fn search<E: Environment + Serialize>(
     if unread > 0 {
         tracing::warn!("{unread} of {searched} problems cannot be read and stay unsolved: {watch}");
     }
-    let Cuts { unsupported_code, .. } = summary.paths_cut;
+    let Cuts { unsupported_code, undecided_answer, .. } = summary.paths_cut;
     if unsupported_code > 0 {
         tracing::warn!(
             "{unsupported_code} paths ended with code that the interpreter here does not run: nothing is learnt from them"
+        );
+    }
+    if undecided_answer > 0 {
+        tracing::warn!(
+            "{undecided_answer} paths have answers that could be shown neither right nor wrong: they count as wrong, of worth 0"
         );
     }
     let outputs = [Some(path), plan.harvest.as_ref().map(|harvest| harvest.out)];
@@ -259,9 +265,9 @@ fn is_unread(tree: &TreeRecord) -> bool {
 }
 
 impl Counts {
-    fn of(trees: &[TreeRecord]) -> Self {
+    fn of(trees: &[TreeRecord], is_undecided: impl Fn(&str) -> bool) -> Self {
         let mut cut = Cuts::default();
-        trees.iter().for_each(|tree| cut += Cuts::in_tree(tree));
+        trees.iter().for_each(|tree| cut += Cuts::in_tree(tree, &is_undecided));
         let solved = |tree: &TreeRecord| tree.react.values().any(|node| node.correct == Some(true));
         Self {
             solved: trees.iter().any(solved),

@@ -125,7 +125,10 @@ fn a_path_whose_code_is_not_run_is_worth_nothing_and_makes_no_label() {
     for tag in ["0.1", "0.0.0"] {
         assert_eq!((tree.react[tag].value, tree.react[tag].q_value), (Some(0.0), 0.0), "{tag}");
     }
-    assert_eq!(Cuts::in_tree(&tree), Cuts { unsupported_code: 2, ..Cuts::default() });
+    let counts = Cuts { unsupported_code: 2, ..Cuts::default() };
+    assert_eq!(Cuts::in_tree(&tree, |_| false), counts);
+    let undecided = Cuts { undecided_answer: 1, ..counts };
+    assert_eq!(Cuts::in_tree(&tree, |answer| answer == "a"), undecided);
     let words = |solutions: Vec<espalier_search::LabelledSolution>| -> Vec<String> {
         let word = |solution: &espalier_search::LabelledSolution| {
             solution.steps.iter().map(|step| step.action.as_str()).collect()

@@ -59,7 +59,7 @@ impl Drop for Shared {
         let undecided = *self.undecided.get_mut();
         if undecided > 0 {
             tracing::info!(
-                "{undecided} answers could not be compared with the right one and counted as wrong (-v shows them)"
+                "{undecided} answers could not be compared with the right one: they count as wrong, and are worth nothing either way to a search (-v shows them)"
             );
         }
     }
@@ -254,7 +254,16 @@ impl Environment for Program {
                 problem.answer
             );
         }
-        if grade.is_equal() { 1.0 } else { -1.0 }
+        match grade.verdict {
+            // Nothing is known of it, and so nothing said of the steps before.
+            Verdict::Undecided => 0.0,
+            _ if grade.is_equal() => 1.0,
+            _ => -1.0,
+        }
+    }
+
+    fn is_undecided(&self, problem: &Problem, answer: &str) -> bool {
+        grading::grade(&problem.answer, answer).verdict == Verdict::Undecided
     }
 
     fn answer_groups(&self, answers: &[&str]) -> Vec<usize> {

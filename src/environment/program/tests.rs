@@ -139,7 +139,10 @@ fn answers_are_compared_by_what_they_mean() {
     assert_eq!(["0.5", "2"].map(|answer| environment.reward(&half, answer)), [1.0, -1.0]);
     let undecided = || environment.shared.undecided.load(Ordering::Relaxed);
     assert_eq!(undecided(), 0);
-    assert_eq!(environment.reward(&problem("Q?", "\\foo{1}"), "\\foo{2}"), -1.0);
+    let unknown = problem("Q?", "\\foo{1}");
+    assert_eq!(environment.reward(&unknown, "\\foo{2}"), 0.0);
+    assert!(!environment.is_correct(0.0) && environment.is_undecided(&unknown, "\\foo{2}"));
+    assert!(!environment.is_undecided(&half, "2"));
     assert_eq!(undecided(), 1);
     assert_eq!(environment.answer_groups(&["1/2", "3", "0.5", "$3$"]), [0, 1, 0, 1]);
     assert!(environment.root(&problem(" ", "2")).is_err());
