@@ -7,6 +7,8 @@ use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{Signed, ToPrimitive, Zero};
 
+use super::agreed::is_agreed_value;
+
 /// How an operation ends.
 #[derive(Debug, PartialEq)]
 pub(super) enum Done {
@@ -20,7 +22,7 @@ pub(super) enum Done {
 use Done::{DivisionByZero, Refused, Value};
 
 /// The functions' names in a step.
-pub(super) const FUNCTIONS: [&str; 11] = [
+pub(super) const FUNCTIONS: [&str; 15] = [
     "_e_div",
     "_e_floordiv",
     "_e_mod",
@@ -32,12 +34,19 @@ pub(super) const FUNCTIONS: [&str; 11] = [
     "_e_divmod",
     "_e_key",
     "_e_formatted",
+    "_e_mul",
+    "_e_shl",
+    "_e_count",
+    "_e_shown",
 ];
 
 /// Integers beyond this one are not all floats.
 const EXACT: i64 = 1 << 53;
-/// Longest integer that is computed, in bits.
-const LONGEST: u64 = 1 << 16;
+/// Longest integer that is computed, in bits: it is a float too.
+const LONGEST: u64 = 1000;
+
+/// Longest text that is repeated, in bytes.
+const LONGEST_TEXT: usize = 1 << 20;
 
 /// What the function of this name makes of its arguments.
 pub(super) fn call(name: &str, arguments: &[MontyObject]) -> Done {
@@ -49,6 +58,17 @@ pub(super) fn call(name: &str, arguments: &[MontyObject]) -> Done {
             parts(a, b, |quotient, remainder| MontyObject::Tuple(vec![quotient, remainder]))
         }),
         ("_e_pow", [a, b]) => numbers(a, b, power),
+        // A text cannot change, so that a copy is as good; a list would no longer be the one that others hold.
+        ("_e_mul", [MontyObject::String(text), MontyObject::Int(count)])
+        | ("_e_mul", [MontyObject::Int(count), MontyObject::String(text)]) => {
+            repeated(text, *count)
+        }
+        ("_e_mul", [a, b]) => numbers(a, b, times),
+        ("_e_shl", [a, b]) => numbers(a, b, shifted),
+        ("_e_count", [MontyObject::Int(count @ -10_000_000..=10_000_000)]) => {
+            Value(MontyObject::Int(*count))
+        }
+        ("_e_shown", [value]) if is_agreed_value(value) => Value(value.clone()),
         ("_e_round", [x] | [x, MontyObject::None]) => round(x, None),
         ("_e_round", [x, MontyObject::Int(digits)]) => round(x, Some(*digits)),
         ("_e_int", [x]) => int(x),
@@ -215,6 +235,33 @@ fn power(a: &Num, b: &Num) -> Done {
     finite(base.powf(exponent))
 }
 
+fn repeated(text: &str, count: i64) -> Done {
+    match usize::try_from(count.max(0)) {
+        Ok(count) if text.len().saturating_mul(count) <= LONGEST_TEXT => {
+            Value(MontyObject::String(text.repeat(count)))
+        }
+        _ => Refused("texts of this length"),
+    }
+}
+
+fn times(a: &Num, b: &Num) -> Done {
+    match (a, b) {
+        (Num::Int(a), Num::Int(b)) if a.bits() + b.bits() <= LONGEST => Value(object(a * b)),
+        (Num::Int(_), Num::Int(_)) => Refused("integers of many digits"),
+        _ => floats(a, b).map_or(Refused(TOO_LARGE), |(a, b)| finite(a * b)),
+    }
+}
+
+fn shifted(a: &Num, b: &Num) -> Done {
+    match (a, b) {
+        (Num::Int(a), Num::Int(b)) => match b.to_u64() {
+            Some(by) if a.bits() + by <= LONGEST => Value(object(a << by)),
+            _ => Refused("this shift"),
+        },
+        _ => Refused("shifts of floats"),
+    }
+}
+
 fn round(x: &MontyObject, digits: Option<i64>) -> Done {
     match (x, digits) {
         (MontyObject::Int(_) | MontyObject::BigInt(_), None | Some(0..)) => Value(x.clone()),
@@ -321,6 +368,10 @@ mod tests {
         MontyObject::Float(value)
     }
 
+    fn text(value: &str) -> MontyObject {
+        MontyObject::String(value.to_owned())
+    }
+
     fn int(value: i64) -> MontyObject {
         MontyObject::Int(value)
     }
@@ -339,6 +390,14 @@ mod tests {
             ("_e_floordiv", vec![int(-7), int(2)], int(-4)),
             ("_e_mod", vec![int(-7), int(2)], int(1)),
             ("_e_mod", vec![float(-1.0), float(3.0)], float(2.0)),
+            ("_e_mul", vec![text("ab"), int(2)], text("abab")),
+            ("_e_mul", vec![int(-1), text("ab")], text("")),
+            (
+                "_e_mul",
+                vec![int(1 << 40), int(1 << 40)],
+                MontyObject::BigInt(BigInt::from(1) << 80),
+            ),
+            ("_e_shl", vec![int(3), int(2)], int(12)),
             ("_e_int", vec![float(-2.7)], int(-2)),
             ("_e_int", vec![MontyObject::String(" 12\n".into())], int(12)),
             ("_e_sum", vec![MontyObject::List(vec![int(1), float(0.5)])], float(1.5)),
@@ -365,6 +424,10 @@ mod tests {
         for (name, arguments) in [
             ("_e_sum", vec![tenths]),
             ("_e_pow", vec![int(-8), float(0.5)]),
+            ("_e_mul", vec![MontyObject::List(vec![int(1)]), int(2)]),
+            ("_e_mul", vec![int(1 << 60), float(0.5)]),
+            ("_e_shl", vec![int(1), int(2000)]),
+            ("_e_count", vec![int(1 << 40)]),
             ("_e_pow", vec![int(10), int(1 << 30)]),
             ("_e_mod", vec![MontyObject::String("%d".into()), int(3)]),
             ("_e_floordiv", vec![int(1), int(0)]),

@@ -17,6 +17,8 @@ use super::observation::{late, observation};
 use super::pool::Pool;
 use super::protocol::{Answer, Earlier, Request};
 use super::state::{Kept, next_id};
+use sure::Checked;
+
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
 use espalier_process::{Fault, Worker};
 
@@ -88,7 +90,7 @@ impl Executor for Embedded {
         }
         let checked = |at: usize, code: &str| match self.checks {
             true => sure::checked(snippets[..at].iter().map(|snippet| &*snippet.code), code),
-            false => Ok(code.to_owned()),
+            false => Ok(Checked { code: code.to_owned(), may_fail: true }),
         };
         let dumped = snippets.iter().rposition(|snippet| matches!(snippet.kept, Kept::Dump(_)));
         let dump: &[u8] = match dumped.map(|at| &snippets[at].kept) {
@@ -98,13 +100,14 @@ impl Executor for Embedded {
         let first = dumped.map_or(0, |at| at + 1);
         let rest = &snippets[first..];
         let earlier = rest.iter().enumerate().map(|(at, snippet)| {
-            Ok(Earlier { id: snippet.id, code: checked(first + at, &snippet.code)? })
+            Ok(Earlier { id: snippet.id, code: checked(first + at, &snippet.code)?.code })
         });
         let request = earlier.collect::<Result<_, String>>().and_then(|path| {
-            let (code, timeout) = (checked(snippets.len(), code)?, self.timeout.as_secs_f64());
-            Ok(Request { path, id, code, timeout, blob: dump.len() })
+            let Checked { code, may_fail } = checked(snippets.len(), code)?;
+            let timeout = self.timeout.as_secs_f64();
+            Ok((Request { path, id, code, timeout, blob: dump.len() }, may_fail))
         });
-        let request = match request {
+        let (request, may_fail) = match request {
             Ok(request) => request,
             Err(what) => return unsupported(&what),
         };
@@ -123,6 +126,12 @@ impl Executor for Embedded {
                     ((outcome, text, start.elapsed().as_secs_f64(), Some(Kept::Nothing)), false)
                 }
             })?;
+        let (outcome, text) = match outcome {
+            Outcome::Error if !may_fail => {
+                (Outcome::Unsupported, not_run("what fails beside a generator"))
+            }
+            outcome => (outcome, text),
+        };
         let observation = observation(&text, self.max_output);
         let after = state.after(request.id, code, outcome, kept);
         Ok((Execution { outcome, observation, seconds }, after))

@@ -80,9 +80,9 @@ fn run(request: &Request, blob: &[u8]) -> Result<(Answer, Vec<u8>)> {
     Ok((Answer { outcome, observation, seconds, lost: false, blob: state.len() }, state))
 }
 
-/// An interpreter that calls functions no deeper than CPython does, whose own limit is 1,000 frames.
+/// An interpreter that calls functions no deeper than CPython does, whose limit of 1,000 frames comprehensions count for too.
 fn fresh() -> MontyRepl {
-    let limits = ResourceLimits { max_recursion_depth: 900, ..ResourceLimits::default() };
+    let limits = ResourceLimits { max_recursion_depth: 200, ..ResourceLimits::default() };
     MontyRepl::new(NAME, ResourceTracker::new(limits), CompileOptions::default())
 }
 

@@ -8,26 +8,50 @@
 mod names;
 mod reader;
 
-use ruff_python_parser::parse_module;
+use ruff_python_ast::ModModule;
+use ruff_python_parser::{Parsed, parse_module};
 
 use names::Names;
 use reader::Reader;
 
-/// The step `code`, after the steps of `path`, with its delicate operations handed to the host; or why the step is not run.
+/// A step that is surely run as CPython runs it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Checked {
+    /// With its delicate operations handed to the host.
+    pub code: String,
+    /// Whether an exception that it raises is the one that CPython raises.
+    pub may_fail: bool,
+}
+
+/// Reads the step `code`, after the steps of `path`; or says why it is not run.
 pub(super) fn checked<'a>(
     path: impl Iterator<Item = &'a str>,
     code: &'a str,
-) -> Result<String, String> {
+) -> Result<Checked, String> {
+    if code.contains(['\r', '\0', '\u{feff}']) || code.to_ascii_lowercase().contains("\\ud") {
+        return Err("characters that Python reads otherwise".to_owned());
+    }
     let mut names = Names::default();
-    for code in path.chain([code]) {
-        let parsed = parse_module(code).map_err(|error| format!("syntax: {}", error.error))?;
-        names.collect(parsed.suite());
+    for code in path {
+        names.collect(code, parsed(code)?.suite());
     }
+    let parsed = parsed(code)?;
+    let mut own = Names::default();
+    own.collect(code, parsed.suite());
+    if !names.functions.is_empty() && own.bound.iter().any(|name| reader::is_hosted(name)) {
+        return Err("built-ins that get a meaning after functions that use them".to_owned());
+    }
+    names.collect(code, parsed.suite());
+    let may_fail = !names.lazy;
+    Ok(Checked { code: Reader::new(code, parsed.tokens(), &names).read(parsed.suite())?, may_fail })
+}
+
+fn parsed(code: &str) -> Result<Parsed<ModModule>, String> {
     let parsed = parse_module(code).map_err(|error| format!("syntax: {}", error.error))?;
-    if !parsed.has_no_syntax_errors() {
-        return Err("syntax of another version of Python".to_owned());
+    match parsed.has_no_syntax_errors() {
+        true => Ok(parsed),
+        false => Err("syntax of another version of Python".to_owned()),
     }
-    Reader::new(code, parsed.tokens(), &names).read(parsed.suite())
 }
 
 #[cfg(test)]
@@ -35,13 +59,17 @@ mod tests {
     use super::checked;
 
     fn alone(code: &str) -> Result<String, String> {
-        checked(std::iter::empty(), code)
+        checked(std::iter::empty(), code).map(|checked| checked.code)
     }
 
     #[test]
     fn delicate_operations_are_handed_to_the_host_where_they_stand() {
         for (code, expected) in [
-            ("a / b * c", "_e_div(a , b) * c"),
+            ("a / b * c", "_e_mul(_e_div(a , b) , c)"),
+            ("return(a)/2", "return _e_div((a),2)"),
+            ("[a] * b + c * 'x'", "[a] * _e_count(b) + _e_count(c) * 'x'"),
+            ("str(a) + f'{b}'", "str(_e_shown(a)) + f'{_e_shown(b)}'"),
+            ("x *= 2", "x = _e_mul(x, 2)"),
             ("(a + b) / (c - d)", "_e_div((a + b) , (c - d))"),
             ("-x ** 2", "-_e_pow(x , 2)"),
             ("a / b / c", "_e_div(_e_div(a , b) , c)"),
@@ -49,6 +77,7 @@ mod tests {
             ("(a # a / b\n // b)", "(_e_floordiv(a # a / b\n , b))"),
             ("f'{a / b:.2f}'", "f'{_e_formatted(_e_div(a , b)):.2f}'"),
             ("x /= y + 1", "x = _e_div(x, y + 1)"),
+            ("x **= (a + b)", "x = _e_pow(x, (a + b))"),
             ("a[i] //= 2", "a[_e_key(i)] = _e_floordiv(a[i], 2)"),
             ("a[i] += 2", "a[_e_key(i)] += 2"),
             ("a['k'] = round(x, 2)", "a['k'] = _e_round(x, 2)"),
@@ -86,7 +115,18 @@ mod tests {
             "b'x'",
             "del x",
             "print(x, file=y)",
-            "any(1 / x for x in xs)",
+            "any(f(x) for x in xs)",
+            "for y in (1 / x for x in xs): print(y)",
+            "for y in map(f, xs): print(y)",
+            "xs.extend(1 / x for x in ys)",
+            "sorted({1, 2}, key=len)",
+            "max((f(x) for x in xs), key=len)",
+            "'a'.find('', 10)",
+            "sorted(xs, reverse=n)",
+            "Warning",
+            "'\\xdf'.title()",
+            "f = lambda: 1\ng = f",
+            "s = '\\ud800'",
             "_e_div(1, 2)",
             "__name__",
             "x is 5",
@@ -100,6 +140,8 @@ mod tests {
             assert!(alone(code).is_err(), "{code}: {:?}", alone(code));
         }
         assert!(checked(["sum = 3"].into_iter(), "sum([1])").is_err());
+        assert!(checked(["def f(): return sum([1])"].into_iter(), "sum = 3").is_err());
+        assert!(!checked(std::iter::empty(), "any(x for x in xs)").unwrap().may_fail);
         assert!(alone("x = = 3").unwrap_err().starts_with("syntax"));
     }
 

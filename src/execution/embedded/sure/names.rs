@@ -36,11 +36,18 @@ pub(super) struct Names {
     escaped: HashSet<String>,
     /// Whether a function of the path's own changes a value.
     functions_change: bool,
+    /// Whether a step of the path has generators or their kin, whose values CPython makes later: an exception may come before another.
+    pub lazy: bool,
+    /// Whether texts of the path may hold other characters than those of ASCII that are seen.
+    pub odd_texts: bool,
 }
 
 impl Names {
     /// Adds those of a step.
-    pub fn collect(&mut self, body: &[Stmt]) {
+    pub fn collect(&mut self, source: &str, body: &[Stmt]) {
+        let escapes = ["chr(", "\\x", "\\u", "\\U", "\\N", "\\0", "\\1", "\\2", "\\3"];
+        self.odd_texts |=
+            !source.is_ascii() || escapes.iter().any(|escape| source.contains(escape));
         for stmt in body {
             self.visit_stmt(stmt);
         }
@@ -100,6 +107,9 @@ impl<'a> Visitor<'a> for Names {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         match stmt {
             Stmt::Assign(assign) => {
+                if let (Expr::Lambda(_), [Expr::Name(name)]) = (&*assign.value, &*assign.targets) {
+                    self.functions.insert(name.id.to_string());
+                }
                 for target in &assign.targets {
                     self.bind(target, is_fresh(&assign.value) && assign.targets.len() == 1);
                 }
@@ -144,6 +154,9 @@ impl<'a> Visitor<'a> for Names {
     }
 
     fn visit_expr(&mut self, expr: &'a Expr) {
+        self.lazy |= matches!(expr, Expr::Generator(_))
+            || matches!(expr, Expr::Call(call) if matches!(&*call.func, Expr::Name(name)
+                if ["map", "filter", "any", "all"].contains(&name.id.as_str())));
         match expr {
             Expr::Tuple(tuple) => tuple.elts.iter().for_each(|value| self.escape(value)),
             Expr::List(list) => list.elts.iter().for_each(|value| self.escape(value)),

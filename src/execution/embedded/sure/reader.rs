@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use ruff_python_ast::token::{TokenKind, Tokens};
+use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{
     CmpOp, Comprehension, ConversionFlag, Expr, ExprCall, InterpolatedStringElement, Number,
     Operator, Parameters, Stmt, StmtAugAssign, StmtFor,
@@ -19,7 +20,7 @@ const ALIKE: [&str; 15] = [
 /// Built-ins that the host does: [`super::super::host`].
 const HOSTED: [&str; 6] = ["int", "float", "round", "sum", "pow", "divmod"];
 /// Built-ins whose values CPython makes one by one when they are asked for, and the embedded interpreter at once.
-const LAZY: [&str; 5] = ["enumerate", "zip", "map", "filter", "reversed"];
+const LAZY: [&str; 3] = ["enumerate", "zip", "reversed"];
 /// Views of a dictionary, which follow it in CPython.
 const VIEWS: [&str; 3] = ["keys", "values", "items"];
 /// Built-ins that take all of their argument at once.
@@ -153,6 +154,9 @@ const BUILT_IN: [&str; 77] = [
     "NotImplemented",
     "Ellipsis",
 ];
+/// How the names of CPython's exceptions end.
+const EXCEPTIONS: [&str; 7] =
+    ["Error", "Exception", "Warning", "Exit", "Group", "Interrupt", "Iteration"];
 /// Names that the host's functions have in the rewritten step.
 const HOST: &str = "_e_";
 
@@ -174,13 +178,24 @@ struct Edit {
     text: String,
 }
 
+/// Whether calls of the built-in go to the host.
+pub(super) fn is_hosted(name: &str) -> bool {
+    HOSTED.contains(&name)
+}
+
 fn refuse<T>(what: impl Into<String>) -> Sure<T> {
     Err(what.into())
 }
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a str, tokens: &'a Tokens, names: &'a Names) -> Self {
-        Self { source, tokens, names, is_ascii: source.is_ascii(), edits: Vec::new() }
+        Self {
+            source,
+            tokens,
+            names,
+            is_ascii: source.is_ascii() && !names.odd_texts,
+            edits: Vec::new(),
+        }
     }
 
     /// The step as it is to be run.
@@ -202,7 +217,12 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    fn begin(&mut self, at: TextSize, text: String) {
+    fn begin(&mut self, at: TextSize, mut text: String) {
+        // `return(x) / 2`
+        let before = self.source[..at.to_usize()].chars().next_back();
+        if before.is_some_and(|char| char.is_alphanumeric() || char == '_') {
+            text.insert(0, ' ');
+        }
         self.edits.push(Edit { range: TextRange::empty(at), begins: true, text });
     }
 
@@ -321,12 +341,7 @@ impl<'a> Reader<'a> {
             Expr::StringLiteral(_) => Ok(()),
             Expr::NumberLiteral(number) if matches!(number.value, Number::Int(_)) => Ok(()),
             Expr::Slice(_) => refuse("assignment to slices"),
-            key => {
-                self.begin(key.start(), format!("{HOST}key("));
-                self.expr(key)?;
-                self.end(key.end());
-                Ok(())
-            }
+            key => self.handed(key, "key"),
         }
     }
 
@@ -344,12 +359,17 @@ impl<'a> Reader<'a> {
         }
         self.target(&assign.target)?;
         // `x /= y` becomes `x = _e_div(x, y)`.
-        let text = format!(" = {HOST}{function}({}, ", &self.source[assign.target.range()]);
-        let range = TextRange::new(assign.target.end(), assign.value.start());
-        let comment = self.tokens.in_range(range).iter().any(|token| token.kind().is_trivia());
-        if comment || self.source[range].contains('(') {
-            return refuse("this layout");
-        }
+        let kinds = [
+            TokenKind::SlashEqual,
+            TokenKind::DoubleSlashEqual,
+            TokenKind::PercentEqual,
+            TokenKind::DoubleStarEqual,
+            TokenKind::StarEqual,
+            TokenKind::LeftShiftEqual,
+        ];
+        let between = TextRange::new(assign.target.end(), assign.value.start());
+        let range = self.operator(between, &kinds)?;
+        let text = format!("= {HOST}{function}({},", &self.source[assign.target.range()]);
         self.edits.push(Edit { range, begins: true, text });
         self.expr(&assign.value)?;
         self.end(assign.end());
@@ -365,7 +385,7 @@ impl<'a> Reader<'a> {
         let mut changed = HashSet::new();
         changed_in(&each.body, &mut changed);
         let mut over = Named(HashSet::new());
-        ruff_python_ast::visitor::Visitor::visit_expr(&mut over, &each.iter);
+        over.visit_expr(&each.iter);
         if changed.iter().any(|name| over.0.contains(name)) {
             return refuse("loops that change what they go over");
         }
@@ -379,18 +399,33 @@ impl<'a> Reader<'a> {
         self.body(&each.orelse)
     }
 
-    /// What a loop goes over, or what a built-in takes all of.
-    fn iterable(&mut self, value: &Expr) -> Sure {
+    /// What a built-in takes all of at once, so that it does not matter when its values are made.
+    fn all_of(&mut self, value: &Expr) -> Sure {
         match value {
             Expr::Generator(generator) => {
                 self.comprehensions(&generator.generators)?;
                 self.expr(&generator.elt)
             }
             Expr::Call(call) => match &*call.func {
-                Expr::Name(name)
-                    if LAZY.contains(&name.id.as_str())
-                        && !self.names.bound.contains(name.id.as_str()) =>
-                {
+                Expr::Name(name) if self.is_built_in(&name.id, &["map", "filter"]) => {
+                    self.mapped(name.id.as_str(), call)
+                }
+                _ => self.iterable(value),
+            },
+            value => self.iterable(value),
+        }
+    }
+
+    /// What a loop goes over. Where CPython makes the values one by one, to make one shows nothing, cannot fail and does not read what the
+    /// loop may change.
+    fn iterable(&mut self, value: &Expr) -> Sure {
+        match value {
+            Expr::Generator(_) => refuse("generators that are not taken whole"),
+            Expr::Call(call) => match &*call.func {
+                Expr::Name(name) if self.is_built_in(&name.id, &["map", "filter"]) => {
+                    refuse("map and filter that are not taken whole")
+                }
+                Expr::Name(name) if self.is_built_in(&name.id, &LAZY) => {
                     self.lazy(name.id.as_str(), call)
                 }
                 Expr::Attribute(method)
@@ -407,33 +442,45 @@ impl<'a> Reader<'a> {
     }
 
     fn lazy(&mut self, name: &str, call: &ExprCall) -> Sure {
-        let mut values = call.arguments.args.iter();
-        if matches!(name, "map" | "filter") {
-            match values.next() {
-                Some(Expr::Name(function)) if self.is_built_in(&function.id, &["int"]) => {
-                    // Of texts alone: what it makes of numbers is the host's.
-                    let texts = values.clone().all(|value| {
-                        matches!(value, Expr::Call(call) if match &*call.func {
-                            Expr::Name(name) => self.is_built_in(&name.id, &["str"]),
-                            Expr::Attribute(method) => method.attr.as_str() == "split",
-                            _ => false,
-                        })
-                    });
-                    if !texts || name == "filter" {
-                        return refuse("int of each of these");
-                    }
-                }
-                Some(Expr::Name(function))
-                    if self.is_built_in(&function.id, &["str", "len", "abs"]) => {}
-                Some(function @ (Expr::Lambda(_) | Expr::Name(_))) => self.expr(function)?,
-                _ => return refuse("this function of each"),
-            }
-        }
         for word in &call.arguments.keywords {
-            match word.arg.as_deref() {
-                Some("start") if name == "enumerate" => self.expr(&word.value)?,
+            match (word.arg.as_deref(), &word.value) {
+                (Some("start"), Expr::NumberLiteral(_)) if name == "enumerate" => {}
                 _ => return refuse(format!("this argument of {name}")),
             }
+        }
+        if name == "enumerate"
+            && let Some(start) = call.arguments.args.get(1)
+            && !start.is_number_literal_expr()
+        {
+            return refuse("this start of enumerate");
+        }
+        call.arguments.args.iter().try_for_each(|value| self.iterable(value))
+    }
+
+    fn mapped(&mut self, name: &str, call: &ExprCall) -> Sure {
+        if !call.arguments.keywords.is_empty() {
+            return refuse(format!("this argument of {name}"));
+        }
+        let mut values = call.arguments.args.iter();
+        match values.next() {
+            Some(Expr::Name(function)) if self.is_built_in(&function.id, &["int"]) => {
+                // Of texts alone: what it makes of numbers is the host's.
+                let texts = values.clone().all(|value| {
+                    matches!(value, Expr::Call(call) if match &*call.func {
+                        Expr::Name(name) => self.is_built_in(&name.id, &["str"]),
+                        Expr::Attribute(method) => method.attr.as_str() == "split",
+                        _ => false,
+                    })
+                });
+                if !texts || name == "filter" {
+                    return refuse("int of each of these");
+                }
+            }
+            Some(Expr::Name(function))
+                if self.is_built_in(&function.id, &["str", "len", "abs"]) => {}
+            Some(function @ Expr::Lambda(_)) => self.expr(function)?,
+            Some(Expr::Name(function)) if self.names.functions.contains(function.id.as_str()) => {}
+            _ => return refuse("this function of each"),
         }
         values.try_for_each(|value| self.iterable(value))
     }
@@ -461,6 +508,8 @@ impl<'a> Reader<'a> {
         match expr {
             Expr::NumberLiteral(number) => match number.value {
                 Number::Complex { .. } => refuse("complex numbers"),
+                // The host's integers are no longer either.
+                _ if number.range().len().to_u32() > 300 => refuse("numbers of many digits"),
                 Number::Int(_) | Number::Float(_) => Ok(()),
             },
             Expr::StringLiteral(_) | Expr::BooleanLiteral(_) | Expr::NoneLiteral(_) => Ok(()),
@@ -487,22 +536,23 @@ impl<'a> Reader<'a> {
             Expr::UnaryOp(operation) => self.expr(&operation.operand),
             Expr::BinOp(operation) => {
                 let (left, right) = (&*operation.left, &*operation.right);
+                if operation.op == Operator::Mult && (is_sequence(left) || is_sequence(right)) {
+                    return self.repeated(left, right);
+                }
                 let Some(function) = hosted(operation.op)? else {
                     self.expr(left)?;
                     return self.expr(right);
                 };
-                let range = TextRange::new(left.end(), right.start());
                 let kinds = [
                     TokenKind::Slash,
                     TokenKind::DoubleSlash,
                     TokenKind::Percent,
                     TokenKind::DoubleStar,
+                    TokenKind::Star,
+                    TokenKind::LeftShift,
                 ];
-                let operator = self.tokens.iter().find(|token| {
-                    range.contains_range(token.range()) && kinds.contains(&token.kind())
-                });
-                let Some(operator) = operator else { return refuse("this layout") };
-                let operator = operator.range();
+                let between = TextRange::new(left.end(), right.start());
+                let operator = self.operator(between, &kinds)?;
                 self.begin(operation.start(), format!("{HOST}{function}("));
                 self.expr(left)?;
                 self.edits.push(Edit { range: operator, begins: true, text: ",".to_owned() });
@@ -555,6 +605,44 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where the operator stands between its operands, beside parentheses, comments and line ends.
+    fn operator(&self, between: TextRange, kinds: &[TokenKind]) -> Sure<TextRange> {
+        let token = self
+            .tokens
+            .iter()
+            .find(|token| between.contains_range(token.range()) && kinds.contains(&token.kind()));
+        token.map_or(refuse("this layout"), |token| Ok(token.range()))
+    }
+
+    /// A list or text that is written out, so many times.
+    fn repeated(&mut self, left: &Expr, right: &Expr) -> Sure {
+        for side in [left, right] {
+            if is_sequence(side) {
+                self.expr(side)?;
+            } else {
+                self.handed(side, "count")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A value that the host looks at, and gives back.
+    fn handed(&mut self, value: &Expr, function: &str) -> Sure {
+        self.begin(value.start(), format!("{HOST}{function}("));
+        self.expr(value)?;
+        self.end(value.end());
+        Ok(())
+    }
+
+    /// A value that is made a text at once, so that the host may copy it: of functions and of what holds itself, CPython makes another.
+    fn shown(&mut self, value: &Expr) -> Sure {
+        match value {
+            Expr::FString(_) | Expr::Compare(_) | Expr::BinOp(_) => self.expr(value),
+            value if value.is_literal_expr() => self.expr(value),
+            value => self.handed(value, "shown"),
+        }
+    }
+
     fn name(&self, name: &str) -> Sure {
         if name.starts_with(HOST) || name.starts_with("__") {
             return refuse(format!("the name {name}"));
@@ -562,9 +650,12 @@ impl<'a> Reader<'a> {
         if self.names.modules.contains(name) {
             return refuse("modules as values");
         }
+        if self.names.functions.contains(name) {
+            return refuse("functions as values");
+        }
         // Others are not defined in CPython either.
         let built_in = BUILT_IN.contains(&name);
-        let exception = name.ends_with("Error") || name.ends_with("Exception");
+        let exception = EXCEPTIONS.iter().any(|end| name.ends_with(end));
         match !self.names.bound.contains(name) && (built_in || exception) {
             true => refuse(format!("the built-in {name} here")),
             false => Ok(()),
@@ -592,17 +683,14 @@ impl<'a> Reader<'a> {
         if part.debug_text.is_some() || matches!(part.conversion, ConversionFlag::Ascii) {
             return refuse("this form of an f-string");
         }
-        let Some(spec) = &part.format_spec else { return self.expr(&part.expression) };
+        let Some(spec) = &part.format_spec else { return self.shown(&part.expression) };
         let text = &self.source[spec.range()];
         if !is_plain_format(text.trim_start_matches(':'), self.is_ascii) {
             return refuse(format!("the format {text}"));
         }
         // What is no number and no text has no such formats.
         let value = &*part.expression;
-        self.begin(value.start(), format!("{HOST}formatted("));
-        self.expr(value)?;
-        self.end(value.end());
-        Ok(())
+        self.handed(value, "formatted")
     }
 
     fn arguments(&mut self, call: &ExprCall) -> Sure {
@@ -643,8 +731,10 @@ impl<'a> Reader<'a> {
                 }
                 self.expr(&method.value)?;
                 match (&*call.arguments.args, name) {
-                    ([texts], "join") => self.iterable(texts),
-                    ([more], "extend") => self.iterable(more),
+                    ([texts], "join") => self.all_of(texts),
+                    ([_, _, ..], "find" | "count" | "index" | "startswith" | "endswith") => {
+                        refuse(format!("the bounds of {name}"))
+                    }
                     _ if name == "sort" => self.keywords(call, &["key", "reverse"]),
                     _ => {
                         self.keywords(call, &[])?;
@@ -659,9 +749,12 @@ impl<'a> Reader<'a> {
     fn keywords(&mut self, call: &ExprCall, allowed: &[&str]) -> Sure {
         call.arguments.keywords.iter().try_for_each(|word| match word.arg.as_deref() {
             Some("key") if allowed.contains(&"key") => match &word.value {
-                Expr::Name(name) if self.is_built_in(&name.id, &["len", "abs", "str"]) => Ok(()),
-                function => self.expr(function),
+                Expr::Name(name) if self.is_built_in(&name.id, &["len", "abs"]) => Ok(()),
+                Expr::Name(name) if self.names.functions.contains(name.id.as_str()) => Ok(()),
+                function @ Expr::Lambda(_) => self.expr(function),
+                _ => refuse("this key"),
             },
+            Some("reverse") if !word.value.is_boolean_literal_expr() => refuse("this order"),
             Some(name) if allowed.contains(&name) => self.expr(&word.value),
             _ => refuse("this argument"),
         })
@@ -676,41 +769,47 @@ impl<'a> Reader<'a> {
             _ => &[],
         };
         self.keywords(call, allowed)?;
+        let keyed = call.arguments.keywords.iter().any(|word| word.arg.as_deref() == Some("key"));
         if HOSTED.contains(&name) {
             let range = call.func.range();
             self.edits.push(Edit { range, begins: true, text: format!("{HOST}{name}") });
         }
         match (name, arguments) {
             // Those of a set, in an order that is none of the set's.
-            ("len" | "sorted", [Expr::Call(set)]) if self.is_set(set) => {
-                set.arguments.args.iter().try_for_each(|value| self.iterable(value))
+            ("len" | "sorted", [Expr::Call(set)]) if self.is_set(set) && !keyed => {
+                set.arguments.args.iter().try_for_each(|value| self.all_of(value))
             }
-            ("len" | "sorted", [Expr::Set(set)]) => self.exprs(&set.elts),
-            ("len" | "sorted", [Expr::SetComp(set)]) => {
+            ("len" | "sorted", [Expr::Set(set)]) if !keyed => self.exprs(&set.elts),
+            ("len" | "sorted", [Expr::SetComp(set)]) if !keyed => {
                 self.comprehensions(&set.generators)?;
                 self.expr(&set.elt)
             }
             ("set", _) => refuse("sets, whose order is that of hashes"),
             ("len", [Expr::Generator(_)]) => refuse("the length of a generator"),
             ("any" | "all", [Expr::Generator(generator)]) => {
-                // CPython stops at the first that tells, so that later ones must not fail or show.
+                // CPython stops at the first that tells: later ones show nothing, and a step that has generators does not fail.
                 let mut calm = Calm(true);
-                let parts = generator.generators.iter().flat_map(|each| &each.ifs);
+                let parts = generator
+                    .generators
+                    .iter()
+                    .flat_map(|each| [&each.iter].into_iter().chain(&each.ifs));
                 for part in parts.chain([&*generator.elt]) {
-                    ruff_python_ast::visitor::Visitor::visit_expr(&mut calm, part);
+                    calm.visit_expr(part);
                 }
                 match calm.0 {
-                    true => self.iterable(&arguments[0]),
-                    false => refuse(format!("{name} of values that may fail")),
+                    true => self.all_of(&arguments[0]),
+                    false => refuse(format!("{name} of values that may show something")),
                 }
             }
             ("print", _) => arguments.iter().try_for_each(|value| match value {
                 Expr::Starred(all) => self.expr(&all.value),
                 value => self.expr(value),
             }),
-            (name, [values]) if TAKE_ALL.contains(&name) => self.iterable(values),
+            ("str", [value]) => self.shown(value),
+            ("min" | "max" | "sorted", [values]) if keyed => self.iterable(values),
+            (name, [values]) if TAKE_ALL.contains(&name) => self.all_of(values),
             ("sum", [values, start]) => {
-                self.iterable(values)?;
+                self.all_of(values)?;
                 self.expr(start)
             }
             _ => self.exprs(arguments),
@@ -731,10 +830,10 @@ fn hosted(operator: Operator) -> Sure<Option<&'static str>> {
         Operator::Mod => "mod",
         Operator::Pow => "pow",
         Operator::MatMult => return refuse("products of matrices"),
+        Operator::Mult => "mul",
+        Operator::LShift => "shl",
         Operator::Add
         | Operator::Sub
-        | Operator::Mult
-        | Operator::LShift
         | Operator::RShift
         | Operator::BitAnd
         | Operator::BitOr
@@ -781,30 +880,39 @@ fn is_plain_format(spec: &str, is_ascii: bool) -> bool {
 /// The names in an expression.
 struct Named(HashSet<String>);
 
-impl<'a> ruff_python_ast::visitor::Visitor<'a> for Named {
+impl<'a> Visitor<'a> for Named {
     fn visit_expr(&mut self, expr: &'a Expr) {
         if let Expr::Name(name) = expr {
             self.0.insert(name.id.to_string());
         }
-        ruff_python_ast::visitor::walk_expr(self, expr);
+        walk_expr(self, expr);
     }
 }
 
-/// Whether an expression can neither fail nor show anything.
+/// Whether to compute an expression shows nothing.
 struct Calm(bool);
 
-impl<'a> ruff_python_ast::visitor::Visitor<'a> for Calm {
+impl<'a> Visitor<'a> for Calm {
     fn visit_expr(&mut self, expr: &'a Expr) {
         self.0 &= match expr {
-            Expr::Name(_) | Expr::Compare(_) | Expr::BoolOp(_) | Expr::UnaryOp(_) => true,
-            Expr::BinOp(operation) => match operation.op {
-                // Of what was compared before, so that both sides are numbers.
-                Operator::Add | Operator::Sub | Operator::Mult => true,
-                Operator::Mod => matches!(&*operation.right, Expr::NumberLiteral(_)),
-                _ => false,
-            },
-            literal => literal.is_literal_expr(),
+            Expr::Call(call) => {
+                matches!(&*call.func, Expr::Name(name) if ["range", "len", "abs"].contains(&name.id.as_str()))
+            }
+            Expr::Generator(_) | Expr::ListComp(_) | Expr::Lambda(_) => false,
+            _ => true,
         };
-        ruff_python_ast::visitor::walk_expr(self, expr);
+        walk_expr(self, expr);
     }
+}
+
+/// Whether a list or a text is written out.
+fn is_sequence(value: &Expr) -> bool {
+    matches!(
+        value,
+        Expr::List(_)
+            | Expr::ListComp(_)
+            | Expr::Tuple(_)
+            | Expr::StringLiteral(_)
+            | Expr::FString(_)
+    )
 }
