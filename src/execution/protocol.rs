@@ -1,11 +1,12 @@
 //! Requests to workers and their answers.
 
-use std::sync::Arc;
-use std::time::Duration;
+#[cfg(feature = "cpython")]
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::Outcome;
+#[cfg(feature = "cpython")]
 use super::state::{Snippet, next_id};
 
 /// A step to run.
@@ -22,9 +23,10 @@ pub(super) struct Request {
     pub blob: usize,
 }
 
+#[cfg(feature = "cpython")]
 impl Request {
-    /// Asks for `code` after the steps of `path`, or of what follows the state in a blob of so many bytes.
-    pub fn new(path: &[Arc<Snippet>], code: &str, timeout: Duration, blob: usize) -> Self {
+    /// Asks for `code` after the steps of `path`.
+    pub fn new(path: &[Arc<Snippet>], code: &str, timeout: Duration) -> Self {
         let earlier =
             |snippet: &Arc<Snippet>| Earlier { id: snippet.id, code: snippet.code.clone() };
         Self {
@@ -32,7 +34,7 @@ impl Request {
             id: next_id(),
             code: code.to_owned(),
             timeout: timeout.as_secs_f64(),
-            blob,
+            blob: 0,
         }
     }
 }

@@ -139,7 +139,7 @@ impl Executor for Cpython {
             Kept::Process { worker } => Some(worker),
             Kept::Nothing | Kept::Dump(_) => None,
         });
-        let request = Request::new(snippets, code, self.timeout, 0);
+        let request = Request::new(snippets, code, self.timeout);
         let longest = self.timeout.saturating_mul(snippets.len() as u32 + 1) + GRACE;
         let start = Instant::now();
         let ask = || {
