@@ -69,13 +69,15 @@ def execute(code, namespace):
         return "output_limit", "OutputLimitError: printed too much"
     except MemoryError:
         return "memory", "MemoryError"
-    except ModuleNotFoundError as error:
-        lacking = str(error.name).partition(".")[0] in LIBRARIES
-        return "unsupported" if lacking else "error", described(error)
     except BaseException as error:
         if printed.length > SETTINGS["print_limit"]:
             return "output_limit", "OutputLimitError: printed too much"
-        return "error", described(error)
+        return "unsupported" if is_lacking(error) else "error", described(error)
+
+
+def is_lacking(error):
+    """Whether it is the machine that lacks a library."""
+    return isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in LIBRARIES
 
 
 def described(error):
