@@ -30,6 +30,9 @@ impl Cut {
     pub const ALL: [Self; 4] =
         [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode, Self::UndecidedAnswer];
 
+    /// Those that end a path without an answer.
+    const ENDINGS: [Self; 3] = [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode];
+
     const fn reason(self) -> &'static str {
         match self {
             Self::ContextTooLong => "context too long",
@@ -60,8 +63,7 @@ impl Cut {
     #[must_use]
     pub fn of(ending: &Terminal) -> Option<Self> {
         let Terminal::Invalid(reason) = ending else { return None };
-        let ends = [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode];
-        ends.into_iter().find(|cut| {
+        Self::ENDINGS.into_iter().find(|cut| {
             let detail = reason.strip_prefix(cut.reason());
             detail.is_some_and(|detail| detail.is_empty() || detail.starts_with(": "))
         })
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_told_from_what_a_step_did() {
-        for cut in [Cut::ContextTooLong, Cut::TooManySteps, Cut::UnsupportedCode] {
+        for cut in Cut::ENDINGS {
             assert_eq!(Cut::of(&cut.ending()), Some(cut));
             assert_eq!(Cut::of(&cut.ending_at("more than 8")), Some(cut));
             assert_eq!(Cut::of(&Terminal::Answer(cut.to_string())), None);

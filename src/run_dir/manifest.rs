@@ -115,17 +115,15 @@ pub struct Machine {
 /// When the manifest cannot be read or written.
 pub fn note_machine(run: &Path, interpreter: Option<String>) -> Result<()> {
     let here = Machine { processor: provenance::processor(), interpreter };
+    let entry = serde_json::to_value(&here)?;
     edit(run, "machines", |machines| {
-        let before: Vec<Machine> =
-            machines.iter().filter_map(|one| Machine::deserialize(one).ok()).collect();
-        if let Some(last) = before.last() {
-            warn(last, &here);
+        if machines.last() == Some(&entry) {
+            return;
         }
-        if before.last() != Some(&here)
-            && let Ok(here) = serde_json::to_value(&here)
-        {
-            machines.push(here);
+        if let Some(Ok(before)) = machines.last().map(Machine::deserialize) {
+            warn(&before, &here);
         }
+        machines.push(entry);
     })
 }
 

@@ -37,7 +37,6 @@ struct Counts {
     agree: usize,
     unsupported: usize,
     differ: usize,
-    seconds: f64,
 }
 
 /// Runs every path, prints each step with --json and each that differs without, and then the counts.
@@ -83,9 +82,9 @@ pub fn main(file: &Path, config: &ExecutorConfig, json: bool) -> Result<()> {
             }
         }
     }
-    counts.seconds = start.elapsed().as_secs_f64();
     if !json {
-        let Counts { steps, agree, unsupported, differ, seconds } = counts;
+        let seconds = start.elapsed().as_secs_f64();
+        let Counts { steps, agree, unsupported, differ } = counts;
         print_line(&format!(
             "{} paths, {steps} steps by {}: {agree} agree with CPython, {unsupported} unsupported, {differ} differ; {:.0} steps a second",
             rows.len(),

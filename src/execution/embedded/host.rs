@@ -44,7 +44,6 @@ pub(super) const FUNCTIONS: [&str; 15] = [
 const EXACT: i64 = 1 << 53;
 /// Longest integer that is computed, in bits: it is a float too.
 const LONGEST: u64 = 1000;
-
 /// Longest text that is repeated, in bytes.
 const LONGEST_TEXT: usize = 1 << 20;
 

@@ -17,10 +17,9 @@ use super::observation::{late, observation};
 use super::pool::Pool;
 use super::protocol::{Answer, Earlier, Request};
 use super::state::{Kept, next_id};
-use sure::Checked;
-
 use super::{CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome};
 use espalier_process::{Fault, Worker};
+use sure::Checked;
 
 /// How long a worker takes to start at the most, in seconds; it loads all of this program.
 const START: Duration = Duration::from_secs(60);

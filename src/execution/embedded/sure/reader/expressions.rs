@@ -51,16 +51,8 @@ impl Reader<'_> {
                     self.expr(left)?;
                     return self.expr(right);
                 };
-                let kinds = [
-                    TokenKind::Slash,
-                    TokenKind::DoubleSlash,
-                    TokenKind::Percent,
-                    TokenKind::DoubleStar,
-                    TokenKind::Star,
-                    TokenKind::LeftShift,
-                ];
                 let between = TextRange::new(left.end(), right.start());
-                let operator = self.operator(between, &kinds)?;
+                let operator = self.operator(between)?;
                 self.begin(operation.start(), format!("{HOST}{function}("));
                 self.expr(left)?;
                 self.edits.push(Edit { range: operator, begins: true, text: ",".to_owned() });
@@ -113,12 +105,12 @@ impl Reader<'_> {
         }
     }
 
-    /// Where the operator stands between its operands, beside parentheses, comments and line ends.
-    pub(super) fn operator(&self, between: TextRange, kinds: &[TokenKind]) -> Sure<TextRange> {
-        let token = self
-            .tokens
-            .iter()
-            .find(|token| between.contains_range(token.range()) && kinds.contains(&token.kind()));
+    /// Where the operator stands between its operands: behind closing parentheses, comments and line ends.
+    pub(super) fn operator(&self, between: TextRange) -> Sure<TextRange> {
+        let token = self.tokens.iter().find(|token| {
+            let kind = token.kind();
+            between.contains_range(token.range()) && kind != TokenKind::Rpar && !kind.is_trivia()
+        });
         token.map_or(refuse("this layout"), |token| Ok(token.range()))
     }
 

@@ -5,7 +5,7 @@ mod expressions;
 mod known;
 mod loops;
 
-use ruff_python_ast::token::{TokenKind, Tokens};
+use ruff_python_ast::token::Tokens;
 use ruff_python_ast::{Expr, Number, Parameters, Stmt, StmtAugAssign};
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
@@ -207,16 +207,8 @@ impl<'a> Reader<'a> {
         }
         self.target(&assign.target)?;
         // `x /= y` becomes `x = _e_div(x, y)`.
-        let kinds = [
-            TokenKind::SlashEqual,
-            TokenKind::DoubleSlashEqual,
-            TokenKind::PercentEqual,
-            TokenKind::DoubleStarEqual,
-            TokenKind::StarEqual,
-            TokenKind::LeftShiftEqual,
-        ];
         let between = TextRange::new(assign.target.end(), assign.value.start());
-        let range = self.operator(between, &kinds)?;
+        let range = self.operator(between)?;
         let text = format!("= {HOST}{function}({},", &self.source[assign.target.range()]);
         self.edits.push(Edit { range, begins: true, text });
         self.expr(&assign.value)?;
