@@ -4,6 +4,7 @@
 # make real-model   SmolLM2-135M teaches itself word problems of DATA (a folder with mawps/ and svamp/); QUESTIONS a round, SEEDS, SETTINGS
 # make doc          the documentation of all crates, in target/doc
 # make bench        criterion benchmarks
+# make chaos        kills, signals, full and failing disks, damaged files, failing servers, and a soak of SOAK minutes (about an hour in all)
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
 # make clean        removes what was built (not libtorch, not peers and not runs)
 
@@ -20,11 +21,12 @@ CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
 DATA :=
+SOAK := 30
 QUESTIONS := 450
 # More settings for real-model, as --set KEY=VALUE.
 SETTINGS :=
 
-.PHONY: quickstart test doc build set-up peers results real-model real-data bench check-concurrency clean
+.PHONY: quickstart test doc build set-up peers results real-model real-data bench chaos check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
@@ -53,6 +55,9 @@ check-concurrency:
 	search/checks/loom.sh
 	search/checks/tsan.sh
 	search/checks/miri.sh
+
+chaos: set-up peers
+	ESPALIER_CHAOS=20 ESPALIER_SOAK_MINUTES=$(SOAK) $(CARGO) test --release --locked --test integration -- chaos:: --nocapture --test-threads 1
 
 bench: build
 	$(CARGO) bench --locked --workspace

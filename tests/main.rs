@@ -1,6 +1,7 @@
 //! Whole-program tests: they drive the real binary in a temporary folder.
 
 mod arithmetic;
+mod chaos;
 mod cli;
 mod completions;
 mod curriculum;
@@ -12,6 +13,7 @@ mod go_on;
 mod grading;
 mod improves;
 mod inspect;
+mod keep;
 mod labels;
 mod no_net;
 mod outputs;

@@ -288,7 +288,7 @@ impl<'a> Stage<'a> {
         self.out.map_or(Ok(()), |(_, log)| log.remove())
     }
 
-    /// Writes the whole record, and removes the log.
+    /// Writes the whole record, after which the log is of no more use.
     fn finish(self, record: &Record) -> Result<()> {
         /// As [`Line`].
         #[derive(Serialize)]
@@ -307,7 +307,7 @@ impl<'a> Stage<'a> {
             file.row(&row)?;
         }
         file.finish()?;
-        log.remove()
+        log.retire()
     }
 }
 

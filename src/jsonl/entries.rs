@@ -1,22 +1,24 @@
 //! A log of large entries, of which only the places are kept in memory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::Writer;
-use super::log::Header;
+use super::log::{Header, append, retire, split_sum, sum, warn_of_damage};
+use super::sums::Digesting;
 
 /// An append-only log of entries that have a number, a short account `A` and `S` sections of rows. An entry that was appended
-/// before a kill is there afterwards; one that the kill cut short is dropped when the log is opened again. It belongs to one
-/// identity, so that results of other settings never mix.
+/// before a kill is there afterwards; one that the kill cut short, or that is damaged, is passed over when the log is opened again. It
+/// belongs to one identity, so that results of other settings never mix.
 #[derive(Debug)]
 pub struct EntryLog<A, const S: usize> {
     path: PathBuf,
@@ -39,7 +41,7 @@ struct Place<const S: usize> {
     bytes: [u64; S],
 }
 
-/// The line before the sections of an entry.
+/// The line before the sections of an entry, behind the sum of it and of them.
 #[derive(Serialize, Deserialize)]
 struct Head<A> {
     number: usize,
@@ -51,7 +53,7 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
     /// Opens or creates the log of `identity` and gives `each` the accounts that it holds.
     ///
     /// # Errors
-    /// When it cannot be opened, an entry in it cannot be read, or it belongs to another identity.
+    /// When it cannot be opened, or it belongs to another identity.
     pub fn open(path: &Path, identity: &str, mut each: impl FnMut(A)) -> Result<Self> {
         let attempt = || {
             if let Some(parent) = path.parent() {
@@ -60,7 +62,6 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
         };
         let mut file = attempt().with_context(|| format!("cannot open {}", path.display()))?;
-        let length = file.metadata()?.len();
         let mut reader = BufReader::new(&mut file);
         let mut line = Vec::new();
         let mut places: Vec<Option<Place<S>>> = Vec::new();
@@ -68,27 +69,24 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
         let header = Header::new(identity);
         if line.last() == Some(&b'\n') {
             header.check(&line, path)?;
+            let mut at = end;
             loop {
                 line.clear();
                 let read = reader.read_until(b'\n', &mut line)? as u64;
-                if line.last() != Some(&b'\n') {
+                if read == 0 {
                     break;
                 }
-                let broken =
-                    || format!("{}: the entry at byte {end} cannot be read", path.display());
-                let head: Head<A> = serde_json::from_slice(&line).with_context(broken)?;
-                let bytes = <[u64; S]>::try_from(head.bytes)
-                    .map_err(|found| anyhow!("{} sections", found.len()))
-                    .with_context(broken)?;
-                let place = Place { start: end + read, bytes };
-                if place.end() > length {
-                    break;
+                let start = at + read;
+                if let Some((head, place)) = whole::<A, S>(&line, start, &mut reader)? {
+                    put(&mut places, head.number, place);
+                    each(head.account);
+                    (at, end) = (place.end(), place.end());
+                } else {
+                    warn_of_damage(path, at);
+                    // The next entry is looked for line by line.
+                    at = start;
+                    reader.seek(SeekFrom::Start(at))?;
                 }
-                let skip = i64::try_from(place.end() - place.start).with_context(broken)?;
-                reader.seek_relative(skip)?;
-                end = place.end();
-                put(&mut places, head.number, place);
-                each(head.account);
             }
         } else {
             end = 0;
@@ -133,8 +131,12 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
     /// When it cannot be written.
     pub fn append(&self, number: usize, account: &A, sections: [&[u8]; S]) -> Result<()> {
         let bytes = sections.map(|section| section.len() as u64);
-        let head = Head { number, bytes: bytes.to_vec(), account };
-        let mut entry = serde_json::to_vec(&head)?;
+        let head = serde_json::to_vec(&Head { number, bytes: bytes.to_vec(), account })?;
+        let mut digest = Sha256::new_with_prefix(&head);
+        sections.iter().for_each(|section| digest.update(section));
+        let mut entry = sum(digest).into_bytes();
+        entry.push(b' ');
+        entry.extend_from_slice(&head);
         entry.push(b'\n');
         let head = entry.len() as u64;
         sections.iter().for_each(|section| entry.extend_from_slice(section));
@@ -162,7 +164,15 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
         Ok(())
     }
 
-    /// Deletes the log, whose rows are now elsewhere.
+    /// Deletes the log, whose rows are now elsewhere; one of a run's stage stays until the stage's summary is written.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub fn retire(self) -> Result<()> {
+        retire(&self.path)
+    }
+
+    /// Deletes the log, and what it holds with it.
     ///
     /// # Errors
     /// When it cannot be deleted.
@@ -171,7 +181,7 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
     }
 
     fn write(&self, inner: &mut Inner<S>, bytes: &[u8]) -> Result<()> {
-        let written = inner.file.write_all(bytes);
+        let written = append(&mut inner.file, bytes);
         written.with_context(|| format!("cannot append to {}", self.path.display()))?;
         inner.end += bytes.len() as u64;
         Ok(())
@@ -181,6 +191,25 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
         // A poisoned lock means that another thread's append panicked between entries; the file is still a log.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The entry whose first line this is, where it is whole; the reader stands behind that line, and then behind the entry.
+fn whole<A: DeserializeOwned, const S: usize>(
+    line: &[u8],
+    start: u64,
+    reader: &mut impl Read,
+) -> io::Result<Option<(Head<A>, Place<S>)>> {
+    let Some((expected, head)) = line.strip_suffix(b"\n").and_then(split_sum) else {
+        return Ok(None);
+    };
+    let Ok(read) = serde_json::from_slice::<Head<A>>(head) else { return Ok(None) };
+    let Ok(bytes) = <[u64; S]>::try_from(&*read.bytes) else { return Ok(None) };
+    let place = Place { start, bytes };
+    let mut digest = Digesting::new(io::sink());
+    digest.write_all(head)?;
+    io::copy(&mut reader.take(place.end() - start), &mut digest)?;
+    // An entry that was cut short has another sum, too.
+    Ok((expected == sum(digest.digest).as_bytes()).then_some((read, place)))
 }
 
 impl<const S: usize> Place<S> {
@@ -235,6 +264,20 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), whole);
             assert!(log.contains(2) && !log.contains(1));
         }
+        // Each bit of an entry is covered, and those behind a damaged one are found.
+        let (first, second) =
+            (whole.iter().position(|&byte| byte == b'\n').unwrap() + 1, whole.len());
+        for place in first..second {
+            let mut flipped = longer.clone();
+            flipped[place] ^= 1;
+            fs::write(&path, flipped).unwrap();
+            let (log, accounts) = open(&path, "a").unwrap();
+            // Without its end a line takes the next one with it.
+            let left = if whole[place] == b'\n' { 1 } else { 2 };
+            assert!(accounts.len() >= left, "byte {place}: {accounts:?}");
+            assert!(log.contains(1) && accounts.ends_with(&[30]), "byte {place}");
+        }
+        fs::write(&path, &whole).unwrap();
         let (log, _) = open(&path, "a").unwrap();
         log.append(1, &40, [b"d\n", b""]).unwrap();
         let (log, accounts) = open(&path, "a").unwrap();

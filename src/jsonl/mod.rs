@@ -1,15 +1,20 @@
-//! JSON Lines on disk: files that are read a row at a time and appear at once, and append-only logs that survive a kill.
+//! JSON Lines on disk: files that are read a row at a time and appear at once, append-only logs that survive a kill, and the sums by which
+//! damage is seen.
 
 mod entries;
 mod index;
 mod log;
 mod read;
+mod sums;
 mod write;
 
 pub use entries::EntryLog;
 pub use index::Indexed;
-pub use log::{Log, identity, log_beside};
+pub use log::{Log, identity, is_log, log_beside};
 pub use read::{Rows, groups, read, read_checked, read_numbered};
+pub use sums::{
+    check as check_sums, cover as cover_sums, tidy as tidy_sums, verify as verify_sums,
+};
 pub use write::{Writer, remove, to_rows, write, write_file};
 
 use serde_json::Value;

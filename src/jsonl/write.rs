@@ -1,21 +1,24 @@
 //! Files that are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::sums::{Digesting, Place};
+
 /// Bytes that are written at once.
 const BUFFER: usize = 1 << 16;
 
-/// A file in the making: it lies beside its place (`*.partial`) until [`Self::finish`] syncs it and renames it into place.
+/// A file in the making: it lies beside its place (`*.partial`) until [`Self::finish`] syncs it and renames it into place. The sum of
+/// one that lies in a run directory is entered there.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
     partial: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Digesting<File>>,
 }
 
 impl Writer {
@@ -34,7 +37,8 @@ impl Writer {
             File::create(&partial)
         };
         let file = attempt().with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), partial, file: BufWriter::with_capacity(BUFFER, file) })
+        let file = BufWriter::with_capacity(BUFFER, Digesting::new(file));
+        Ok(Self { path: path.to_owned(), partial, file })
     }
 
     /// Appends a row.
@@ -63,11 +67,21 @@ impl Writer {
     pub fn finish(mut self) -> Result<()> {
         let mut attempt = || {
             self.file.flush()?;
-            self.file.get_ref().sync_all()?;
-            fs::rename(&self.partial, &self.path)
+            self.file.get_ref().inner.sync_all()?;
+            if let Some(place) = Place::of(&self.path) {
+                place.enter(&self.file.get_ref().hexadecimal())?;
+            }
+            fs::rename(&self.partial, &self.path)?;
+            sync_folder_of(&self.path)
         };
         attempt().with_context(|| format!("cannot write {}", self.path.display()))
     }
+}
+
+/// Makes a file's name in its folder durable: only then a rename survives a power cut.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Rows as they stand in a file.

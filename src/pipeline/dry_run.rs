@@ -148,7 +148,7 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
 }
 
 /// The configuration of round 0's net, where it is from, and its tokenizer where that is at hand.
-fn net(recipe: &Recipe) -> Result<(ModelConfig, String, Option<Tokenizer>)> {
+pub(super) fn net(recipe: &Recipe) -> Result<(ModelConfig, String, Option<Tokenizer>)> {
     let characters = Tokenizer::fresh(recipe.net.tokens)?;
     let Some(path) = &recipe.bootstrap.path else {
         let config = recipe.net.model_config(&characters).context("[net]")?;
@@ -297,7 +297,8 @@ impl fmt::Display for DryRun {
     }
 }
 
-fn size(bytes: usize) -> String {
+/// Bytes as one reads them.
+pub(super) fn size(bytes: usize) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }

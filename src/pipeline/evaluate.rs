@@ -22,6 +22,12 @@ impl Rounds<'_> {
         if lacking.is_empty() && done.is_some() {
             return Ok(None);
         }
+        if done.is_some() && !self.has_net(round) {
+            tracing::warn!(
+                "round {round}: its net is not kept (rounds.keep.checkpoints), so it is not measured further"
+            );
+            return Ok(None);
+        }
         let (policy, further) = (self.policy(round)?, done.is_some());
         for (source, lacking) in lacking {
             let problems = match source {

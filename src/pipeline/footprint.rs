@@ -5,7 +5,7 @@ use espalier_training::Device;
 use serde::Serialize;
 
 use super::memory::Memory;
-use crate::recipe::{BootstrapKind, Recipe};
+use crate::recipe::Recipe;
 
 /// Bytes of a token's text, as in English and code.
 const BYTES_OF_TOKEN: usize = 4;
@@ -21,9 +21,9 @@ pub struct Footprint {
     pub training: usize,
     /// The larger of the two.
     pub host_peak: usize,
-    /// Checkpoints of all rounds, and a saved state of the last.
+    /// Checkpoints of all rounds that are kept, and the states that are saved meanwhile.
     pub disk_checkpoints: usize,
-    /// Trees and labels of all rounds, were every tree full of steps of full length.
+    /// Trees of the rounds that are kept and labels of all, were every tree full of steps of full length.
     pub disk_trees: usize,
     /// All of the run directory.
     pub disk: usize,
@@ -49,15 +49,14 @@ impl Footprint {
         let training = sum([base].into_iter().chain(trained).chain(saved));
 
         let rounds = recipe.rounds.count;
-        // Round 0's net is saved with moments, too, if it is trained.
-        let moments =
-            rounds.saturating_add(usize::from(recipe.bootstrap.kind != BootstrapKind::Checkpoint));
-        let checkpoints = [
-            product([rounds.saturating_add(1), memory.weights]),
-            product([moments, memory.optimizer]),
-        ];
-        let disk_checkpoints = sum(checkpoints.into_iter().chain(saved));
+        let keep = recipe.rounds.keep.clone().unwrap_or_default();
+        // Round 0's stays, the gate's, and until a round is done that of the round before.
+        let nets = keep.checkpoints.map_or(usize::MAX, |kept| kept.saturating_add(2));
+        let nets = nets.min(rounds.saturating_add(1));
+        let disk_checkpoints = Saved::new(memory, recipe).bytes(nets) as usize;
         let problems = product([rounds, recipe.rounds.problems]);
+        let kept = keep.trees.map_or(rounds, |kept| kept.saturating_add(1).min(rounds));
+        let trees = product([kept, recipe.rounds.problems]);
         let paths = &recipe.labels.paths;
         let solutions = sum([paths.max_correct, paths.max_incorrect]);
         let probe = recipe.rounds.probe.as_ref().map_or(0, |probe| {
@@ -69,7 +68,7 @@ impl Footprint {
         });
         let disk_trees = sum([
             probe,
-            product([problems, recipe.rounds.trees_per_problem, tree]),
+            product([trees, recipe.rounds.trees_per_problem, tree]),
             product([problems, solutions, search.most_depth(), step]),
         ]);
         Self {
@@ -80,6 +79,33 @@ impl Footprint {
             disk_trees,
             disk: sum([disk_checkpoints, disk_trees]),
         }
+    }
+}
+
+/// What a checkpoint takes on the disk, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Saved {
+    /// A finished one: the weights in the net's element type, with the optimiser's moments.
+    finished: usize,
+    /// The state of an unfinished training, in float32.
+    state: usize,
+}
+
+impl Saved {
+    /// Of a recipe whose net takes this memory.
+    pub(super) fn new(memory: &Memory, recipe: &Recipe) -> Self {
+        let adapter =
+            recipe.training.lora.as_ref().map(|_| product([4, memory.trained_parameters]));
+        let trained = adapter.unwrap_or(memory.read_weights);
+        Self {
+            finished: sum([memory.weights, memory.optimizer, adapter.unwrap_or(0)]),
+            state: sum([trained, memory.optimizer]),
+        }
+    }
+
+    /// Of so many finished ones, while the next is trained: a state is written beside the one before.
+    pub(super) fn bytes(self, finished: usize) -> u64 {
+        sum([product([finished, self.finished]), product([2, self.state])]) as u64
     }
 }
 

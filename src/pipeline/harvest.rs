@@ -125,7 +125,7 @@ pub fn harvest(
     let mut file = Writer::create(out)?;
     log.copy(0, &mut file)?;
     file.finish()?;
-    log.remove()?;
+    log.retire()?;
     Ok(counts.summary())
 }
 

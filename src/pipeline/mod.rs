@@ -2,11 +2,13 @@
 
 mod ablate;
 mod bootstrap;
+mod disk;
 mod dry_run;
 mod evaluate;
 mod footprint;
 mod gate;
 mod harvest;
+mod keep;
 mod measure;
 mod memory;
 mod probe;
@@ -52,6 +54,7 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         bail!("{reason}");
     }
     let rounds = Rounds { environment, recipe, run };
+    rounds.check_room_for_run()?;
     rounds.draw_problems()?;
     let mut summaries = Vec::new();
     for round in 0..=recipe.rounds.count {
@@ -68,6 +71,7 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     ] {
         jsonl::write_file(&run.path().join(name), text.as_bytes())?;
     }
+    jsonl::tidy_sums(run.path())?;
     Ok(table)
 }
 
@@ -94,7 +98,8 @@ impl Rounds<'_> {
         }
         let evaluated =
             self.run.further_stage(round, "evaluate", |done| self.evaluate(round, done))?;
-        self.push(evaluated, summaries)
+        self.push(evaluated, summaries)?;
+        self.remove_old(round)
     }
 
     fn stage(
@@ -104,6 +109,10 @@ impl Rounds<'_> {
         summaries: &mut Vec<Value>,
         work: impl FnOnce() -> Result<Value>,
     ) -> Result<()> {
+        let work = || {
+            self.check_room_for_stage(round, name)?;
+            work()
+        };
         self.push(self.run.stage(round, name, work)?, summaries)
     }
 

@@ -215,7 +215,7 @@ pub fn search<E: Environment + Serialize>(
         log.copy(section, &mut file)?;
         file.finish()?;
     }
-    log.remove()?;
+    log.retire()?;
     Ok(summary)
 }
 

@@ -214,12 +214,14 @@ fn check(recipe: &Recipe) -> Result<()> {
     if recipe.name.is_empty() || recipe.name.contains(['/', '\\']) {
         bail!("name = {:?} must be a plain name: it names the run directory", recipe.name);
     }
+    let kept = recipe.rounds.keep.as_ref();
     for (key, value) in [
         ("bootstrap.lines", recipe.bootstrap.lines),
         ("bootstrap.epochs", recipe.bootstrap.epochs),
         ("rounds.problems", recipe.rounds.problems),
         ("rounds.pool", recipe.rounds.pool.unwrap_or(1)),
         ("rounds.trees_per_problem", recipe.rounds.trees_per_problem),
+        ("rounds.keep.checkpoints", kept.and_then(|keep| keep.checkpoints).unwrap_or(1)),
         ("rounds.gate.problems", recipe.rounds.gate.as_ref().map_or(1, |gate| gate.problems)),
         ("compute.concurrent_problems", recipe.compute.concurrent_problems),
         ("compute.slots", recipe.compute.slots),

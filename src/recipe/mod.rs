@@ -225,6 +225,9 @@ pub struct RoundsRecipe {
     /// Searches the same validation problems in the same way after every round, to see what the rounds do to the net. Absent: not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeRecipe>,
+    /// Of how many rounds large files stay. Absent: of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepRecipe>,
 }
 
 impl Default for RoundsRecipe {
@@ -241,6 +244,7 @@ impl Default for RoundsRecipe {
             gate: None,
             curriculum: None,
             probe: None,
+            keep: None,
         }
     }
 }
@@ -269,4 +273,14 @@ impl Default for GateRecipe {
     fn default() -> Self {
         Self { measure: Greedy.into(), problems: 200 }
     }
+}
+
+/// Of how many of the last rounds large files stay when a round is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepRecipe {
+    /// Checkpoints, beside round 0's and the one that goes on. Absent: all.
+    pub checkpoints: Option<usize>,
+    /// Files of trees. Absent: all.
+    pub trees: Option<usize>,
 }

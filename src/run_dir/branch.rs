@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use serde_json::Value;
 
 use super::changes::Change;
 use super::manifest::{self, Link};
@@ -88,6 +89,15 @@ impl Origin {
             Some(last) => bail!("--from: {run} has no round {round}; its last is round {last}"),
             None => bail!("--from: {run} has no finished round"),
         }
+        let has_net = |round: usize| folder(round).join("checkpoint").exists();
+        let net = self.net();
+        if !has_net(net) {
+            let there = (0..=net).filter(|&round| has_net(round)).map(|round| round.to_string());
+            bail!(
+                "--from: {run} does not keep the net of round {net} (rounds.keep.checkpoints); of the rounds before it keeps those of {}",
+                there.collect::<Vec<_>>().join(", ")
+            );
+        }
         let source = recipe::load(Some(&self.run.join(RECIPE)), &[])?;
         let changes = Change::all(&table(&source)?, &table(recipe)?);
         if let Some(change) = changes.iter().find(|change| !change.may_branch()) {
@@ -101,6 +111,20 @@ impl Origin {
             "--from: rounds.count = {count} ends before round {round}, which the branch begins with"
         );
         Ok(changes)
+    }
+
+    /// The round whose net the branch goes on from: the one that the gate kept, where there is a gate.
+    fn net(&self) -> usize {
+        let gate = self.run.join("rounds").join(self.round.to_string()).join("gate.json");
+        let verdict = fs::read(gate).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let kept = verdict.and_then(|verdict: Value| verdict["net"].as_u64());
+        kept.map_or(self.round, |net| net as usize)
+    }
+
+    /// Whether a file of the run, by its name from there on, may be of the branch.
+    fn takes_over(&self, file: &str) -> bool {
+        let round = file.strip_prefix("rounds/").and_then(|rest| rest.split('/').next());
+        round.is_none_or(|round| round.parse().is_ok_and(|round: usize| round <= self.round))
     }
 
     /// The run directory in full.
@@ -117,6 +141,7 @@ impl Origin {
 /// Begins a branch. It is made beside its place (`*.partial`), so that it is there whole or not at all.
 pub(super) fn begin(path: &Path, recipe: &Recipe, origin: &Origin) -> Result<RunDir> {
     let changes = origin.changes(recipe)?;
+    jsonl::verify_sums(&origin.run, |name| origin.takes_over(name))?;
     refuse_inside_a_run(path)?;
     refuse_full(path)?;
     let count = recipe.rounds.count;
@@ -139,6 +164,7 @@ pub(super) fn begin(path: &Path, recipe: &Recipe, origin: &Origin) -> Result<Run
         }
     }
     take_over(origin, &changes, &partial)?;
+    jsonl::cover_sums(&partial)?;
     let link = Link { run: origin.place(), round: origin.round, changes };
     let mut manifest = manifest::manifest(recipe.seed);
     manifest["branch_of"] = serde_json::to_value(link)?;

@@ -84,7 +84,9 @@ impl Change {
     /// Whether a run may go on under it: all that its rounds hold would have come about all the same.
     pub(super) fn may_go_on(&self) -> bool {
         let probed = self.key == "rounds.probe" && self.before.is_null();
-        self.is_in(&["about", "compute", "name", "rounds.count"]) || probed || self.is_of_measures()
+        self.is_in(&["about", "compute", "name", "rounds.count", "rounds.keep"])
+            || probed
+            || self.is_of_measures()
     }
 
     /// Whether runs whose recipes differ in it are of one recipe: with another seed, or so that the one could go on as the other.

@@ -13,6 +13,7 @@
 //! rounds/N/probe.jsonl   with a probe: one tree of a validation problem a line; its samples in probe-samples.jsonl
 //! rounds/N/evaluation.jsonl  one decoded problem a line; of another source in evaluation-NAME.jsonl
 //! rounds/N/STAGE.json    the summary of a finished stage: its presence says that the stage is done
+//! SHA256SUMS             of the files of problems and rounds, as they were written; `sha256sum -c` reads it
 //! metrics.jsonl          all summaries, one a line
 //! table.txt, table.md, table.csv  accuracy by round and decoding
 //! ```
@@ -27,6 +28,7 @@ pub use branch::Origin;
 pub use changes::Change;
 pub use manifest::{FIRST_MANIFEST, Link, MANIFEST_FORM, manifest};
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -53,8 +55,8 @@ impl RunDir {
     /// Opens the directory for this recipe, creating it when it is not there.
     ///
     /// # Errors
-    /// When another process holds it, its rounds would be others under this recipe, it would lie in another run, or it cannot be
-    /// written.
+    /// When another process holds it, its rounds would be others under this recipe, one of its files is not what was written, it would
+    /// lie in another run, or it cannot be written.
     pub fn open(path: &Path, recipe: &Recipe) -> Result<Self> {
         let begun = || path.join(RECIPE).exists();
         if !begun() {
@@ -62,6 +64,7 @@ impl RunDir {
         }
         fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
         let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        jsonl::check_sums(path)?;
         if begun() {
             run.go_on(recipe)?;
         } else {
@@ -203,7 +206,10 @@ impl RunDir {
         let result = work(done.as_ref()).with_context(|| format!("round {round}, {name}"))?;
         let mut summary = json!({ "schema": "espalier.metrics/1", "round": round, "stage": name });
         match (result, done) {
-            (None, done) => return Ok(done.unwrap_or_default()),
+            (None, done) => {
+                self.remove_logs(round, |name| !name.starts_with("evaluation"))?;
+                return Ok(done.unwrap_or_default());
+            }
             (Some(Value::Object(result)), _) => {
                 if let Value::Object(summary) = &mut summary {
                     summary.extend(result);
@@ -212,7 +218,26 @@ impl RunDir {
             (Some(_), _) => {}
         }
         jsonl::write_file(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
+        self.remove_logs(round, |_| true)?;
         Ok(summary)
+    }
+
+    /// Deletes logs of stages that are done: they stay until the summary is written, for a stage without one is entered again. A log
+    /// of further measures may wait for the command that began them.
+    fn remove_logs(&self, round: usize, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let folder = self.round(round);
+        if !folder.exists() {
+            return Ok(());
+        }
+        let cannot = || format!("cannot read {}", folder.display());
+        for entry in fs::read_dir(&folder).with_context(cannot)? {
+            let path = entry.with_context(cannot)?.path();
+            let name = path.file_name().and_then(OsStr::to_str);
+            if jsonl::is_log(&path) && name.is_some_and(&wanted) {
+                jsonl::remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Rewrites `metrics.jsonl` from the summaries of all finished stages.

@@ -6,7 +6,7 @@ mod faults;
 mod limits;
 mod llama;
 mod real;
-mod stub;
+pub mod stub;
 
 use espalier::policy::{CompletionsEvaluator, CompletionsRecipe, HttpConfig, ValueSource};
 use espalier::search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
