@@ -86,7 +86,7 @@ impl<T: DeserializeOwned> Indexed<T> {
         offsets.shrink_to_fit();
         first.shrink_to_fit();
         groups.shrink_to_fit();
-        let digest = super::log::hex(&digest.finalize());
+        let digest = super::digest::hex(&digest.finalize());
         Ok(Self { path: path.to_owned(), file, key, offsets, first, groups, digest })
     }
 

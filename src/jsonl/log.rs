@@ -11,13 +11,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::digest::{Digesting, hex};
 use super::remove;
-use super::sums::{Digesting, Place};
+use super::sums::Place;
 use crate::usage::UsageError;
 
 const LOG_SCHEMA: &str = "espalier.log/3";
-/// The end of the name of a log.
-const ENDING: &str = "log";
 /// Hexadecimal digits of a row's sum: the first of its SHA-256.
 const SUM: usize = 16;
 
@@ -66,10 +65,6 @@ pub fn identity(parts: &impl Serialize) -> Result<String> {
     Ok(digest.hexadecimal())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The sum of a row.
 pub(super) fn sum(digest: Sha256) -> String {
     hex(&digest.finalize()[..SUM / 2])
@@ -104,18 +99,6 @@ pub(super) fn append(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 /// would be done again ([`crate::run_dir::RunDir::stage`]).
 pub(super) fn retire(path: &Path) -> Result<()> {
     if Place::of(path).is_some() { Ok(()) } else { remove(path) }
-}
-
-/// The log that lies beside a file until the file is complete.
-#[must_use]
-pub fn log_beside(path: &Path) -> PathBuf {
-    path.with_extension(format!("jsonl.{ENDING}"))
-}
-
-/// Whether a file is a log by its name.
-#[must_use]
-pub fn is_log(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == ENDING)
 }
 
 /// An append-only log. What was appended before a kill is there afterwards; from a line on that the kill cut short, or that is damaged,

@@ -1,6 +1,8 @@
 //! JSON Lines on disk: files that are read a row at a time and appear at once, append-only logs that survive a kill, and the sums by which
 //! damage is seen.
 
+mod beside;
+mod digest;
 mod entries;
 mod index;
 mod log;
@@ -8,9 +10,10 @@ mod read;
 mod sums;
 mod write;
 
+pub use beside::{is_log, log_beside};
 pub use entries::EntryLog;
 pub use index::Indexed;
-pub use log::{Log, identity, is_log, log_beside};
+pub use log::{Log, identity};
 pub use read::{Rows, groups, read, read_checked, read_numbered};
 pub use sums::{
     check as check_sums, cover as cover_sums, tidy as tidy_sums, verify as verify_sums,

@@ -9,10 +9,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use sha2::{Digest, Sha256};
 
-use super::is_log;
-use super::log::hex;
+use super::beside::{is_log, is_partial};
+use super::digest::Digesting;
 
 const NAME: &str = "SHA256SUMS";
 /// The first line, which `sha256sum` passes over: a file of this name elsewhere is not ours to write in.
@@ -181,8 +180,7 @@ fn files(run: &Path) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     // Not deeper: the folders in a round's are checkpoints.
     for folder in entries(&rounds)?.into_iter().filter(|path| path.is_dir()).chain([problems]) {
-        let unfinished =
-            |path: &Path| is_log(path) || path.extension().is_some_and(|end| end == "partial");
+        let unfinished = |path: &Path| is_log(path) || is_partial(path);
         for path in entries(&folder)?.iter().filter(|path| path.is_file() && !unfinished(path)) {
             files.extend(path.strip_prefix(run).ok().and_then(Path::to_str).map(str::to_owned));
         }
@@ -206,36 +204,6 @@ fn digest_of(path: &Path) -> Result<String> {
     let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut digest));
     copied.with_context(|| format!("cannot read {}", path.display()))?;
     Ok(digest.hexadecimal())
-}
-
-/// Hashes what it hands on.
-#[derive(Debug)]
-pub(super) struct Digesting<W> {
-    pub(super) inner: W,
-    pub(super) digest: Sha256,
-}
-
-impl<W> Digesting<W> {
-    pub(super) fn new(inner: W) -> Self {
-        Self { inner, digest: Sha256::new() }
-    }
-
-    /// SHA-256 of what was written so far.
-    pub(super) fn hexadecimal(&self) -> String {
-        hex(&self.digest.clone().finalize())
-    }
-}
-
-impl<W: Write> Write for Digesting<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::sums::{Digesting, Place};
+use super::beside::partial_beside;
+use super::digest::Digesting;
+use super::sums::Place;
 
 /// Bytes that are written at once.
 const BUFFER: usize = 1 << 16;
@@ -27,9 +29,7 @@ impl Writer {
     /// # Errors
     /// When it cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = path.with_file_name(name);
+        let partial = partial_beside(path);
         let attempt = || {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)?;

@@ -13,7 +13,7 @@ use crate::word_problems::World;
 pub struct Subject {
     pub name: &'static str,
     /// The command's arguments for a folder.
-    pub arguments: Box<dyn Fn(&Path) -> Vec<String> + Send + Sync>,
+    pub arguments: Box<Arguments>,
     /// What is under way in a folder, by what lies there.
     pub stage: fn(&Path) -> Option<String>,
     /// When the command has said something, at the latest.
@@ -22,22 +22,25 @@ pub struct Subject {
     pub _world: Option<World>,
 }
 
+type Arguments = dyn Fn(&Path) -> Vec<String>;
+
 /// The stages of a round, in order.
 const STAGES: [&str; 7] = ["pretrain", "search", "harvest", "train", "gate", "probe", "evaluate"];
 
 /// The stages of the rounds of a countdown run with all that a round can have; its labels are played out, so that they take time.
 const WHOLE: [&str; 12] = [
-    "rounds.gate.problems=60",
-    "rounds.probe.problems=24",
+    "rounds.gate.problems=40",
+    "rounds.probe.problems=16",
     "rounds.probe.search.simulations=10",
     "rounds.probe.pass_at_k.samples=4",
     "rounds.probe.pass_at_k.k=[1, 4]",
     "labels.kind=\"monte_carlo\"",
     "labels.rollouts=4",
-    "rounds.problems=60",
+    "rounds.problems=40",
+    "training.epochs=4",
     "training.save_every=4",
-    "evaluation.problems=40",
-    "bootstrap.lines=1500",
+    "evaluation.problems=24",
+    "bootstrap.lines=1000",
     "compute.concurrent_problems=8",
 ];
 
