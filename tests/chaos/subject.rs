@@ -28,7 +28,7 @@ type Arguments = dyn Fn(&Path) -> Vec<String>;
 const STAGES: [&str; 7] = ["pretrain", "search", "harvest", "train", "gate", "probe", "evaluate"];
 
 /// The stages of the rounds of a countdown run with all that a round can have; its labels are played out, so that they take time.
-const WHOLE: [&str; 12] = [
+const WHOLE: [&str; 13] = [
     "rounds.gate.problems=40",
     "rounds.probe.problems=16",
     "rounds.probe.search.simulations=10",
