@@ -17,7 +17,7 @@ fn every_move(request: &Request) -> Result<Evaluation, EvaluatorError> {
     let proposal = |index: usize| {
         // Where fewer are legal than samples are asked for, the last one is proposed again.
         let action = actions[index.min(actions.len() - 1)].as_str().into();
-        Proposal { action, log_prob: -2.0, tokens: 2, sampled: None }
+        Proposal { action, log_prob: -2.0, tokens: 2, truncated: false, sampled: None }
     };
     Ok(Evaluation { proposals: (0..request.samples).map(proposal).collect(), value: 0.0 })
 }

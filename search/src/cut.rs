@@ -17,6 +17,8 @@ pub enum Cut {
     ContextTooLong,
     /// The path has as many steps as it may have.
     TooManySteps,
+    /// The last step was cut off at the policy's limit of tokens, and what it says until there is no step.
+    StepTooLong,
     /// The interpreter here does not run the code of the last step: nothing is known of it, and nothing is learnt from it.
     UnsupportedCode,
     /// There is an answer, which could be shown to be neither right nor wrong: see [`Environment::is_undecided`].
@@ -27,24 +29,42 @@ pub enum Cut {
 
 impl Cut {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode, Self::UndecidedAnswer];
+    pub const ALL: [Self; 5] = [
+        Self::ContextTooLong,
+        Self::TooManySteps,
+        Self::StepTooLong,
+        Self::UnsupportedCode,
+        Self::UndecidedAnswer,
+    ];
 
     /// Those that end a path without an answer.
-    const ENDINGS: [Self; 3] = [Self::ContextTooLong, Self::TooManySteps, Self::UnsupportedCode];
+    const ENDINGS: [Self; 4] =
+        [Self::ContextTooLong, Self::TooManySteps, Self::StepTooLong, Self::UnsupportedCode];
 
     const fn reason(self) -> &'static str {
         match self {
             Self::ContextTooLong => "context too long",
             Self::TooManySteps => "too many steps",
+            Self::StepTooLong => "step too long",
             Self::UnsupportedCode => "unsupported code",
             Self::UndecidedAnswer => "undecided answer",
         }
     }
 
     /// What an ending without an answer is worth: `wrong`, or nothing, neither way, where it says nothing of the steps.
-    pub(crate) fn worth(ending: &Terminal, wrong: f64) -> f64 {
+    #[must_use]
+    pub fn worth(ending: &Terminal, wrong: f64) -> f64 {
         if Self::of(ending) == Some(Self::UnsupportedCode) { 0.0 } else { wrong }
+    }
+
+    /// How a path ends at a step that ends it in the environment: half a step has broken no rule.
+    pub(crate) fn at_step(ending: Terminal, truncated: bool) -> Terminal {
+        match &ending {
+            Terminal::Invalid(reason) if truncated && Self::of(&ending).is_none() => {
+                Self::StepTooLong.ending_at(reason)
+            }
+            _ => ending,
+        }
     }
 
     /// How a path ends at the limit.
@@ -88,6 +108,8 @@ pub struct Cuts {
     pub context_too_long: usize,
     /// See [`Cut::TooManySteps`].
     pub too_many_steps: usize,
+    /// See [`Cut::StepTooLong`].
+    pub step_too_long: usize,
     /// See [`Cut::UnsupportedCode`].
     pub unsupported_code: usize,
     /// See [`Cut::UndecidedAnswer`].
@@ -95,13 +117,10 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    /// The paths of a tree of the problem, in whose answers `is_undecided` is asked about those that are not right.
+    /// The paths of a tree.
     #[must_use]
-    pub fn in_tree(tree: &TreeRecord, is_undecided: impl Fn(&str) -> bool) -> Self {
-        let undecided = tree.react.values().filter(|node| {
-            node.correct == Some(false)
-                && matches!(&node.terminal, Some(Terminal::Answer(answer)) if is_undecided(answer))
-        });
+    pub fn in_tree(tree: &TreeRecord) -> Self {
+        let undecided = tree.react.values().filter(|node| tree.ground_truth && node.is_undecided());
         cuts(tree).chain(undecided.map(|_| Cut::UndecidedAnswer)).collect()
     }
 
@@ -111,6 +130,7 @@ impl Cuts {
         match cut {
             Cut::ContextTooLong => self.context_too_long,
             Cut::TooManySteps => self.too_many_steps,
+            Cut::StepTooLong => self.step_too_long,
             Cut::UnsupportedCode => self.unsupported_code,
             Cut::UndecidedAnswer => self.undecided_answer,
         }
@@ -124,6 +144,7 @@ impl FromIterator<Cut> for Cuts {
             match cut {
                 Cut::ContextTooLong => counts.context_too_long += 1,
                 Cut::TooManySteps => counts.too_many_steps += 1,
+                Cut::StepTooLong => counts.step_too_long += 1,
                 Cut::UnsupportedCode => counts.unsupported_code += 1,
                 Cut::UndecidedAnswer => counts.undecided_answer += 1,
             }
@@ -136,6 +157,7 @@ impl AddAssign for Cuts {
     fn add_assign(&mut self, other: Self) {
         self.context_too_long += other.context_too_long;
         self.too_many_steps += other.too_many_steps;
+        self.step_too_long += other.step_too_long;
         self.unsupported_code += other.unsupported_code;
         self.undecided_answer += other.undecided_answer;
     }
@@ -159,6 +181,12 @@ mod tests {
             assert_eq!(Cut::of(&Terminal::Answer(cut.to_string())), None);
         }
         assert_eq!(Cut::worth(&Cut::UnsupportedCode.ending_at("import x"), -1.0), 0.0);
+        let broken = || Terminal::Invalid("no step".to_owned());
+        assert_eq!(Cut::at_step(broken(), false), broken());
+        assert_eq!(Cut::at_step(broken(), true), Cut::StepTooLong.ending_at("no step"));
+        for ending in [Cut::UnsupportedCode.ending(), Terminal::Answer("1".to_owned())] {
+            assert_eq!(Cut::at_step(ending.clone(), true), ending);
+        }
         assert_eq!(Cut::worth(&Cut::TooManySteps.ending(), -0.5), -0.5);
         for reason in ["too many steps7", "7*3 is not 22", "", "context"] {
             assert_eq!(Cut::of(&Terminal::Invalid(reason.to_owned())), None, "{reason}");

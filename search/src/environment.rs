@@ -108,6 +108,12 @@ pub trait Environment: Send + Sync {
         false
     }
 
+    /// Whether an answer of this reward is right; `None` where it could be shown neither right nor wrong.
+    fn verdict(&self, problem: &Problem, answer: &str, reward: f64) -> Option<bool> {
+        let right = self.is_correct(reward);
+        (right || !self.is_undecided(problem, answer)).then_some(right)
+    }
+
     /// Whether an answer of this reward counts as right: in accuracies, in the choice of training solutions, and where a search
     /// stops at the first right answer. By default a positive reward does.
     fn is_correct(&self, reward: f64) -> bool {

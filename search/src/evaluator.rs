@@ -53,6 +53,8 @@ pub struct Proposal {
     pub log_prob: f64,
     /// How many tokens were sampled, the delimiter included.
     pub tokens: usize,
+    /// Whether the policy was cut off before it ended the step: it writes no more tokens a step.
+    pub truncated: bool,
     /// The tokens one by one. `None` unless [`Request::keep_tokens`] asks for them, and where the policy does not know them.
     pub sampled: Option<Box<SampledTokens>>,
 }

@@ -46,6 +46,8 @@ pub(crate) struct Grown<S> {
     step: StepText,
     prior: f64,
     tokens: usize,
+    /// Whether the policy was cut off there before it ended the step.
+    truncated: bool,
     sampled: Option<Box<SampledTokens>>,
     /// The value net's opinion of the state or, at an end, its reward; in [-1, 1]. None until asked.
     pub(crate) value: Option<f64>,
@@ -123,6 +125,7 @@ impl<'a, E: Environment> Growth<'a, E> {
             state,
             prior: 1.0,
             tokens: 0,
+            truncated: false,
             sampled: None,
             value: None,
             terminal: None,
@@ -195,13 +198,14 @@ impl<'a, E: Environment> Growth<'a, E> {
         proposal: Proposal,
     ) -> Result<Number, SearchError> {
         let transition = self.environment.step(&self.nodes[parent].state, &proposal.action)?;
-        let reward = match &transition.terminal {
+        let terminal = transition.terminal.map(|end| Cut::at_step(end, proposal.truncated));
+        let reward = match &terminal {
             Some(Terminal::Answer(answer)) if self.ground_truth => {
                 Some(guard::reward(self.environment, self.problem, answer)?)
             }
             _ => None,
         };
-        let value = match &transition.terminal {
+        let value = match &terminal {
             Some(ending @ Terminal::Invalid(_)) => Some(Cut::worth(ending, INVALID)),
             _ => reward,
         };
@@ -219,9 +223,10 @@ impl<'a, E: Environment> Growth<'a, E> {
             step: step.unwrap_or_else(|| StepText::prompt("")),
             prior: proposal.prior().min(1.0),
             tokens: proposal.tokens,
+            truncated: proposal.truncated,
             sampled: proposal.sampled,
             value,
-            terminal: transition.terminal,
+            terminal,
             reward,
             visits: 0,
             value_sum: 0.0,
@@ -268,6 +273,11 @@ impl<'a, E: Environment> Growth<'a, E> {
     /// The first of the limits that ended paths.
     pub(crate) fn first_cut(&self) -> Option<Cut> {
         self.nodes.iter().filter_map(Grown::cut).min()
+    }
+
+    /// Steps that were cut off before their end.
+    pub(crate) fn steps_truncated(&self) -> usize {
+        self.nodes.iter().filter(|node| node.truncated).count()
     }
 
     /// Adds a node's value, that of an invalid ending where it has none, to the node and every one above it.
@@ -340,6 +350,11 @@ impl<'a, E: Environment> Growth<'a, E> {
         self.upwards(node).map(|node| self.nodes[node].tokens as u64).sum()
     }
 
+    /// Those of the steps from the root to a node that were cut off before their end.
+    pub(crate) fn path_truncated(&self, node: Number) -> usize {
+        self.upwards(node).filter(|node| self.nodes[*node].truncated).count()
+    }
+
     /// A node and those above it, the root left out.
     fn upwards(&self, node: Number) -> impl Iterator<Item = Number> {
         std::iter::successors(Some(node), |node| Some(self.nodes[*node].parent))
@@ -360,13 +375,17 @@ impl<'a, E: Environment> Growth<'a, E> {
             tokens: self.tokens(),
             evaluations: self.evaluations(),
             collisions: 0,
-            react: self.nodes.into_iter().map(|node| node.record(self.environment)).collect(),
+            react: {
+                let Self { nodes, environment, problem, .. } = self;
+                nodes.into_iter().map(|node| node.record(environment, problem)).collect()
+            },
         }
     }
 }
 
 impl<S> Grown<S> {
-    fn record<E: Environment>(self, environment: &E) -> (Tag, NodeRecord) {
+    fn record<E: Environment>(self, environment: &E, problem: &Problem) -> (Tag, NodeRecord) {
+        let correct = guard::verdict(environment, problem, self.terminal.as_ref(), self.reward);
         let q_value = if self.visits == 0 { 0.0 } else { self.value_sum / self.visits as f64 };
         let record = NodeRecord {
             step: self.step,
@@ -375,9 +394,10 @@ impl<S> Grown<S> {
             prior: self.prior,
             visit_count: self.visits,
             tokens: self.tokens,
+            truncated: self.truncated,
             sampled: self.sampled,
             terminal: self.terminal,
-            correct: self.reward.map(|reward| environment.is_correct(reward)),
+            correct,
             reward: self.reward,
             state: None,
         };

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::cancel::Cancel;
-use crate::environment::{Environment, Problem};
+use crate::environment::{Environment, Problem, Terminal};
 use crate::error::SearchError;
 use crate::evaluator::{Evaluation, Evaluator, EvaluatorError, Request};
 use crate::sync::{AtomicU64, Ordering};
@@ -35,6 +35,21 @@ pub(crate) fn reward<E: Environment>(
         return Ok(reward);
     }
     Err(SearchError::Reward { answer: answer.to_owned(), reward })
+}
+
+/// Whether a path that ended so has a right answer; `None` without an answer, or a reward, or a verdict.
+pub(crate) fn verdict<E: Environment>(
+    environment: &E,
+    problem: &Problem,
+    ending: Option<&Terminal>,
+    reward: Option<f64>,
+) -> Option<bool> {
+    match (ending, reward) {
+        (Some(Terminal::Answer(answer)), Some(reward)) => {
+            environment.verdict(problem, answer, reward)
+        }
+        _ => None,
+    }
 }
 
 /// An evaluator whose answers are checked and counted.
@@ -144,7 +159,8 @@ mod tests {
     }
 
     fn evaluation(value: f64, log_prob: f64) -> Evaluation {
-        let proposal = Proposal { action: "a".into(), log_prob, tokens: 2, sampled: None };
+        let proposal =
+            Proposal { action: "a".into(), log_prob, tokens: 2, truncated: false, sampled: None };
         Evaluation { proposals: vec![proposal], value }
     }
 

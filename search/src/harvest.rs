@@ -112,7 +112,7 @@ pub enum HarvestError {
 }
 
 /// Takes the finished paths of a problem's trees, distinct by the texts of their steps. Of equal paths the first counts, by
-/// tree and then by creation. Paths that ended with unsupported code are none: nothing is known of them.
+/// tree and then by creation. Paths that ended with unsupported code or an undecided answer are none: nothing is known of them.
 ///
 /// # Errors
 /// When the trees are of several problems, were grown without ground truth, or lack nodes.
@@ -164,9 +164,9 @@ pub fn node_paths(
     Ok(paths)
 }
 
-/// Whether the path ended for a cause that is none of its steps'.
+/// Whether the path's end says nothing of its steps, right or wrong.
 fn says_nothing(node: &NodeRecord) -> bool {
-    node.terminal.as_ref().and_then(Cut::of) == Some(Cut::UnsupportedCode)
+    node.is_undecided() || node.terminal.as_ref().and_then(Cut::of) == Some(Cut::UnsupportedCode)
 }
 
 fn check(index: usize, tree: &TreeRecord, problem: &str) -> Result<(), HarvestError> {

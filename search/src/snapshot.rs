@@ -98,13 +98,17 @@ pub struct NodeRecord {
     pub visit_count: u64,
     /// Tokens sampled for the step.
     pub tokens: usize,
+    /// Whether the policy was cut off there before it ended the step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// Those tokens, where the search kept them and the policy knew them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Box<SampledTokens>>,
     /// How the path ended here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<Terminal>,
-    /// Whether the answer is right. None unless the node is an answer of a tree with ground truth.
+    /// Whether the answer is right. None unless the node is an answer of a tree with ground truth, and where it could be shown neither
+    /// right nor wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correct: Option<bool>,
     /// The answer's reward in [-1, 1], where `correct` is there. Absent in a tree that was written when rewards were not numbers;
@@ -137,6 +141,12 @@ impl NodeRecord {
     #[must_use]
     pub fn reward(&self) -> Option<f64> {
         self.reward.or(self.correct.map(|correct| if correct { 1.0 } else { -1.0 }))
+    }
+
+    /// Whether the path ended here with an answer that has no verdict, as none has without ground truth.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.correct.is_none() && matches!(self.terminal, Some(Terminal::Answer(_)))
     }
 
     /// See [`StepText::action`].
@@ -179,6 +189,12 @@ impl TreeRecord {
             None => tag.push_str(&format!(".{index}")),
         }
         tag
+    }
+
+    /// Nodes whose steps were cut off before their end.
+    #[must_use]
+    pub fn steps_truncated(&self) -> usize {
+        self.react.values().filter(|node| node.truncated).count()
     }
 
     /// The root node. `None` only in a record that was not written by a search.

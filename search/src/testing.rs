@@ -63,7 +63,7 @@ impl HashedEvaluator {
             let tokens = action.len() + 1;
             let log_prob = (0.05 + 0.9 * likelihood).ln() * tokens as f64;
             let sampled = request.keep_tokens.then(|| Box::new(bytes(action, log_prob)));
-            Proposal { action: action.clone(), log_prob, tokens, sampled }
+            Proposal { action: action.clone(), log_prob, tokens, truncated: false, sampled }
         };
         let mut seen = HashSet::new();
         let draws = if request.without_replacement { MOST_DRAWS } else { request.samples as u64 };

@@ -155,6 +155,7 @@ fn print_node(problem: &str, tree: usize, shown: &OutlineNode<'_>) -> Result<()>
         "q_value": node.q_value,
         "value": node.value,
         "tokens": node.tokens,
+        "truncated": node.truncated,
         "terminal": node.terminal,
         "correct": node.correct,
         "reward": node.reward(),

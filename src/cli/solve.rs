@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
 use espalier::interrupt::Work;
-use espalier::policy::ContextWatch;
+use espalier::policy::LimitWatch;
 use espalier::report::Table;
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
@@ -34,7 +34,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         .read_problem(&arguments.problem)
         .map_err(|message| UsageError(anyhow!(message)))?;
     let policy = arguments.policy.load(&environment, &recipe)?;
-    let evaluator = ContextWatch::new(policy.evaluator());
+    let evaluator = LimitWatch::new(policy.evaluator());
     let config = &recipe.evaluation.decode;
     let work = Work::begin();
     let outcome = decode(
@@ -49,11 +49,20 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     work.check(|| "there is no answer yet".to_owned())?;
     let outcome = outcome.with_context(|| format!("cannot solve {:?}", arguments.problem))?;
     if outcome.cut == Some(Cut::ContextTooLong) && outcome.tokens == 0 {
-        bail!("the problem cannot be read: {evaluator}");
+        bail!("the problem cannot be read: {}", evaluator.context());
     }
+    evaluator.warn_of_steps(outcome.steps_truncated);
     let known = !problem.answer.is_empty();
-    let graded = |answer: &String| environment.is_correct(environment.reward(&problem, answer));
-    let right = outcome.answer.as_ref().filter(|_| known).map(graded);
+    let graded = |answer: &String| {
+        environment.verdict(&problem, answer, environment.reward(&problem, answer))
+    };
+    let verdict = outcome.answer.as_ref().filter(|_| known).map(graded);
+    let right = verdict.flatten();
+    let cut = match (&outcome.answer, verdict) {
+        (None, _) => outcome.cut,
+        (Some(_), Some(None)) => Some(Cut::UndecidedAnswer),
+        (Some(_), _) => None,
+    };
     if arguments.json {
         return print_json(&json!({
             "schema": "espalier.solution_shown/1",
@@ -61,7 +70,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             "decoding": arguments.decoding.to_string(),
             "answer": outcome.answer,
             "correct": right,
-            "cut": outcome.cut,
+            "cut": cut,
+            "steps_truncated": outcome.steps_truncated,
             "steps": outcome.solution,
             "tokens": outcome.tokens,
             "simulations": outcome.simulations,
@@ -82,8 +92,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let verdict = match (right, &outcome.answer) {
         (Some(true), _) => "right".to_owned(),
         (Some(false), _) => "wrong".to_owned(),
-        (None, Some(_)) => "no right answer is known".to_owned(),
-        (None, None) => match outcome.cut {
+        (None, Some(_)) => match cut {
+            Some(cut) => cut.to_string(),
+            None => "no right answer is known".to_owned(),
+        },
+        (None, None) => match cut {
             Some(cut) => format!("none found: {cut}"),
             None => "none found".to_owned(),
         },

@@ -243,6 +243,7 @@ mod tests {
             |(index, &(decoding, problem, correct, tokens)): (usize, &(&str, &str, bool, u64))| {
                 let before = &rows[..index];
                 let row = Decoded {
+                    steps_truncated: 0,
                     cut: None,
                     decoding: decoding.to_owned(),
                     seed: before.iter().filter(|row| (row.0, row.1) == (decoding, problem)).count(),

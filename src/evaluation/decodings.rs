@@ -42,6 +42,9 @@ pub struct Accuracy {
     /// Of the problems and times, those without an answer that ended at a limit. They count as wrong.
     #[serde(flatten)]
     pub cut: Cuts,
+    /// Sampled steps that the policy was cut off in before it had ended them.
+    #[serde(default)]
+    pub steps_truncated: usize,
     /// Mean number of sampled tokens.
     pub tokens_per_problem: f64,
     /// Mean number of simulations (tree search alone).
@@ -113,6 +116,7 @@ pub fn accuracies(subject: &Subject<'_>, record: &Record) -> Result<Vec<Accuracy
             n,
             seeds: subject.seeds,
             cut: rows.iter().filter_map(|row| row.cut).collect(),
+            steps_truncated: rows.iter().map(|row| row.steps_truncated).sum(),
             tokens_per_problem: mean(rows.iter().map(|row| row.tokens).sum()),
             simulations_per_problem: mean(rows.iter().map(|row| row.simulations).sum()),
             seconds: record.seconds.get(&decoding).copied(),

@@ -252,6 +252,7 @@ mod tests {
             solution: SampledSolution {
                 answer: None,
                 value: None,
+                steps_truncated: 0,
                 cut: None,
                 tokens: 3,
                 steps: vec![],

@@ -13,7 +13,7 @@ use super::measure::{Needs, Subject};
 use super::samples::{Draw, SampleSet};
 use crate::interrupt::Work;
 use crate::jsonl::{self, Log, Writer};
-use crate::policy::ContextWatch;
+use crate::policy::LimitWatch;
 use crate::seed;
 
 /// One decoded problem, a line of `evaluation.jsonl`.
@@ -36,6 +36,9 @@ pub struct Decoded {
     pub tokens: u64,
     /// Simulations (tree search alone).
     pub simulations: u64,
+    /// Sampled steps that the policy was cut off in before it had ended them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps_truncated: usize,
     /// Without an answer: the first of the causes that ended its paths. With one: that it could be shown neither right nor wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
@@ -46,6 +49,12 @@ pub struct Decoded {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub solution: Vec<SolutionStep>,
+}
+
+/// Whether a count is left out of what is written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A line of `evaluation.jsonl`.
@@ -107,14 +116,16 @@ impl Record {
     /// # Errors
     /// The first problem's that could not be answered; when the policy can read none of them.
     pub fn gather(subject: &Subject<'_>, needs: &Needs) -> Result<Self> {
-        let watch = ContextWatch::new(subject.evaluator);
+        let watch = LimitWatch::new(subject.evaluator);
         let subject = &Subject { evaluator: &watch, ..*subject };
         let mut stage = Stage::open(subject)?;
         let mut record = Self::default();
         let draw = Draw::for_needs(needs).map(|draw| stage.kept.draw_for(draw));
-        let mut drawn = None;
+        let (mut drawn, mut steps_truncated) = (None, 0);
         if let Some(draw) = &draw {
             (record.samples, drawn) = stage.samples(draw)?;
+            let samples = record.samples.iter().flat_map(|set| &set.samples);
+            steps_truncated = samples.map(|sample| sample.solution.steps_truncated).sum();
         }
         for decoding in &needs.decodings {
             let name = decoding.to_string();
@@ -124,7 +135,9 @@ impl Record {
                 let all = draw.as_ref().is_some_and(|draw| draw.count == count);
                 (rows.collect(), drawn.filter(|_| all))
             } else {
-                stage.decoded(*decoding)?
+                let (rows, seconds) = stage.decoded(*decoding)?;
+                steps_truncated += rows.iter().map(|row| row.steps_truncated).sum::<usize>();
+                (rows, seconds)
             };
             record.decoded.extend(rows);
             record.seconds.extend(seconds.map(|seconds| (name, seconds)));
@@ -132,11 +145,15 @@ impl Record {
         let (unread, all) = (record.unread(), subject.problems.len());
         if unread == all && all > 0 {
             stage.discard()?;
-            bail!("none of the {all} problems can be read: {watch}");
+            bail!("none of the {all} problems can be read: {}", watch.context());
         }
         if unread > 0 {
-            tracing::warn!("{unread} of {all} problems cannot be read and count as wrong: {watch}");
+            tracing::warn!(
+                "{unread} of {all} problems cannot be read and count as wrong: {}",
+                watch.context()
+            );
         }
+        watch.warn_of_steps(steps_truncated);
         stage.finish(&record)?;
         Ok(record)
     }
@@ -323,21 +340,22 @@ fn decode_one(
     let config = &subject.recipe.decode;
     let outcome = decode(decoding, environment, evaluator, problem, config, stream, cancel)
         .with_context(|| format!("problem {}, {name}", problem.id))?;
-    let (correct, undecided) = match &outcome.answer {
+    let (correct, cut) = match &outcome.answer {
         Some(answer) => {
-            let correct = environment.is_correct(environment.reward(problem, answer));
-            (correct, !correct && environment.is_undecided(problem, answer))
+            let reward = environment.reward(problem, answer);
+            let verdict = environment.verdict(problem, answer, reward);
+            (verdict == Some(true), verdict.is_none().then_some(Cut::UndecidedAnswer))
         }
-        None => (false, false),
+        None => (false, outcome.cut),
     };
-    let cut = outcome.cut.filter(|_| outcome.answer.is_none());
     Ok(Decoded {
         decoding: name,
         seed,
         problem: problem.id.clone(),
         question: problem.question.clone(),
         correct,
-        cut: cut.or(undecided.then_some(Cut::UndecidedAnswer)),
+        steps_truncated: outcome.steps_truncated,
+        cut,
         answer: outcome.answer,
         tokens: outcome.tokens,
         simulations: outcome.simulations,
@@ -358,7 +376,13 @@ mod tests {
 
     /// Reads no problem that begins so; of others its steps say nothing.
     fn short(unread: &'static str) -> impl Evaluator {
-        let step = Proposal { action: "?".into(), log_prob: -1.0, tokens: 1, sampled: None };
+        let step = Proposal {
+            action: "?".into(),
+            log_prob: -1.0,
+            tokens: 1,
+            truncated: false,
+            sampled: None,
+        };
         let answer = move |request: &Request| {
             if request.context.starts_with(unread) {
                 return Err(EvaluatorError::ContextTooLong { tokens: 20, limit: 10 });

@@ -131,6 +131,7 @@ impl SampleSet {
             seed: self.seed,
             problem: self.problem.clone(),
             question: self.question.clone(),
+            steps_truncated: prefix.iter().map(|sample| sample.solution.steps_truncated).sum(),
             cut: match answer {
                 None if prefix.is_empty() => Some(Cut::ContextTooLong),
                 None => prefix.iter().filter_map(|sample| sample.solution.cut).min(),

@@ -134,6 +134,7 @@ mod tests {
             action: action(index).into(),
             log_prob: -1.0,
             tokens: 2,
+            truncated: false,
             sampled: None,
         };
         Ok(Evaluation { proposals: (0..request.samples).map(step).collect(), value: 0.0 })

@@ -63,6 +63,7 @@ mod tests {
             n: 10,
             seeds: 1,
             cut: Cuts::default(),
+            steps_truncated: 0,
             tokens_per_problem: 1.0,
             simulations_per_problem: 0.0,
             seconds: None,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::compute::ComputeRecipe;
 use crate::interrupt::Work;
 use crate::jsonl::{self, EntryLog, Indexed, Writer};
-use crate::policy::ContextWatch;
+use crate::policy::LimitWatch;
 use crate::progress::Progress;
 use crate::seed;
 
@@ -72,6 +72,8 @@ struct Counts {
     unread: bool,
     #[serde(default)]
     cut: Cuts,
+    #[serde(default)]
+    steps_truncated: usize,
     trees: usize,
     nodes: usize,
     simulations: u64,
@@ -91,6 +93,8 @@ pub struct Summary {
     pub context_too_long: usize,
     /// Paths in all trees that have no verdict, by the cause.
     pub paths_cut: Cuts,
+    /// Steps in all trees that the policy was cut off in before it had ended them.
+    pub steps_truncated: usize,
     /// Problems whose search failed, with the cause.
     pub failed: BTreeMap<String, String>,
     /// Trees.
@@ -123,7 +127,7 @@ pub fn search<E: Environment + Serialize>(
     path: &Path,
 ) -> Result<Summary> {
     check_continued(plan)?;
-    let watch = ContextWatch::new(evaluator);
+    let watch = LimitWatch::new(evaluator);
     let Plan { problems, config, budgets, trees_per_problem, seed, net, before, .. } = plan;
     let before_digest = before.map(Indexed::digest);
     let harvest = plan.harvest.as_ref().map(|harvest| harvest.identity);
@@ -156,8 +160,7 @@ pub fn search<E: Environment + Serialize>(
             // The stage is failing: they are to be grown whole the next time.
             Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
-                let counts =
-                    Counts::of(&trees, |answer| environment.is_undecided(&problem, answer));
+                let counts = Counts::of(&trees);
                 let labels = match &plan.harvest {
                     Some(harvest) => jsonl::to_rows(&(harvest.label)(&trees)?)?,
                     None => Vec::new(),
@@ -192,11 +195,15 @@ pub fn search<E: Environment + Serialize>(
     let Summary { problems: searched, context_too_long: unread, .. } = summary;
     if unread == searched {
         log.remove()?;
-        bail!("none of the {searched} problems can be read: {watch}");
+        bail!("none of the {searched} problems can be read: {}", watch.context());
     }
     if unread > 0 {
-        tracing::warn!("{unread} of {searched} problems cannot be read and stay unsolved: {watch}");
+        tracing::warn!(
+            "{unread} of {searched} problems cannot be read and stay unsolved: {}",
+            watch.context()
+        );
     }
+    watch.warn_of_steps(summary.steps_truncated);
     let Cuts { unsupported_code, undecided_answer, .. } = summary.paths_cut;
     if unsupported_code > 0 {
         tracing::warn!(
@@ -205,7 +212,7 @@ pub fn search<E: Environment + Serialize>(
     }
     if undecided_answer > 0 {
         tracing::warn!(
-            "{undecided_answer} paths have answers that could be shown neither right nor wrong: they count as wrong, of worth 0"
+            "{undecided_answer} paths have answers that could be shown neither right nor wrong: nothing is learnt from them"
         );
     }
     let outputs = [Some(path), plan.harvest.as_ref().map(|harvest| harvest.out)];
@@ -265,14 +272,15 @@ fn is_unread(tree: &TreeRecord) -> bool {
 }
 
 impl Counts {
-    fn of(trees: &[TreeRecord], is_undecided: impl Fn(&str) -> bool) -> Self {
+    fn of(trees: &[TreeRecord]) -> Self {
         let mut cut = Cuts::default();
-        trees.iter().for_each(|tree| cut += Cuts::in_tree(tree, &is_undecided));
+        trees.iter().for_each(|tree| cut += Cuts::in_tree(tree));
         let solved = |tree: &TreeRecord| tree.react.values().any(|node| node.correct == Some(true));
         Self {
             solved: trees.iter().any(solved),
             unread: trees.iter().all(is_unread),
             cut,
+            steps_truncated: trees.iter().map(TreeRecord::steps_truncated).sum(),
             trees: trees.len(),
             nodes: trees.iter().map(|tree| tree.react.len()).sum(),
             simulations: trees.iter().map(|tree| tree.simulations).sum(),
@@ -287,6 +295,7 @@ impl Summary {
         self.solved += usize::from(counts.solved);
         self.context_too_long += usize::from(counts.unread);
         self.paths_cut += counts.cut;
+        self.steps_truncated += counts.steps_truncated;
         self.trees += counts.trees;
         self.nodes += counts.nodes;
         self.simulations += counts.simulations;

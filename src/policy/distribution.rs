@@ -15,6 +15,7 @@ pub(super) fn draw(steps: &[Weighted], request: &Request) -> Vec<Proposal> {
         action: action.clone(),
         log_prob: probability.ln(),
         tokens: 1,
+        truncated: false,
         sampled: None,
     };
     if request.temperature <= 0.0 {

@@ -6,10 +6,10 @@
 //! a reward model behind vLLM's pooling endpoint, from a local value net, or from nowhere.
 
 mod config;
-mod context_watch;
 mod distribution;
 mod error;
 mod kind;
+mod limit_watch;
 mod local;
 #[cfg(feature = "served")]
 mod served;
@@ -22,9 +22,9 @@ pub use config::{
     CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
     ValueCheckpointRecipe, ValueMapping, ValueRecipe,
 };
-pub use context_watch::ContextWatch;
 pub use error::PolicyError;
 pub use kind::{Policy, PolicyKind, PolicyRecipe};
+pub use limit_watch::LimitWatch;
 pub use local::LocalRecipe;
 #[cfg(feature = "served")]
 pub use served::{CompletionsEvaluator, RewardModel, ValueSource};

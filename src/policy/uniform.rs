@@ -66,8 +66,13 @@ impl Uniform {
         };
         if actions.is_empty() {
             // Whatever is written breaks the rules there.
-            let nothing =
-                Proposal { action: Action::default(), log_prob: 0.0, tokens: 1, sampled: None };
+            let nothing = Proposal {
+                action: Action::default(),
+                log_prob: 0.0,
+                tokens: 1,
+                truncated: false,
+                sampled: None,
+            };
             let alike = if request.without_replacement { 1 } else { request.samples };
             return Ok(vec![nothing; alike]);
         }

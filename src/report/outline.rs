@@ -132,9 +132,10 @@ impl OutlineNode<'_> {
     }
 }
 
-/// How the path ended at a node; empty where it did not.
+/// How the path ended at a node; where it did not, whether the step was cut off, else empty.
 pub(super) fn ending(node: &NodeRecord) -> String {
     match (&node.terminal, node.correct) {
+        (None, _) if node.truncated => "cut off".to_owned(),
         (None, _) => String::new(),
         (Some(Terminal::Invalid(reason)), _) => {
             format!("invalid: {}", one_line(reason, NAME_WIDTH))
@@ -143,6 +144,7 @@ pub(super) fn ending(node: &NodeRecord) -> String {
             let verdict = match correct {
                 Some(true) => "right",
                 Some(false) => "wrong",
+                None if node.reward.is_some() => "undecided",
                 None => "ungraded",
             };
             // Of an answer that is right or wrong, and nothing between, the verdict says it all.

@@ -23,7 +23,7 @@ fn completion(text: &str, reason: &str, log_probs: &Value, tokens: usize) -> Str
 }
 
 fn step() -> Proposal {
-    Proposal { action: "7*3".into(), log_prob: -0.75, tokens: 2, sampled: None }
+    Proposal { action: "7*3".into(), log_prob: -0.75, tokens: 2, truncated: false, sampled: None }
 }
 
 #[test]
@@ -226,12 +226,13 @@ fn log_probabilities_of_other_tokens_are_not_used() {
 }
 
 #[test]
-fn a_text_that_ends_inside_a_character_is_a_step() {
+fn a_text_that_ends_inside_a_character_is_a_step_that_was_cut_off() {
     // llama.cpp's answer where the longest step ends in the first character.
     let server =
         Stub::start(|_| Reply::Http(200, &[], completion("\u{fffd}", "length", &json!(null), 2)));
     let answer = ask(&evaluator(&recipe(server.url())), &request("a\n", 1)).unwrap();
-    let expected = Proposal { action: "".into(), log_prob: 0.0, tokens: 2, sampled: None };
+    let expected =
+        Proposal { action: "".into(), log_prob: 0.0, tokens: 2, truncated: true, sampled: None };
     assert_eq!(answer.proposals, [expected]);
 }
 

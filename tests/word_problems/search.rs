@@ -27,6 +27,7 @@ fn writer(table: Table) -> impl Evaluator {
             action: (*text).into(),
             log_prob: -1.0,
             tokens: 2,
+            truncated: false,
             sampled: None,
         };
         let proposals = texts.iter().cycle().take(request.samples).map(proposal).collect();

@@ -64,6 +64,7 @@ impl<'a> Model<'a> {
             action: sample.text.as_str().into(),
             log_prob: sample.sum_logprob,
             tokens: sample.tokens as usize,
+            truncated: false,
             sampled: None,
         });
         Ok(Evaluation { proposals: proposals.collect(), value })

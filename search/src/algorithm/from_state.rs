@@ -72,7 +72,13 @@ mod tests {
             Some("y") => return Err(EvaluatorError::ContextTooLong { tokens: 11, limit: 10 }),
             _ => "=",
         };
-        let proposal = Proposal { action: action.into(), log_prob: -1.0, tokens: 2, sampled: None };
+        let proposal = Proposal {
+            action: action.into(),
+            log_prob: -1.0,
+            tokens: 2,
+            truncated: false,
+            sampled: None,
+        };
         Ok(Evaluation { proposals: vec![proposal; request.samples], value: 0.0 })
     }
 

@@ -48,6 +48,7 @@ fn read_answer(record: &TreeRecord, rule: AnswerRule) -> Outcome {
         tokens: record.tokens,
         evaluations: record.evaluations,
         simulations: record.simulations,
+        steps_truncated: record.steps_truncated(),
         cut: Cut::in_tree(record),
         ..Outcome::default()
     };

@@ -7,6 +7,12 @@ use crate::environment::Environment;
 use crate::growth::{Growth, Number};
 use crate::selection::first_best;
 
+/// Whether a count is left out of what is written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+pub(super) fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// What a decoding found and what it cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -21,6 +27,9 @@ pub struct Outcome {
     pub evaluations: u64,
     /// Simulations of the tree; 0 where there is none.
     pub simulations: u64,
+    /// Steps that the policy was cut off in before it had ended them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps_truncated: usize,
     /// The first of the limits that ended paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
@@ -34,6 +43,7 @@ impl Outcome {
         Self {
             tokens: growth.tokens(),
             evaluations: growth.evaluations(),
+            steps_truncated: growth.steps_truncated(),
             cut: growth.first_cut(),
             ..Self::default()
         }

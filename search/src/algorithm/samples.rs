@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::DecodeConfig;
 use super::decoding::{Call, Decode, Decoding, Named};
-use super::outcome::{Candidate, Outcome, SolutionStep};
+use super::outcome::{Candidate, Outcome, SolutionStep, is_zero};
 use crate::cancel::Cancel;
 use crate::cut::Cut;
 use crate::environment::{Environment, Problem};
@@ -22,6 +22,9 @@ pub struct SampledSolution {
     pub answer: Option<String>,
     /// The value net's opinion of the final state, in [-1, 1], where it was asked for; -1 where the model cannot read that state.
     pub value: Option<f64>,
+    /// Steps that the policy was cut off in before it had ended them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps_truncated: usize,
     /// The limit that ended the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
@@ -122,6 +125,7 @@ fn sampled<E: Environment>(
         SampledSolution {
             value: node.value.filter(|_| values && answer.is_some()),
             answer,
+            steps_truncated: growth.path_truncated(path),
             cut: node.cut(),
             tokens: growth.path_tokens(path),
             steps: growth.solution(path),

@@ -102,7 +102,8 @@ impl<E: Environment> Search<'_, E> {
         for proposal in evaluation.proposals {
             let prior = proposal.prior().min(1.0);
             let transition = self.environment.step(state, &proposal.action)?;
-            let terminal = limit_depth(transition.terminal, depth as usize, self.config.max_depth);
+            let ending = transition.terminal.map(|ending| Cut::at_step(ending, proposal.truncated));
+            let terminal = limit_depth(ending, depth as usize, self.config.max_depth);
             let reward = self.reward(terminal.as_ref())?;
             let value = terminal.as_ref().and_then(|terminal| self.value(terminal, reward));
             if value.is_none() && (terminal.is_some() || self.config.update_leaf_value) {
@@ -114,6 +115,7 @@ impl<E: Environment> Search<'_, E> {
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 prior,
                 tokens: u32::try_from(proposal.tokens).unwrap_or(u32::MAX),
+                truncated: proposal.truncated,
                 sampled: proposal.sampled,
                 ..StepData::of_state(transition.state, depth)
             });

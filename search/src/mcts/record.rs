@@ -5,7 +5,7 @@ use super::step_data::StepData;
 use super::step_table::StepTable;
 use crate::snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
 use crate::tree::{Node, NodeId, Tree};
-use crate::{Environment, StepText};
+use crate::{Environment, Problem, StepText, guard};
 
 /// An edge to a shared node.
 struct Edge {
@@ -38,10 +38,11 @@ impl<E: Environment> Search<'_, E> {
     /// Takes the steps' texts and endings out of the search: beside a cheap evaluator, copies would be much of what a
     /// small tree costs.
     fn nodes(&mut self) -> Nodes {
-        let Self { tree, cold, environment, config, .. } = self;
+        let Self { tree, cold, environment, problem, config, .. } = self;
         let (tree, count) = (&*tree, tree.len());
         let mut recorder = Recorder {
             environment: *environment,
+            problem,
             tree,
             nodes: Nodes::with_capacity_and_hasher(
                 count / (1 + config.widening),
@@ -72,6 +73,7 @@ impl<E: Environment> Search<'_, E> {
 /// A record in the making.
 struct Recorder<'t, E> {
     environment: &'t E,
+    problem: &'t Problem,
     tree: &'t Tree,
     nodes: Nodes,
     /// By the id of the first child: the node whose children are to stand in the record, and where its edge stands.
@@ -109,7 +111,8 @@ impl<'t, E: Environment> Recorder<'t, E> {
         let stats = node.stats(self.tree);
         let value = data.value.get().or_else(|| state?.1.value.get());
         let reward = data.reward.get();
-        let ending = data.terminal.take();
+        let ending = data.terminal.take().or_else(|| state?.1.terminal.get().cloned());
+        let correct = guard::verdict(self.environment, self.problem, ending.as_ref(), reward);
         let record = NodeRecord {
             step: data.step.take().unwrap_or_else(|| StepText::prompt("")),
             value,
@@ -117,9 +120,10 @@ impl<'t, E: Environment> Recorder<'t, E> {
             prior: data.prior,
             visit_count: stats.visits,
             tokens: data.tokens as usize,
+            truncated: data.truncated,
             sampled: data.sampled.take(),
-            terminal: ending.or_else(|| state?.1.terminal.get().cloned()),
-            correct: reward.map(|reward| self.environment.is_correct(reward)),
+            terminal: ending,
+            correct,
             reward,
             state: state.map(|(state, _)| {
                 let (tag, stats) = (Tag::default(), state.stats(self.tree));

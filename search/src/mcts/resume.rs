@@ -140,6 +140,7 @@ impl<E: Environment> Search<'_, E> {
                 step: Some(node.step.clone()),
                 prior: node.prior,
                 tokens: u32::try_from(node.tokens).unwrap_or(u32::MAX),
+                truncated: node.truncated,
                 sampled: node.sampled.clone(),
                 terminal: terminal.map_or_else(OnceLock::new, OnceLock::from),
                 reward: OnceValue::new(node.reward()),

@@ -15,6 +15,8 @@ pub(super) struct StepData<S> {
     pub(super) prior: f64,
     /// Tokens sampled for the step.
     pub(super) tokens: u32,
+    /// Whether the policy was cut off there before it ended the step.
+    pub(super) truncated: bool,
     /// Those tokens, where they are kept.
     pub(super) sampled: Option<Box<SampledTokens>>,
     /// How the path ended here. Set at creation, or by the thread that finds the context too long.
@@ -42,6 +44,7 @@ impl<S> StepData<S> {
             state,
             prior: 1.0,
             tokens: 0,
+            truncated: false,
             sampled: None,
             terminal: OnceLock::new(),
             reward: OnceValue::new(None),

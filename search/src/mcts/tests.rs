@@ -277,8 +277,13 @@ fn a_search_does_not_wait_for_evaluations_beyond_its_time() {
 
 /// Three steps of two tokens, equally likely, whose states are worth nothing: every worker finds a leaf of its own.
 fn even(requests: &[Request]) -> Answers {
-    let step =
-        |action: &str| Proposal { action: action.into(), log_prob: -1.0, tokens: 2, sampled: None };
+    let step = |action: &str| Proposal {
+        action: action.into(),
+        log_prob: -1.0,
+        tokens: 2,
+        truncated: false,
+        sampled: None,
+    };
     let proposals = ["a", "b", "c"].map(step).to_vec();
     vec![Ok(Evaluation { proposals, value: 0.0 }); requests.len()]
 }

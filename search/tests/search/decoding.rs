@@ -236,7 +236,13 @@ fn a_subtree_without_a_valid_step_ends_and_the_others_go_on() {
     let net = AnswerEach(|request: &Request| {
         let dies = request.samples > 0 && first.swap(false, std::sync::atomic::Ordering::Relaxed);
         let action = if dies { "!" } else { "=" };
-        let proposal = Proposal { action: action.into(), log_prob: -1.0, tokens: 2, sampled: None };
+        let proposal = Proposal {
+            action: action.into(),
+            log_prob: -1.0,
+            tokens: 2,
+            truncated: false,
+            sampled: None,
+        };
         Ok(Evaluation { proposals: vec![proposal; request.samples], value: 0.5 })
     });
     let config = DecodeConfig::default();

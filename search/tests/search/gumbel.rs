@@ -139,6 +139,7 @@ fn a_search_visits_what_mctx_visits_without_noise() {
                 action: choice.to_string().into(),
                 log_prob: prior.ln(),
                 tokens: 1,
+                truncated: false,
                 sampled: None,
             };
             let proposals = case.priors[state].iter().enumerate().map(proposal).collect();

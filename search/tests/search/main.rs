@@ -12,5 +12,6 @@ mod rewards;
 mod script;
 mod tokens;
 mod transpositions;
+mod truncated;
 mod widening;
 mod without_replacement;

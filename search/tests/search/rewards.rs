@@ -10,8 +10,8 @@ use espalier_search::{
 use crate::script::{Script, problem};
 
 /// The game of letters, in which an answer is worth the share of its letters that stand in their place: 1 for all of them, -1 for
-/// none. From a half on it counts as right. An answer of `x` is worth more than there is, after `z` nothing can be said, and the code of a
-/// step `u` is not run.
+/// none. From a half on it counts as right. An answer of `x` is worth more than there is, one of `v` can be shown neither right nor wrong, after `z`
+/// nothing can be said, and the code of a step `u` is not run.
 struct Graded;
 
 impl Environment for Graded {
@@ -41,11 +41,17 @@ impl Environment for Graded {
     }
 
     fn reward(&self, problem: &Problem, answer: &str) -> f64 {
-        if answer == "x" {
-            return 3.0;
+        match answer {
+            "x" => return 3.0,
+            "v" => return 0.0,
+            _ => {}
         }
         let matching = problem.answer.chars().zip(answer.chars()).filter(|(a, b)| a == b).count();
         2.0 * matching as f64 / problem.answer.len() as f64 - 1.0
+    }
+
+    fn is_undecided(&self, _: &Problem, answer: &str) -> bool {
+        answer == "v"
     }
 
     fn is_correct(&self, reward: f64) -> bool {
@@ -117,18 +123,26 @@ fn rewards_are_scaled_by_those_of_right_and_wrong() {
 }
 
 #[test]
-fn a_path_whose_code_is_not_run_is_worth_nothing_and_makes_no_label() {
-    let script =
-        Script::new(&[("", 0.5, &[("a", 0.5), ("u", 0.2)]), ("a", 0.0, &[("u", 0.5), ("=", 0.2)])]);
-    let config = MctsConfig { samples: 2, simulations: 6, ..MctsConfig::default() };
-    let tree = grow(&script, &config).unwrap();
-    for tag in ["0.1", "0.0.0"] {
+fn a_path_without_a_verdict_is_worth_nothing_and_makes_no_label() {
+    let script = Script::new(&[
+        ("", 0.5, &[("a", 0.5), ("u", 0.3), ("v", 0.2)]),
+        ("a", 0.0, &[("u", 0.5), ("=", 0.2)]),
+        ("v", 0.0, &[("=", 0.5), ("!", 0.2)]),
+    ]);
+    let config =
+        MctsConfig { samples: 3, simulations: 6, remove_duplicate: true, ..MctsConfig::default() };
+    let mut tree = grow(&script, &config).unwrap();
+    for tag in ["0.1", "0.0.0", "0.2.0"] {
         assert_eq!((tree.react[tag].value, tree.react[tag].q_value), (Some(0.0), 0.0), "{tag}");
     }
-    let counts = Cuts { unsupported_code: 2, ..Cuts::default() };
-    assert_eq!(Cuts::in_tree(&tree, |_| false), counts);
-    let undecided = Cuts { undecided_answer: 1, ..counts };
-    assert_eq!(Cuts::in_tree(&tree, |answer| answer == "a"), undecided);
+    let ends = ["0.0.1", "0.2.0"].map(|tag| (tree.react[tag].correct, tree.react[tag].reward));
+    assert_eq!(ends, [(Some(false), Some(-0.5)), (None, Some(0.0))]);
+    let counts = Cuts { unsupported_code: 2, undecided_answer: 1, ..Cuts::default() };
+    assert_eq!(Cuts::in_tree(&tree), counts);
+    // Without ground truth no answer has a verdict, and none is counted.
+    tree.ground_truth = false;
+    assert_eq!(Cuts::in_tree(&tree), Cuts { undecided_answer: 0, ..counts });
+    tree.ground_truth = true;
     let words = |solutions: Vec<espalier_search::LabelledSolution>| -> Vec<String> {
         let word = |solution: &espalier_search::LabelledSolution| {
             solution.steps.iter().map(|step| step.action.as_str()).collect()
@@ -136,8 +150,9 @@ fn a_path_whose_code_is_not_run_is_worth_nothing_and_makes_no_label() {
         solutions.iter().map(word).collect()
     };
     let trees = [tree];
-    assert_eq!(words(finished_paths(&trees).unwrap()), ["a="]);
-    assert!(words(node_paths(&trees, 1).unwrap()).iter().all(|word| !word.contains('u')));
+    assert_eq!(words(finished_paths(&trees).unwrap()), ["a=", "v!"]);
+    let ways = words(node_paths(&trees, 1).unwrap());
+    assert!(ways.iter().all(|way| !way.contains('u') && way != "v="), "{ways:?}");
     for decoding in ["greedy", "sbs:1x1", "maj@2"] {
         let always = Script::new(&[("", 0.5, &[("u", 0.5)])]);
         let (problem, free) = (problem("abcd"), Cancel::new());

@@ -29,6 +29,7 @@ impl Script {
                 action: (*action).into(),
                 log_prob: 2.0 * prior.ln(),
                 tokens: 2,
+                truncated: false,
                 sampled: None,
             }
         };

@@ -74,7 +74,13 @@ fn table(calls: &AtomicU64) -> impl Evaluator {
             let log_prob = prior_of(number).ln();
             let token = SampledTokens { ids: [number].into(), log_probs: [log_prob as f32].into() };
             let sampled = request.keep_tokens.then(|| Box::new(token));
-            Proposal { action: number.to_string().into(), log_prob, tokens: 1, sampled }
+            Proposal {
+                action: number.to_string().into(),
+                log_prob,
+                tokens: 1,
+                truncated: false,
+                sampled,
+            }
         };
         let proposals = (0..request.samples).map(proposal).collect();
         Ok(Evaluation { proposals, value: value_of(&left) })

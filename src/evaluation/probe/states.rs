@@ -130,6 +130,7 @@ mod tests {
             action: action.into(),
             log_prob: -1.0,
             tokens: 3,
+            truncated: false,
             sampled: None,
         };
         let proposals = ["2+3", "2*3", "4-3", "2+3"].map(step).into();

@@ -12,6 +12,8 @@ pub(super) struct Step {
     pub(super) action: Action,
     /// How many tokens were sampled.
     pub(super) tokens: usize,
+    /// Whether the server cut it off.
+    pub(super) truncated: bool,
     /// The sum of their log-probabilities, where they are reported.
     pub(super) log_prob: Option<f64>,
     /// Their ids.
@@ -48,6 +50,7 @@ impl Step {
         let own = mismatch.is_none() && !numbers.is_empty();
         let action: Action = until_stop(text, stop).into();
         Ok(Self {
+            truncated: finish == Finish::Cut,
             tokens: if own { numbers.len() } else { counted.unwrap_or(numbers.len()).max(1) },
             log_prob: own.then(|| numbers.iter().sum::<f64>().min(0.0)),
             sampled: ids.filter(|_| own).and_then(|ids| sampled(ids, &numbers)),
@@ -64,10 +67,11 @@ pub(super) fn proposals(steps: Vec<Step>) -> Vec<Proposal> {
     let share = |action: &Action| {
         texts.iter().filter(|text| *text == action).count() as f64 / texts.len() as f64
     };
-    let proposal = |Step { action, tokens, log_prob, sampled, .. }: Step| Proposal {
+    let proposal = |Step { action, tokens, truncated, log_prob, sampled, .. }: Step| Proposal {
         log_prob: log_prob.unwrap_or_else(|| tokens as f64 * share(&action).ln()),
         action,
         tokens,
+        truncated,
         sampled,
     };
     steps.into_iter().map(proposal).collect()
@@ -97,6 +101,7 @@ mod tests {
         let step = |text: &str, log_prob, tokens| Step {
             action: text.into(),
             tokens,
+            truncated: false,
             log_prob,
             sampled: None,
             mismatch: None,

@@ -156,8 +156,20 @@ mod tests {
                 {"token": " b", "bytes": [32, 98], "logprob": -0.25}]}},
             {"index": 1, "text": "b", "logprobs": {"content": [{"token": "b", "logprob": -3}]}}]}"#;
         let expected = vec![
-            Proposal { action: "a b".into(), log_prob: -0.75, tokens: 2, sampled: None },
-            Proposal { action: "b".into(), log_prob: -3.0, tokens: 1, sampled: None },
+            Proposal {
+                action: "a b".into(),
+                log_prob: -0.75,
+                tokens: 2,
+                truncated: false,
+                sampled: None,
+            },
+            Proposal {
+                action: "b".into(),
+                log_prob: -3.0,
+                tokens: 1,
+                truncated: false,
+                sampled: None,
+            },
         ];
         assert_eq!(read(vllm, 2).unwrap(), expected);
         assert_eq!(read(llama, 2).unwrap(), expected);

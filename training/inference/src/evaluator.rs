@@ -248,14 +248,16 @@ impl LocalEvaluator {
 
     fn evaluation(&self, Answer { value, steps, .. }: Answer) -> Evaluation {
         let Engine { stops, tokenizer, .. } = &*self.engine;
-        let proposals = steps.into_iter().map(|Step { tokens, log_prob, log_probs }| Proposal {
+        let proposal = |Step { tokens, truncated, log_prob, log_probs }: Step| Proposal {
             action: stops.action(tokenizer, &tokens).into(),
             log_prob,
             tokens: tokens.len(),
+            truncated,
             sampled: (!log_probs.is_empty()).then(|| {
                 Box::new(SampledTokens { ids: tokens.into(), log_probs: log_probs.into() })
             }),
-        });
+        };
+        let proposals = steps.into_iter().map(proposal);
         Evaluation { proposals: proposals.collect(), value }
     }
 }

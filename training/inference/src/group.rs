@@ -13,6 +13,7 @@ use super::metrics::add;
 use super::pages::{Block, Table};
 use super::prefix::{Place, State};
 use super::sampling::{Ask, Draw, Drawn, Draws, OfSamples, uniform};
+use super::stops::End;
 
 /// Distinguishes this use of a request's seed from others.
 const PURPOSE: u64 = u64::from_le_bytes(*b"samples\0");
@@ -167,9 +168,10 @@ impl Group {
                     sample.log_probs.push(log_prob as f32);
                 }
                 row.path.push(token);
-                if engine.stops.end(&engine.tokenizer, &row.path) {
+                if let Some(end) = engine.stops.end(&engine.tokenizer, &row.path) {
                     let Sample { origin, log_prob, log_probs } = sample;
-                    let step = Step { tokens: row.path.clone(), log_prob, log_probs };
+                    let truncated = end == End::Truncated;
+                    let step = Step { tokens: row.path.clone(), truncated, log_prob, log_probs };
                     self.ended.push((origin.order(), step));
                 } else {
                     tokens.push(token);

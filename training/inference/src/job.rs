@@ -20,6 +20,8 @@ pub(super) struct Answer {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Step {
     pub tokens: Vec<u32>,
+    /// Whether it ended at the limit of tokens.
+    pub truncated: bool,
     /// Sum of the tokens' log-probabilities.
     pub log_prob: f64,
     /// The log-probability of each token; empty unless the request keeps tokens.

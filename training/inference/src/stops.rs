@@ -14,6 +14,15 @@ pub(super) struct Stops {
     max_step_tokens: usize,
 }
 
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By a stop, or the end of the text.
+    Written,
+    /// At the limit of tokens.
+    Truncated,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Meaning {
     /// The step goes on.
@@ -62,19 +71,20 @@ impl Stops {
         Ok(Self { meanings, texts: texts.to_vec(), window, max_step_tokens })
     }
 
-    /// Whether a step of these tokens, of which only the last is new, has ended.
-    pub fn end(&self, tokenizer: &Tokenizer, tokens: &[u32]) -> bool {
-        let Some(&last) = tokens.last() else { return false };
-        if tokens.len() >= self.max_step_tokens {
-            return true;
-        }
-        match self.meanings[last as usize] {
+    /// How a step of these tokens, of which only the last is new, has ended; `None` where it goes on.
+    pub fn end(&self, tokenizer: &Tokenizer, tokens: &[u32]) -> Option<End> {
+        let &last = tokens.last()?;
+        let written = match self.meanings[last as usize] {
             Meaning::Text => false,
             Meaning::End => true,
             Meaning::MayEnd => {
                 let tail = tokenizer.decode(&tokens[tokens.len().saturating_sub(self.window)..]);
                 self.texts.iter().any(|stop| tail.contains(stop))
             }
+        };
+        match written {
+            true => Some(End::Written),
+            false => (tokens.len() >= self.max_step_tokens).then_some(End::Truncated),
         }
     }
 

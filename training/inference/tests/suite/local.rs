@@ -163,6 +163,10 @@ fn steps_end_with_the_delimiter_or_at_the_limit() {
     let whole = steps.iter().filter(|step| step.action.len() == 3);
     assert!(whole.clone().count() > 0 && whole.clone().all(|step| step.tokens == 3));
     assert!(steps.iter().any(|step| step.action.len() + 1 == step.tokens));
+    // The delimiter may be the last token that there is room for.
+    let ended = |step: &&espalier_search::Proposal| step.action.len() < step.tokens;
+    assert!(steps.iter().all(|step| step.truncated != ended(&step)));
+    assert!(steps.iter().filter(ended).any(|step| step.tokens == 3));
     assert!(steps.iter().all(|step| step.log_prob < 0.0));
 }
 
