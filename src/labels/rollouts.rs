@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use espalier_search::{
-    Cancel, Environment, Evaluator, Problem, RolloutPlan, Rollouts, Terminal, roll_out,
+    Cancel, Cut, Environment, Evaluator, Problem, RolloutPlan, Rollouts, Terminal, roll_out,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl Cost {
     }
 }
 
-/// Rewards of roll-outs, each in [-1, 1]. A path without an answer has -1.
+/// Rewards of roll-outs, each in [-1, 1]. A path without an answer has -1, and one that says nothing of its steps 0.
 pub type Played = Vec<f64>;
 
 /// Plays roll-outs of one problem.
@@ -93,7 +93,8 @@ impl<'a, E: Environment> PolicyRollouts<'a, E> {
     fn reward(&self, end: Option<&Terminal>) -> f64 {
         match end {
             Some(Terminal::Answer(answer)) => self.environment.reward(self.problem, answer),
-            _ => -1.0,
+            Some(ending) => Cut::worth(ending, -1.0),
+            None => -1.0,
         }
     }
 }
@@ -115,5 +116,58 @@ impl<E: Environment> RolloutPlayer for PolicyRollouts<'_, E> {
                 .with_context(|| format!("roll-outs from step {}", actions.len()))?;
         self.cost.add(Cost { rollouts: ends.len() as u64, tokens, evaluations });
         Ok(ends.iter().map(|end| self.reward(end.as_ref())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use espalier_search::testing::{HashedEvaluator, LetterGame};
+    use espalier_search::{ProblemError, StepError, Transition};
+
+    use super::*;
+
+    /// Ends every path at its first step: `u` is code that is not run, `!` breaks the rules, and all else is an answer, of which `?` has no
+    /// verdict.
+    struct Unsure;
+
+    impl Environment for Unsure {
+        type State = String;
+
+        fn root(&self, problem: &Problem) -> Result<String, ProblemError> {
+            Ok(problem.question.clone())
+        }
+
+        fn context<'a>(&self, state: &'a String) -> &'a str {
+            state
+        }
+
+        fn step(&self, state: &String, action: &str) -> Result<Transition<String>, StepError> {
+            let terminal = match action {
+                "u" => Cut::UnsupportedCode.ending_at("import x"),
+                "!" => Terminal::Invalid("a rule".to_owned()),
+                answer => Terminal::Answer(answer.to_owned()),
+            };
+            let state = [state, action, "\n"].concat();
+            Ok(Transition { observation: "\n".into(), state, terminal: Some(terminal) })
+        }
+
+        fn reward(&self, problem: &Problem, answer: &str) -> f64 {
+            match answer {
+                "?" => 0.0,
+                answer if answer == problem.answer => 1.0,
+                _ => -1.0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_roll_out_without_a_verdict_says_nothing_either_way() {
+        let (problem, cancel) = (LetterGame::problem("p", "a"), Cancel::new());
+        let play = Play { count: 2, temperature: 1.0, max_depth: 3, seed: 1 };
+        for (step, reward) in [("a", 1.0), ("b", -1.0), ("!", -1.0), ("u", 0.0), ("?", 0.0)] {
+            let policy = HashedEvaluator::new(1, [step]);
+            let mut rollouts = PolicyRollouts::new(&Unsure, &policy, &problem, &cancel);
+            assert_eq!(rollouts.play(&[], &play).unwrap(), [reward; 2], "{step}");
+        }
     }
 }
