@@ -57,7 +57,7 @@ pub fn pretrain(
     let trained = |summary: Summary| Bootstrap::Trained(Box::new(summary));
     let bootstrap = match kind {
         BootstrapKind::RandomLines => trained(random_lines(environment, recipe, out)?),
-        BootstrapKind::Checkpoint => take(recipe, out)?,
+        BootstrapKind::Checkpoint => take(environment, recipe, out)?,
         BootstrapKind::Solutions => trained(solutions(environment, recipe, out)?),
     };
     Ok(BootstrapSummary { kind, bootstrap })
@@ -85,10 +85,34 @@ fn of_round_0(mut net: Checkpoint, recipe: &Recipe) -> Result<Checkpoint> {
 }
 
 /// A copy of the pretrained net, so that the run has all that it needs.
-fn take(recipe: &Recipe, out: &Path) -> Result<Bootstrap> {
+fn take(environment: &AnyEnvironment, recipe: &Recipe, out: &Path) -> Result<Bootstrap> {
+    if let Some(told) = asked_otherwise(environment, recipe)? {
+        tracing::warn!("{told}");
+    }
     let net = pretrained(recipe)?;
     net.save(out)?;
     Ok(Bootstrap::Taken { schema: "espalier.bootstrap/1", parameters: net.parameters.count() })
+}
+
+/// What the pretrained net says of how it was trained to be asked, where the run asks it otherwise.
+fn asked_otherwise(environment: &AnyEnvironment, recipe: &Recipe) -> Result<Option<String>> {
+    let Some(path) = &recipe.bootstrap.path else { return Ok(None) };
+    let Some(form) = Form::read(path)? else { return Ok(None) };
+    let overruled = form.asked(&recipe.environment, &[])?.overruled;
+    let asked = |round| serde_json::to_value(environment.for_net_of_round(round));
+    let told = if !overruled.is_empty() {
+        let keys: Vec<&str> = overruled.iter().map(|change| &*change.key).collect();
+        format!("with another [environment] {}", keys.join(", "))
+    } else if asked(form.round)? != asked(0)? {
+        // Nets of later rounds may be asked without worked examples.
+        format!("to be asked as those of round {}", form.round)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(format!(
+        "[bootstrap] path: the net of {} was trained {told}; the run asks it as the recipe says for round 0",
+        path.display()
+    )))
 }
 
 /// Trains the pretrained net's policy on worked solutions, without worked examples in their prompts.
@@ -256,6 +280,34 @@ fn random_line(
 mod tests {
     use super::*;
     use crate::environment::countdown::{Countdown, parse_problem};
+
+    #[test]
+    fn a_net_that_was_trained_to_be_asked_otherwise_is_told_of_with_the_keys() {
+        const SHOT: &str = "shots = [{question = \"1 + 1?\", solution = \"#### 2\"}]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let environment =
+            |text: &str| toml::from_str(&format!("kind = \"program\"\n{text}")).unwrap();
+        let told = |trained: &str, round: usize, now: &str| {
+            let form = Form::new(&environment(trained), round).unwrap();
+            let form = serde_json::to_vec(&form).unwrap();
+            std::fs::write(folder.path().join("espalier.json"), form).unwrap();
+            let mut recipe = Recipe { environment: environment(now), ..Recipe::default() };
+            recipe.bootstrap.path = Some(folder.path().to_owned());
+            let world = recipe.environment.without_steps().unwrap();
+            asked_otherwise(&world, &recipe).unwrap()
+        };
+        let plain = "format = \"plain\"\nmax_depth = 3\n";
+        assert_eq!(told(plain, 1, "format = \"plain\"\nmax_depth = 9"), None);
+        let message = told(plain, 1, "format = \"react\"").unwrap();
+        for part in ["[bootstrap] path", "[environment] format", folder.path().to_str().unwrap()] {
+            assert!(message.contains(part), "{message}");
+        }
+        // The keys are the same, and the worked examples are shown to round 0 alone.
+        let shot = [SHOT, "shots_until_round = 1\n", plain].concat();
+        assert_eq!(told(&shot, 0, &shot), None);
+        let message = told(&shot, 2, &shot).unwrap();
+        assert!(message.contains("as those of round 2"), "{message}");
+    }
 
     #[test]
     fn random_lines_are_legal_and_solutions_are_recognised() {
