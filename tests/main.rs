@@ -24,6 +24,7 @@ mod recipes;
 mod resume;
 mod rewards;
 mod search_kinds;
+mod tables;
 mod tokens;
 mod transpositions;
 mod upgrade;

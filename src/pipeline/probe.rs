@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Rounds, SearchPlan, search};
 use crate::environment::Split;
-use crate::evaluation::probe::{Outcome, ProbeRecipe, TreeFigures, value_states};
+use crate::evaluation::probe::{Outcome, ProbeRecipe, Steps, TreeFigures, value_states};
 use crate::evaluation::{EvaluationRecipe, Needs, Record, Subject, pass_at_k};
 use crate::jsonl::{Indexed, Rows};
 use crate::report::proportion;
@@ -89,12 +89,14 @@ impl Rounds<'_> {
         let outcomes: Vec<Outcome> = problems.iter().map(outcome).collect();
         let solved = proportion(&[outcomes.iter().map(Outcome::share_solved).collect()]);
         let steps = figures.steps(&probe.search);
+        let differ = |steps: &Steps| {
+            format!(", {:.2} of {} sampled steps a node differ", steps.distinct, steps.sampled)
+        };
         tracing::info!(
-            "round {round}: {:.1} % of {} probe problems solved, {:.2} of {} sampled steps a node differ",
+            "round {round}: {:.1} % of {} probe problems solved{}",
             100.0 * solved.mean,
             problems.len(),
-            steps.map_or(0.0, |steps| steps.distinct),
-            probe.search.samples
+            steps.as_ref().map_or_else(String::new, differ)
         );
         Ok(json!({
             "problems": problems.len(),

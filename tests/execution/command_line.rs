@@ -65,7 +65,7 @@ fn many_paths_are_set_beside_what_cpython_made_of_them() {
     let shown = run(&execute);
     assert!(shown.contains("2 agree with CPython, 1 unsupported, 1 differ"), "{shown}");
     assert!(
-        shown.contains("c, step 1: ok, \"2\"") && shown.contains("CPython: ok, \"3\""),
+        shown.contains("c, step 0: ok, \"2\"") && shown.contains("CPython: ok, \"3\""),
         "{shown}"
     );
     let rows: Vec<Value> = run(&[&execute[..], &["--json"]].concat())

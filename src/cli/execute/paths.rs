@@ -77,7 +77,7 @@ pub fn main(file: &Path, config: &ExecutorConfig, json: bool) -> Result<()> {
                 }))?;
             } else if differs {
                 let known = &row.cpython[at];
-                print_line(&format!("{}, step {}: {outcome}, {observation:?}", row.id, at + 1))?;
+                print_line(&format!("{}, step {at}: {outcome}, {observation:?}", row.id))?;
                 print_line(&format!("  CPython: {}, {:?}", known.outcome, known.observation))?;
             }
         }
