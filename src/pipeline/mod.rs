@@ -99,6 +99,7 @@ impl Rounds<'_> {
         let evaluated =
             self.run.further_stage(round, "evaluate", |done| self.evaluate(round, done))?;
         self.push(evaluated, summaries)?;
+        self.run.remove_all_logs(round)?;
         self.remove_old(round)
     }
 

@@ -206,10 +206,7 @@ impl RunDir {
         let result = work(done.as_ref()).with_context(|| format!("round {round}, {name}"))?;
         let mut summary = json!({ "schema": "espalier.metrics/1", "round": round, "stage": name });
         match (result, done) {
-            (None, done) => {
-                self.remove_logs(round, |name| !name.starts_with("evaluation"))?;
-                return Ok(done.unwrap_or_default());
-            }
+            (None, done) => return Ok(done.unwrap_or_default()),
             (Some(Value::Object(result)), _) => {
                 if let Value::Object(summary) = &mut summary {
                     summary.extend(result);
@@ -218,12 +215,21 @@ impl RunDir {
             (Some(_), _) => {}
         }
         jsonl::write_file(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
-        self.remove_logs(round, |_| true)?;
+        // Those of later stages are not begun, but further measures of a finished round may have been cut short.
+        self.remove_logs(round, |log| name == "evaluate" || !log.starts_with("evaluation"))?;
         Ok(summary)
     }
 
-    /// Deletes logs of stages that are done: they stay until the summary is written, for a stage without one is entered again. A log
-    /// of further measures may wait for the command that began them.
+    /// Deletes the logs of a round that is done: one that a kill left between summary and removal, or of measures that are no longer
+    /// asked for.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub fn remove_all_logs(&self, round: usize) -> Result<()> {
+        self.remove_logs(round, |_| true)
+    }
+
+    /// Deletes logs, which stay until the summary of their stage is written: without it the stage is entered again.
     fn remove_logs(&self, round: usize, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let folder = self.round(round);
         if !folder.exists() {
@@ -368,5 +374,25 @@ mod tests {
         let summary = run.stage(1, "search", || Ok(json!({ "trees": 3 }))).unwrap();
         let again = run.stage(1, "search", || panic!("done already")).unwrap();
         assert_eq!((&summary, &summary["trees"]), (&again, &json!(3)));
+    }
+
+    #[test]
+    fn a_log_stays_until_the_summary_of_its_stage_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::open(folder.path(), &Recipe::default()).unwrap();
+        let log = |name: &str| run.round(1).join(format!("{name}.jsonl.log"));
+        let begin = |name: &str| fs::write(log(name), "").unwrap();
+        run.stage(1, "search", || Ok(json!({}))).unwrap();
+        ["gate", "evaluation"].map(begin);
+        // A later stage was cut short: those that are done leave it alone.
+        run.stage(1, "search", || panic!("done already")).unwrap();
+        assert!(log("gate").exists());
+        run.stage(1, "gate", || Ok(json!({}))).unwrap();
+        assert!(!log("gate").exists() && log("evaluation").exists());
+        run.stage(1, "evaluate", || Ok(json!({}))).unwrap();
+        assert!(!log("evaluation").exists());
+        begin("trees");
+        run.remove_all_logs(1).unwrap();
+        assert!(!log("trees").exists());
     }
 }

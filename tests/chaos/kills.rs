@@ -79,12 +79,16 @@ fn durations(subject: &Subject, folder: &Path) -> BTreeMap<String, Duration> {
 fn finished(folder: &Path) -> BTreeMap<String, usize> {
     let mut finished = BTreeMap::new();
     for (name, path) in files(folder) {
-        if name.ends_with(".log") {
+        let (log, entries) = if name.ends_with(".log") {
             let bytes = fs::read(path).unwrap_or_default();
-            finished.insert(name, bytes.iter().filter(|&&byte| byte == b'\n').count());
+            (name, bytes.iter().filter(|&&byte| byte == b'\n').count())
         } else if name.ends_with(".jsonl") {
-            finished.insert(format!("{name}.log"), usize::MAX);
-        }
+            (format!("{name}.log"), usize::MAX)
+        } else {
+            continue;
+        };
+        let most = finished.entry(log).or_default();
+        *most = entries.max(*most);
     }
     finished
 }
