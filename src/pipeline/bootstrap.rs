@@ -99,12 +99,17 @@ fn asked_otherwise(environment: &AnyEnvironment, recipe: &Recipe) -> Result<Opti
     let Some(path) = &recipe.bootstrap.path else { return Ok(None) };
     let Some(form) = Form::read(path)? else { return Ok(None) };
     let overruled = form.asked(&recipe.environment, &[])?.overruled;
-    let asked = |round| serde_json::to_value(environment.for_net_of_round(round));
+    // Nets of later rounds may be asked without worked examples; environments without such read no question.
+    let prompt = |round| {
+        let problem = environment.read_problem("?").ok()?;
+        let environment = environment.for_net_of_round(round);
+        let root = environment.root(&problem).ok()?;
+        Some(environment.context(&root).to_owned())
+    };
     let told = if !overruled.is_empty() {
         let keys: Vec<&str> = overruled.iter().map(|change| &*change.key).collect();
         format!("with another [environment] {}", keys.join(", "))
-    } else if asked(form.round)? != asked(0)? {
-        // Nets of later rounds may be asked without worked examples.
+    } else if prompt(form.round) != prompt(0) {
         format!("to be asked as those of round {}", form.round)
     } else {
         return Ok(None);
