@@ -1,0 +1,123 @@
+//! The files of a Hugging Face folder, each by itself.
+
+use std::fs;
+
+use espalier_model::folder::Folder;
+use espalier_model::rotary;
+use espalier_model::{Adapter, Checkpoint, ModelConfig, Parameters, Tokenizer};
+
+use crate::harness::fuzz;
+use crate::mutate::json::Json;
+use crate::mutate::safetensors::Safetensors;
+use crate::scratch::{Scratch, fixture, folder};
+
+const MODELS: &str = "training/tests/fixtures/models";
+const ADAPTER: &str = "training/tests/fixtures/adapters/lora";
+
+/// A file of every model.
+fn of_models(name: &str) -> Vec<Vec<u8>> {
+    folder(MODELS).iter().filter_map(|model| fs::read(model.join(name)).ok()).collect()
+}
+
+#[test]
+fn config_json() {
+    let texts = of_models("config.json");
+    let seeds = Json::new(texts.iter().map(Vec::as_slice));
+    fuzz(
+        "config.json",
+        |random| seeds.changed(random),
+        |input| {
+            let Ok(config) = serde_json::from_slice::<ModelConfig>(input) else { return false };
+            if config.validate().is_ok() {
+                config.architecture().unwrap();
+                _ = Parameters::count_of(&config);
+                _ = rotary::tables(&config, 4);
+            }
+            true
+        },
+    );
+}
+
+#[test]
+fn tokenizer_json() {
+    let mut texts = of_models("tokenizer.json");
+    texts.dedup();
+    let seeds = Json::new(texts.iter().map(Vec::as_slice));
+    fuzz(
+        "tokenizer.json",
+        |random| seeds.changed(random),
+        |input| {
+            let Ok(tokenizer) = Tokenizer::from_bytes(input) else { return false };
+            for text in ["12 + 3*x = é\n", "", " the  end<eos>😀"] {
+                if let Ok(tokens) = tokenizer.encode_with_spans(text) {
+                    let ids: Vec<u32> = tokens.into_iter().map(|(id, _)| id).collect();
+                    _ = tokenizer.decode(&ids);
+                }
+                _ = tokenizer.encode(text);
+            }
+            _ = tokenizer.decode(&[0, 1, 2, u32::MAX]);
+            true
+        },
+    );
+}
+
+#[test]
+fn safetensors() {
+    let files = ["llama", "llama-sharded-float16", "qwen3-biases"];
+    let file = |model: &str| {
+        let name = if model.contains("sharded") { "model-00001-of-00003" } else { "model" };
+        Safetensors::read(&fixture(&format!("{MODELS}/{model}/{name}.safetensors")))
+    };
+    let seeds = files.map(file);
+    let scratch = Scratch::new();
+    fuzz(
+        "safetensors",
+        |random| random.pick(&seeds).changed(random),
+        |input| {
+            let path = scratch.write("model.safetensors", input);
+            let read = Folder::open(path.parent().unwrap()).unwrap().tensors("model.safetensors");
+            // An error of serde_json's tells line and column.
+            read.map_or_else(
+                |error| {
+                    let error = error.to_string();
+                    !["line 1 column", "a header of", "the header has"]
+                        .iter()
+                        .any(|form| error.contains(form))
+                },
+                |tensors| tensors.values().all(|tensor| tensor.values.len() < usize::MAX),
+            )
+        },
+    );
+}
+
+#[test]
+fn adapters() {
+    let (config, tensors) = ("adapter_config.json", "adapter_model.safetensors");
+    let valid = [config, tensors].map(|name| fixture(&format!("{ADAPTER}/{name}")));
+    let configs = Json::new([&*valid[0]]);
+    let files = Safetensors::read(&valid[1]);
+    let base = Checkpoint::load(&folder(MODELS)[0].with_file_name("llama")).unwrap();
+    let scratch = Scratch::new();
+    fuzz(
+        "adapters",
+        // The first byte tells which of the two files the others are.
+        |random| match random.below(2) {
+            0 => [vec![0], configs.changed(random)].concat(),
+            _ => [vec![1], files.changed(random)].concat(),
+        },
+        |input| {
+            let which = usize::from(input.first() != Some(&0));
+            let changed = input.get(1..).unwrap_or_default();
+            scratch.write(config, if which == 0 { changed } else { &valid[0] });
+            let path = scratch.write(tensors, if which == 1 { changed } else { &valid[1] });
+            match Adapter::load(path.parent().unwrap()) {
+                Ok(adapter) => {
+                    let mut parameters = base.parameters.clone();
+                    _ = adapter.merge_into(&mut parameters);
+                    true
+                }
+                Err(error) => !error.to_string().contains(" column "),
+            }
+        },
+    );
+}
