@@ -476,6 +476,25 @@ mod columns {
     }
 
     #[test]
+    fn a_buffer_of_arrow_claims_no_more_than_its_file_can_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.arrow");
+        let bytes = fs::read(fixture("arrow/lz4.feather")).unwrap();
+        // The magic of LZ4's frames, behind the length of what is in them.
+        let frames =
+            bytes.windows(4).enumerate().filter(|(_, part)| *part == [4, 0x22, 0x4d, 0x18]);
+        let frame = frames.map(|(at, _)| at).next().unwrap();
+        let mut large = bytes.clone();
+        large[frame - 8..frame].copy_from_slice(&(1_u64 << 30).to_le_bytes());
+        fs::write(&path, large).unwrap();
+        let error = typed_rows::<Value>(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("large.arrow: the Arrow file is damaged: it claims more"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn the_files_of_a_saved_folder_are_those_that_it_names() {
         let paths = |path: &Path| Paths::One(path.to_owned());
         let names = |path: &Path| -> Vec<String> {

@@ -14,7 +14,7 @@ use arrow_ipc::{Message, root_as_message};
 use arrow_schema::DataType;
 use serde_json::{Map, Value, json};
 
-use super::cell;
+use super::{cell, most_bytes, most_rows};
 use crate::row::{Place, Row};
 
 /// What an IPC file begins and ends with. Between the two is a stream, padded to [`ALIGNMENT`], and an index that is not needed.
@@ -22,8 +22,6 @@ const MAGIC: &[u8] = b"ARROW1";
 const ALIGNMENT: usize = 8;
 /// Stands before a message's length.
 const CONTINUATION: &[u8] = &[0xff; 4];
-/// No table of texts has longer buffers: a greater length is damage, and memory for it might end the program.
-const LONGEST: i64 = 1 << 32;
 
 /// Every row of a file with an index of its batches.
 pub(super) fn read_file(path: &Path, bytes: &[u8]) -> Result<Vec<Row>> {
@@ -36,8 +34,9 @@ pub(super) fn read_file(path: &Path, bytes: &[u8]) -> Result<Vec<Row>> {
 /// Every row of a stream. A damaged batch ends it: its rows cannot be counted.
 pub(super) fn read_stream(path: &Path, stream: &[u8]) -> Result<Vec<Row>> {
     if !lengths_are_sound(stream) {
-        bail!("{}: the Arrow file is damaged", path.display());
+        bail!("{}: the Arrow file is damaged: it claims more than it can hold", path.display());
     }
+    let most = most_rows(stream.len());
     let reader = StreamReader::try_new(stream, None)
         .with_context(|| format!("{}: cannot read it as Arrow", path.display()))?;
     let mut rows = Vec::new();
@@ -45,6 +44,9 @@ pub(super) fn read_stream(path: &Path, stream: &[u8]) -> Result<Vec<Row>> {
         let batch = batch
             .map_err(|error| anyhow!("{}: behind row {}: {error}", path.display(), rows.len()))?;
         let table = StructArray::from(batch);
+        if rows.len().saturating_add(table.len()) > most {
+            bail!("{}: the file is damaged: it has fewer bytes than rows", path.display());
+        }
         for index in 0..table.len() {
             let place = Place::row(path, rows.len() + 1);
             rows.push(Row { fields: Ok(fields(&table, index)), place });
@@ -53,8 +55,10 @@ pub(super) fn read_stream(path: &Path, stream: &[u8]) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Whether no compressed buffer claims more than [`LONGEST`]. What else is wrong is left to the reader.
+/// Whether the compressed buffers claim no more than a stream of this length can hold. What else is wrong is left to the reader.
 fn lengths_are_sound(mut stream: &[u8]) -> bool {
+    let most = most_bytes(stream.len());
+    let mut claimed: u64 = 0;
     while let Some((message, body, rest)) = message(stream) {
         let batch = message.header_as_record_batch();
         let batch = batch.or_else(|| message.header_as_dictionary_batch()?.data());
@@ -64,7 +68,11 @@ fn lengths_are_sound(mut stream: &[u8]) -> bool {
             let prefix = body.get(usize::try_from(offset).ok()?..)?.first_chunk()?;
             Some(i64::from_le_bytes(*prefix))
         };
-        if buffers.into_iter().flatten().filter_map(|b| length(b.offset())).any(|l| l > LONGEST) {
+        let lengths = buffers.into_iter().flatten().filter_map(|b| length(b.offset()));
+        // A length below 0 says that the buffer is not compressed.
+        let lengths = lengths.filter_map(|length| u64::try_from(length).ok());
+        claimed = lengths.fold(claimed, u64::saturating_add);
+        if claimed > most {
             return false;
         }
         stream = rest;

@@ -2,17 +2,31 @@
 
 mod arrow;
 mod cell;
+mod claims;
 mod parquet;
 
-use std::cell::Cell;
-use std::panic::{self, UnwindSafe};
 use std::path::Path;
-use std::sync::Once;
 
 use anyhow::{Result, bail};
+use espalier_quiet::quietly;
 
 use super::container::Columns;
 use super::row::Row;
+
+/// The most bytes that the columns of a file of this length may have once they are decompressed: no table of texts gives more.
+fn most_bytes(length: usize) -> u64 {
+    (16 << 20) + 1000 * length as u64
+}
+
+/// The most values of a column: equal ones take next to nothing.
+fn most_values(length: usize) -> u64 {
+    1000 + 64 * length as u64
+}
+
+/// The most rows: problems differ, so that each takes a byte.
+fn most_rows(length: usize) -> usize {
+    1000 + length
+}
 
 /// Every row of a file that holds these bytes.
 pub(super) fn rows(path: &Path, columns: Columns, bytes: Vec<u8>) -> Result<Vec<Row>> {
@@ -26,24 +40,4 @@ pub(super) fn rows(path: &Path, columns: Columns, bytes: Vec<u8>) -> Result<Vec<
         Some(rows) => rows,
         None => bail!("{}: the {} file is damaged", path.display(), columns.name()),
     }
-}
-
-/// The result of the work; `None` where it panics, without printing the panic.
-fn quietly<T>(work: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
-    thread_local! {
-        static QUIET: Cell<bool> = const { Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                before(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(work);
-    QUIET.set(false);
-    result.ok()
 }
