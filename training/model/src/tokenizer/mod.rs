@@ -1,11 +1,13 @@
 //! Text to token ids and back, in Hugging Face's `tokenizer.json` form.
 
+mod check;
 mod table;
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use espalier_quiet::quietly;
 use serde::{Deserialize, Serialize};
 use tokenizers::AddedToken;
 use tokenizers::decoders::DecoderWrapper;
@@ -89,13 +91,16 @@ impl Tokenizer {
     /// # Errors
     /// When it is no tokenizer.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(refused)?;
-        // What a file says of cutting and padding is for batches of its trainer's, not for whole texts.
-        inner.with_truncation(None).map_err(refused)?;
-        inner.with_padding(None);
-        keep_blanks_in_spans(&mut inner)?;
-        keep_first_blank(&mut inner)?;
-        Ok(Self::wrap(inner, Some(bytes.into())))
+        check::file(bytes).map_err(Error::Tokenizer)?;
+        guarded(|| {
+            let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(refused)?;
+            // What a file says of cutting and padding is for batches of its trainer's, not for whole texts.
+            inner.with_truncation(None).map_err(refused)?;
+            inner.with_padding(None);
+            keep_blanks_in_spans(&mut inner)?;
+            keep_first_blank(&mut inner)?;
+            Ok(Self::wrap(inner, Some(bytes.into())))
+        })
     }
 
     fn wrap(inner: tokenizers::Tokenizer, source: Option<Arc<[u8]>>) -> Self {
@@ -130,7 +135,8 @@ impl Tokenizer {
             table.encode(text, |id, _| ids.push(id))?;
             return Ok(ids);
         }
-        let encoding = self.inner.encode_fast(text, self.add_special_tokens).map_err(refused)?;
+        let encode = || self.inner.encode_fast(text, self.add_special_tokens).map_err(refused);
+        let encoding = guarded(encode)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -144,7 +150,8 @@ impl Tokenizer {
             table.encode(text, |id, span| tokens.push((id, span)))?;
             return Ok(tokens);
         }
-        let encoding = self.inner.encode(text, self.add_special_tokens).map_err(refused)?;
+        let encode = || self.inner.encode(text, self.add_special_tokens).map_err(refused);
+        let encoding = guarded(encode)?;
         let spans = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         Ok(encoding.get_ids().iter().copied().zip(spans).collect())
     }
@@ -155,8 +162,8 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> String {
         match &self.table {
             Some(table) => table.decode(ids),
-            // The library fails only on ids outside the vocabulary, which have no text.
-            None => self.inner.decode(ids, true).unwrap_or_default(),
+            // The library fails only on ids outside the vocabulary, which have no text, and panics on some of them.
+            None => guarded(|| self.inner.decode(ids, true).map_err(refused)).unwrap_or_default(),
         }
     }
 
@@ -247,6 +254,15 @@ impl std::fmt::Debug for Tokenizer {
         let kind = if self.table.is_some() { "table" } else { "library" };
         write!(formatter, "Tokenizer({kind}, {} tokens)", self.vocab_size())
     }
+}
+
+/// What the library answers. Some files that it reads make it panic later, or at once.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    quietly(work).unwrap_or_else(|| {
+        Err(Error::Tokenizer(
+            "the `tokenizers` library cannot work with this tokenizer.json".into(),
+        ))
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

@@ -1,3 +1,4 @@
+use espalier_fixtures::fixtures::folder;
 use espalier_model::{Error, Tokenizer, Tokens};
 
 #[test]
@@ -105,6 +106,46 @@ fn a_damaged_tokenizer_is_an_error_with_its_path() {
     std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
     let message = Tokenizer::load(dir.path()).unwrap_err().to_string();
     assert!(message.contains("tokenizer.json"), "{message}");
+}
+
+#[test]
+fn what_is_no_json_in_a_part_of_a_tokenizer_is_an_error_and_no_panic() {
+    let bytes = std::fs::read(folder("models/llama/tokenizer.json")).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let decoder = text.find("\"decoder\"").unwrap();
+    for (part, damage) in [
+        ("ByteLevel", "Byte\n"),
+        ("\"ByteLevel\"", "1e999"),
+        ("\"ByteLevel\"", "\"\\ud800\""),
+        ("}", ""),
+    ] {
+        let damaged = text[decoder..].replacen(part, damage, 1);
+        let damaged = [&text[..decoder], &damaged].concat();
+        let error = Tokenizer::from_bytes(damaged.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("tokenizer: not JSON: "), "{damage}: {error}");
+    }
+}
+
+/// What the library reads and cannot work with.
+#[test]
+fn what_makes_the_library_panic_is_an_error() {
+    let bytes = std::fs::read(folder("models/llama/tokenizer.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let with = |part: &str, value: serde_json::Value| {
+        let mut json = json.clone();
+        json[part] = value;
+        Tokenizer::from_bytes(json.to_string().as_bytes())
+    };
+    let precompiled = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "é"});
+    let error = with("normalizer", precompiled).unwrap_err().to_string();
+    assert!(error.contains("cannot work with this tokenizer.json"), "{error}");
+    // Strips the end of a token of which nothing is left.
+    let nothing = serde_json::json!({"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "0"}, "content": ""},
+        {"type": "Strip", "content": " ", "start": 0, "stop": 1},
+    ]});
+    let tokenizer = with("decoder", nothing).unwrap();
+    assert_eq!(tokenizer.decode(&[tokenizer.id("0").unwrap()]), "");
 }
 
 #[test]
