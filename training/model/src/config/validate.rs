@@ -8,8 +8,9 @@ use crate::rotary::Rope;
 
 /// Keeps the product of any two sizes inside 64 bits.
 const LARGEST_SIZE: usize = i32::MAX as usize;
-/// Far beyond any model; a damaged file must not make a list of tensors that fills memory.
-const MOST_LAYERS: usize = 1 << 16;
+/// Both are far beyond any model: a damaged file must not make a list of tensors, or of rotary frequencies, that fills memory.
+const MOST_LAYERS: usize = 1 << 12;
+const WIDEST_HEAD: usize = 1 << 16;
 
 impl ModelConfig {
     /// Checks that this crate computes what the configuration means.
@@ -71,7 +72,9 @@ impl ModelConfig {
                 format!("{width} does not give {heads} heads of an even width"),
             );
         }
-        if heads.checked_mul(head_dim).is_none_or(|query| query > LARGEST_SIZE) {
+        if head_dim > WIDEST_HEAD
+            || heads.checked_mul(head_dim).is_none_or(|query| query > LARGEST_SIZE)
+        {
             return fail("head_dim", format!("{heads} heads of {head_dim} are too wide"));
         }
         if !heads.is_multiple_of(self.key_value_heads()) {
