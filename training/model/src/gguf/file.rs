@@ -83,6 +83,11 @@ impl GgufFile {
             None => DEFAULT_ALIGNMENT,
         };
         let data = reader.position.next_multiple_of(alignment);
+        // Tensors that share bytes would take more memory than the file has.
+        let bytes = tensors.iter().fold(0, |sum: u64, tensor| sum.saturating_add(tensor.bytes));
+        if bytes > length {
+            return reader.fail(format!("cut off: {bytes} bytes of tensors in a file of {length}"));
+        }
         for tensor in &mut tensors {
             let start = data.checked_add(tensor.start);
             let end = start.and_then(|start| start.checked_add(tensor.bytes));

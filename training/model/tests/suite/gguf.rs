@@ -78,6 +78,27 @@ fn a_file_cut_off_or_changed_anywhere_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn tensors_do_not_share_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    let mut file = [&b"GGUF"[..], &3_u32.to_le_bytes()].concat();
+    let (tensors, numbers) = (64_u64, 256_u64);
+    file.extend([tensors, 0].map(u64::to_le_bytes).concat());
+    for layer in 0..tensors {
+        let name = format!("blk.{layer}.attn_norm.weight");
+        file.extend((name.len() as u64).to_le_bytes());
+        file.extend(name.as_bytes());
+        file.extend(1_u32.to_le_bytes());
+        file.extend(numbers.to_le_bytes());
+        file.extend([0; 12]);
+    }
+    file.resize(file.len() + 32 + 4 * numbers as usize, 0);
+    fs::write(&path, file).unwrap();
+    let message = Checkpoint::load(&path).unwrap_err().to_string();
+    assert!(message.contains("cut off: 65536 bytes of tensors in a file of"), "{message}");
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let whole = fs::read(folder("gguf/llama/model.gguf")).unwrap();
