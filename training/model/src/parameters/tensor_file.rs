@@ -40,10 +40,11 @@ impl Source<'_> {
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Parameter>, String)> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let reader = BufReader::with_capacity(CHUNK, file);
+    let chunk = CHUNK.min(length as usize);
+    let reader = BufReader::with_capacity(chunk, file);
     let mut source = Source { path, reader, digest: Sha256::new() };
     let metadata = header(&mut source, length)?;
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; chunk];
     let mut tensors = BTreeMap::new();
     for name in metadata.offset_keys() {
         let Some(info) = metadata.info(&name) else {
@@ -61,7 +62,7 @@ pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Parameter>, String)>
         let mut rest = info.data_offsets.1 - info.data_offsets.0;
         let mut values = Vec::with_capacity(rest / dtype.size());
         while rest > 0 {
-            let chunk = &mut buffer[..rest.min(CHUNK)];
+            let chunk = &mut buffer[..rest.min(chunk)];
             source.fill(chunk)?;
             dtype.widen(chunk, &mut values);
             rest -= chunk.len();
