@@ -1,5 +1,6 @@
 //! A log of large entries, of which only the places are kept in memory.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -30,8 +31,8 @@ pub struct EntryLog<A, const S: usize> {
 struct Inner<const S: usize> {
     file: File,
     end: u64,
-    /// By number.
-    places: Vec<Option<Place<S>>>,
+    /// By number: a map, since a file from elsewhere may have any.
+    places: BTreeMap<usize, Place<S>>,
 }
 
 /// Where the sections of an entry lie, one after the other.
@@ -64,7 +65,7 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
         let mut file = attempt().with_context(|| format!("cannot open {}", path.display()))?;
         let mut reader = BufReader::new(&mut file);
         let mut line = Vec::new();
-        let mut places: Vec<Option<Place<S>>> = Vec::new();
+        let mut places = BTreeMap::new();
         let mut end = reader.read_until(b'\n', &mut line)? as u64;
         let header = Header::new(identity);
         if line.last() == Some(&b'\n') {
@@ -78,7 +79,7 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
                 }
                 let start = at + read;
                 if let Some((head, place)) = whole::<A, S>(&line, start, &mut reader)? {
-                    put(&mut places, head.number, place);
+                    places.insert(head.number, place);
                     each(head.account);
                     (at, end) = (place.end(), place.end());
                 } else {
@@ -110,13 +111,13 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
     /// Whether there is an entry of this number.
     #[must_use]
     pub fn contains(&self, number: usize) -> bool {
-        self.lock().places.get(number).is_some_and(Option::is_some)
+        self.lock().places.contains_key(&number)
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().places.iter().flatten().count()
+        self.lock().places.len()
     }
 
     /// Whether there is no entry.
@@ -143,7 +144,7 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
         let mut inner = self.lock();
         let place = Place { start: inner.end + head, bytes };
         self.write(&mut inner, &entry)?;
-        put(&mut inner.places, number, place);
+        inner.places.insert(number, place);
         Ok(())
     }
 
@@ -154,7 +155,7 @@ impl<A: Serialize + DeserializeOwned, const S: usize> EntryLog<A, S> {
     pub fn copy(&self, section: usize, file: &mut Writer) -> Result<()> {
         let inner = self.lock();
         let mut bytes = Vec::new();
-        for place in inner.places.iter().flatten() {
+        for place in inner.places.values() {
             let start = place.start + place.bytes[..section].iter().sum::<u64>();
             bytes.resize(place.bytes[section] as usize, 0);
             let read = inner.file.read_exact_at(&mut bytes, start);
@@ -218,13 +219,6 @@ impl<const S: usize> Place<S> {
     }
 }
 
-fn put<const S: usize>(places: &mut Vec<Option<Place<S>>>, number: usize, place: Place<S>) {
-    if places.len() <= number {
-        places.resize(number + 1, None);
-    }
-    places[number] = Some(place);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +279,17 @@ mod tests {
         assert_eq!(copied(&log, 0, folder.path()), "a\nb\nd\nc\n");
         log.remove().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_number_beyond_all_takes_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl.log");
+        let (log, _) = open(&path, "a").unwrap();
+        log.append(usize::MAX, &20, [b"c\n", b""]).unwrap();
+        let (log, _) = open(&path, "a").unwrap();
+        assert!(log.contains(usize::MAX) && log.len() == 1);
+        assert_eq!(copied(&log, 0, folder.path()), "c\n");
     }
 
     #[test]
