@@ -27,7 +27,7 @@ pub use kind::{Policy, PolicyKind, PolicyRecipe};
 pub use limit_watch::LimitWatch;
 pub use local::LocalRecipe;
 #[cfg(feature = "served")]
-pub use served::{CompletionsEvaluator, RewardModel, ValueSource};
+pub use served::{CompletionsEvaluator, RewardModel, ValueSource, answers};
 pub use table::TableRecipe;
 pub use uniform::UniformRecipe;
 

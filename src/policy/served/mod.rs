@@ -1,5 +1,6 @@
 //! A policy behind an OpenAI-compatible server, and the reward models that value its states.
 
+pub mod answers;
 mod backoff;
 mod completions;
 mod context_limit;

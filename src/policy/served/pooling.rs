@@ -57,7 +57,7 @@ impl RewardModel {
     }
 }
 
-fn last_number(body: &[u8]) -> Result<f64, Unreadable> {
+pub(super) fn last_number(body: &[u8]) -> Result<f64, Unreadable> {
     let response: PoolingResponse = serde_json::from_slice(body)
         .map_err(|error| Unreadable::Damaged(format!("not a pooling answer: {error}")))?;
     let mut at = response.data.first().map(|pooled| &pooled.data);
