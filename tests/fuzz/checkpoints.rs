@@ -135,6 +135,8 @@ fn checkpoints() {
     Form::read(&folder).unwrap().unwrap();
     // What the templates say wins by turns.
     let template = "chat_template.jinja";
+    // The file that the input before this one changed.
+    let mut before = template;
     fuzz(
         "checkpoints",
         // The first byte tells which file the others are.
@@ -145,7 +147,11 @@ fn checkpoints() {
         |input| {
             let Some((which, file)) = input.split_first() else { return false };
             let name = names[usize::from(*which) % names.len()];
+            for changed in [before, template] {
+                scratch.write(changed, &files[changed].0);
+            }
             scratch.write(name, file);
+            before = name;
             if name == "tokenizer_config.json" {
                 fs::remove_file(scratch.path(template)).unwrap();
             }
@@ -156,8 +162,6 @@ fn checkpoints() {
                     |role: &str| Message { role: role.to_owned(), content: "é {{".to_owned() };
                 _ = chat.render(&[message("system"), message("user")], true);
             }
-            scratch.write(name, &files[name].0);
-            scratch.write(template, &files[template].0);
             loaded.map_or_else(|error| !error.to_string().contains(" column "), |_| true)
         },
     );

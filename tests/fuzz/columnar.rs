@@ -62,6 +62,9 @@ impl Parquet {
                 4..7 => {
                     // The other pages stay where the footer says that they are: the last page's header alone may be longer.
                     let at = *random.pick(&self.pages);
+                    if file.len() < self.body.len() {
+                        continue;
+                    }
                     let (mut header, length) = thrift::read(&self.body[at..]);
                     header.change(random);
                     let mut new = Vec::new();

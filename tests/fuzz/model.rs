@@ -38,10 +38,50 @@ fn config_json() {
     );
 }
 
+/// Tokenizers of kinds that no fixture is of.
+const OTHER_KINDS: [&str; 3] = [
+    r####"{"version": "1.0", "added_tokens": [{"id": 0, "content": "[UNK]", "single_word": false, "lstrip": true, "rstrip": false,
+        "normalized": false, "special": true}], "normalizer": {"type": "BertNormalizer", "clean_text": true,
+        "handle_chinese_chars": true, "strip_accents": null, "lowercase": true}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 1], "cls": ["[CLS]", 2]}, "decoder": {"type": "WordPiece",
+        "prefix": "##", "cleanup": true}, "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100, "vocab": {"[UNK]": 0, "[SEP]": 1, "[CLS]": 2, "1": 3, "##2": 4, "x": 5, "the": 6}}}"####,
+    r####"{"version": "1.0", "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+        "padding": {"strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": 8, "pad_id": 0, "pad_type_id": 0,
+        "pad_token": "<pad>"}, "added_tokens": [], "normalizer": {"type": "Sequence", "normalizers": [{"type": "Precompiled",
+        "precompiled_charsmap": "AAAAAA=="}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}, {"type": "Strip",
+        "strip_left": true, "strip_right": true}]}, "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always",
+        "split": true}, "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}},
+        {"SpecialToken": {"id": "</s>", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B",
+        "type_id": 1}}], "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}}, "decoder": {"type": "Metaspace",
+        "replacement": "▁", "prepend_scheme": "always", "split": true}, "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": false,
+        "vocab": [["<unk>", 0.0], ["</s>", 0.0], ["▁", -2.0], ["1", -3.5], ["2", -3.5], ["▁the", -4.0]]}}"####,
+    r####"{"version": "1.0", "added_tokens": [], "normalizer": {"type": "NFKC"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}|(?!x)\\s+"}, "behavior": "MergedWithPrevious", "invert": false},
+        {"type": "Punctuation", "behavior": "Isolated"}, {"type": "Digits", "individual_digits": true}, {"type": "UnicodeScripts"},
+        {"type": "CharDelimiterSplit", "delimiter": "*"}, {"type": "WhitespaceSplit"}]}, "post_processor": {"type": "ByteLevel",
+        "add_prefix_space": true, "trim_offsets": true, "use_regex": true}, "decoder": {"type": "Sequence", "decoders": [{"type": "CTC",
+        "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": true}, {"type": "BPEDecoder", "suffix": "</w>"}, {"type": "Strip",
+        "content": " ", "start": 1, "stop": 1}]}, "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "12": 1, "x": 2, "the": 3},
+        "unk_token": "<unk>"}}"####,
+];
+
+/// The tokenizer of a GGUF fixture.
+fn of_gguf(family: &str) -> Vec<u8> {
+    let model = folder("training/tests/fixtures/gguf/".to_owned() + family).pop().unwrap();
+    let model = Checkpoint::load(&model.with_file_name("model.gguf")).unwrap();
+    let scratch = Scratch::new();
+    let path = scratch.path("tokenizer.json");
+    model.tokenizer.save(path.parent().unwrap()).unwrap();
+    fs::read(path).unwrap()
+}
+
 #[test]
 fn tokenizer_json() {
     let mut texts = of_models("tokenizer.json");
     texts.dedup();
+    texts.extend(["llama", "llama-sentencepiece", "qwen2"].map(of_gguf));
+    texts.extend(OTHER_KINDS.map(|text| text.as_bytes().to_vec()));
     let seeds = Json::new(texts.iter().map(Vec::as_slice));
     fuzz(
         "tokenizer.json",

@@ -34,7 +34,7 @@ pub fn fixture(name: &str) -> Vec<u8> {
 }
 
 /// The paths in a folder of this repository, in order.
-pub fn folder(name: &str) -> Vec<PathBuf> {
+pub fn folder(name: impl AsRef<Path>) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();

@@ -1,15 +1,6 @@
 //! What servers answer: completions, values of reward models, and refusals.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
-
-use espalier::compute::ComputeRecipe;
-use espalier::environment::AnyEnvironment;
-use espalier::environment::countdown::Countdown;
-use espalier::policy::{CompletionsRecipe, PolicyKind};
-use espalier_search::{Cancel, Request};
+use espalier::policy::answers;
 
 use crate::harness::fuzz;
 use crate::mutate::json::Json;
@@ -37,99 +28,31 @@ const REFUSALS: &str = r##"[
     {"detail": "n must be at most 4"}
 ]"##;
 
-/// What the server answers next: status and body of completions, and of values.
-type Answers = Arc<Mutex<[(u16, Vec<u8>); 2]>>;
-
-fn seeds(texts: &str) -> Json {
-    Json::of(serde_json::from_str(texts).unwrap())
-}
-
-/// A server that answers every request with what `answers` holds.
-fn serve(answers: &Answers) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let answers = Arc::clone(answers);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answers = Arc::clone(&answers);
-            thread::spawn(move || {
-                _ = stream.and_then(|stream| answer(stream, &answers));
-            });
-        }
-    });
-    address
-}
-
-fn answer(mut stream: TcpStream, answers: &Answers) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head)? == 0 {
-                return Ok(());
-            }
-        }
-        let head = head.to_lowercase();
-        let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next());
-        let mut request = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
-        reader.read_exact(&mut request)?;
-        let (status, body) =
-            answers.lock().unwrap()[usize::from(head.contains("/pooling"))].clone();
-        let mut sent =
-            format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
-        sent.extend(body);
-        stream.write_all(&sent)?;
-    }
-}
-
 #[test]
 fn server_bodies() {
-    let good = |texts: &str| {
-        let all: Vec<serde_json::Value> = serde_json::from_str(texts).unwrap();
-        (200, serde_json::to_vec(&all[0]).unwrap())
-    };
-    let valid = [good(COMPLETIONS), good(POOLED)];
-    let answers: Answers = Arc::new(Mutex::new(valid.clone()));
-    let address = serve(&answers);
-    let recipe = format!(
-        "url = \"http://{address}/v1/completions\"\nmodel = \"m\"\nstop = [\"\\n\"]\nhttp = {{ retries = 0 }}\n\
-         value = {{ kind = \"pooling\", url = \"http://{address}/pooling\", model = \"rm\", http = {{ retries = 0 }} }}"
-    );
-    let recipe: CompletionsRecipe = toml::from_str(&recipe).unwrap();
-    let environment = AnyEnvironment::from(Countdown::default());
-    let policy = recipe.load(&environment, &ComputeRecipe::default(), None).unwrap();
-    let request = Request {
-        context: "26:3 5 7\n".into(),
-        samples: 2,
-        temperature: 1.0,
-        keep_tokens: true,
-        ..Request::value("".into())
-    };
-    let first = policy.evaluator().evaluate(std::slice::from_ref(&request), &Cancel::new());
-    assert_eq!(first[0].as_ref().unwrap().proposals.len(), 2);
-    let [completions, pooled, refusals] = [COMPLETIONS, POOLED, REFUSALS].map(seeds);
+    let seeds = [COMPLETIONS, POOLED, REFUSALS];
+    let seeds = seeds.map(|texts| Json::of(serde_json::from_str(texts).unwrap()));
+    let stop = ["\n".to_owned()];
     fuzz(
         "server bodies",
-        // The first byte tells what is answered: a completion, a value, or a refusal.
+        // The first byte tells what is answered.
         |random| {
-            let which = random.below(3);
-            [vec![which as u8], [&completions, &pooled, &refusals][which].changed(random)].concat()
+            let which = random.below(seeds.len());
+            [vec![which as u8], seeds[which].changed(random)].concat()
         },
         |input| {
             let Some((which, body)) = input.split_first() else { return false };
-            let mut now = valid.clone();
-            match which {
-                0 => now[0].1 = body.to_vec(),
-                1 => now[1].1 = body.to_vec(),
-                _ => now[0] = (400, body.to_vec()),
-            }
-            *answers.lock().unwrap() = now;
-            let read = policy.evaluator().evaluate(std::slice::from_ref(&request), &Cancel::new());
-            read.iter().all(|answer| match answer {
-                Ok(evaluation) => !evaluation.proposals.is_empty(),
-                Err(error) => !error.to_string().contains(" column "),
-            })
+            let read = match which {
+                0 => answers::steps(body, 2, &stop).map(drop),
+                1 => answers::value(body).map(drop),
+                _ => {
+                    _ = answers::refusal(&String::from_utf8_lossy(body));
+                    serde_json::from_slice::<serde::de::IgnoredAny>(body)
+                        .map(drop)
+                        .map_err(|error| error.to_string())
+                }
+            };
+            read.map_or_else(|error| !error.contains(" column "), |()| true)
         },
     );
 }

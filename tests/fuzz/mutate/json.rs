@@ -228,7 +228,7 @@ fn node<'a>(root: &'a mut Value, random: &mut Random) -> &'a mut Value {
             Value::Object(fields) => fields.len(),
             _ => 0,
         };
-        if children == 0 || random.once_in(4) {
+        if children == 0 || random.once_in(6) {
             return place;
         }
         let at = random.below(children);
