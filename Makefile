@@ -1,5 +1,6 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (about a quarter of an hour on two cores)
 # make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
+# make fuzz         every reader of foreign bytes against changed files: a million each, or ten minutes of processor time (3 hours in all)
 # make results      the README's full table: three seeds, resumable
 # make real-model   SmolLM2-135M teaches itself word problems of DATA (a folder with mawps/ and svamp/); QUESTIONS a round, SEEDS, SETTINGS
 # make doc          the documentation of all crates, in target/doc
@@ -26,7 +27,7 @@ QUESTIONS := 450
 # More settings for real-model, as --set KEY=VALUE.
 SETTINGS :=
 
-.PHONY: quickstart test doc build set-up peers results real-model real-data bench chaos check-concurrency clean
+.PHONY: quickstart test fuzz chaos doc build set-up peers results real-model real-data bench check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
@@ -47,6 +48,11 @@ test: set-up peers
 	tests/features.sh --release
 	$(MAKE) doc
 	search/checks/loom.sh
+
+fuzz: export ESPALIER_FUZZ ?= 1000000
+fuzz: export ESPALIER_FUZZ_SECONDS ?= 600
+fuzz: set-up
+	$(CARGO) test --release --locked --test fuzz -- --nocapture
 
 doc: set-up
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
