@@ -383,7 +383,8 @@ mod tests {
         let log = |name: &str| run.round(1).join(format!("{name}.jsonl.log"));
         let begin = |name: &str| fs::write(log(name), "").unwrap();
         run.stage(1, "search", || Ok(json!({}))).unwrap();
-        ["gate", "evaluation"].map(begin);
+        begin("gate");
+        begin("evaluation");
         // A later stage was cut short: those that are done leave it alone.
         run.stage(1, "search", || panic!("done already")).unwrap();
         assert!(log("gate").exists());

@@ -124,8 +124,8 @@ pub fn answer(random: &mut Random) -> String {
         let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         match random.below(3) {
             0 => text.truncate(at),
-            1 => text.insert_str(at, *random.pick(ATOMS)),
-            _ => text.replace_range(at..at, *random.pick(SHAPES)),
+            1 => text.insert_str(at, random.pick::<&str>(ATOMS)),
+            _ => text.replace_range(at..at, random.pick::<&str>(SHAPES)),
         }
     }
     text
