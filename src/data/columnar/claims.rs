@@ -53,7 +53,7 @@ fn schema(cursor: &mut Cursor<'_>, kind: u8) -> Option<()> {
     for _ in 0..count {
         let mut children = 0;
         cursor.fields(|cursor, id, kind| match id {
-            5 => cursor.number(kind).map(|number| children = number),
+            5 => cursor.small(kind).map(|number| children = number),
             _ => cursor.skip(kind, 0),
         })?;
         while open.pop_if(|left| *left == 0).is_some() {}
@@ -79,11 +79,11 @@ fn pages(file: &[u8], chunk: Chunk, bytes: &mut u64) -> Option<()> {
         let mut cursor = Cursor(rest);
         let (mut unpacked, mut packed, mut values) = (0, 0, 0);
         cursor.fields(|cursor, id, kind| match id {
-            2 => cursor.number(kind).map(|number| unpacked = number),
-            3 => cursor.number(kind).map(|number| packed = number),
+            2 => cursor.small(kind).map(|number| unpacked = number),
+            3 => cursor.small(kind).map(|number| packed = number),
             // Of a page of data, of a dictionary, and of data in the second version.
             5 | 7 | 8 if kind == STRUCT => cursor.fields(|cursor, id, kind| match id {
-                1 => cursor.number(kind).map(|number| values = number),
+                1 => cursor.small(kind).map(|number| values = number),
                 _ => cursor.skip(kind, 1),
             }),
             5 | 7 | 8 => None,
@@ -163,11 +163,16 @@ impl Cursor<'_> {
         None
     }
 
-    /// An integer; 0 for one below, which the reader refuses.
+    /// An integer that is not negative.
     fn number(&mut self, kind: u8) -> Option<u64> {
         INTEGERS.contains(&kind).then_some(())?;
         let number = self.varint()?;
-        Some(if number & 1 == 0 { number >> 1 } else { 0 })
+        (number & 1 == 0).then_some(number >> 1)
+    }
+
+    /// As [`Self::number`], of 32 bits: readers drop the others.
+    fn small(&mut self, kind: u8) -> Option<u64> {
+        self.number(kind).filter(|number| i32::try_from(*number).is_ok())
     }
 
     /// The type and the number of a list's elements.
@@ -306,6 +311,8 @@ mod tests {
         assert!(is_sound(&with_page(1 << 20, 1000)));
         assert!(!is_sound(&with_page(1 << 30, 1000)));
         assert!(!is_sound(&with_page(1 << 20, 1 << 30)));
+        // A reader takes the lower 32 bits.
+        assert!(!is_sound(&with_page(u64::from(u32::MAX) << 8 | 1, 1000)));
     }
 
     #[test]

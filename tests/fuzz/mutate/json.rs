@@ -60,6 +60,8 @@ const ODD: &[&str] = &[
 /// Valid texts of one kind, and the pieces that they are made of.
 pub struct Json {
     seeds: Vec<Value>,
+    /// In one text.
+    most_changes: usize,
 }
 
 impl Json {
@@ -72,14 +74,19 @@ impl Json {
 
     pub fn of(seeds: Vec<Value>) -> Self {
         assert!(!seeds.is_empty());
-        Self { seeds }
+        Self { seeds, most_changes: 3 }
+    }
+
+    /// The same with at most one change a text: for readers that refuse most changes at once.
+    pub fn gently(self) -> Self {
+        Self { most_changes: 1, ..self }
     }
 
     /// Changes a valid text in its structure, and seldom in its bytes.
     pub fn changed(&self, random: &mut Random) -> Vec<u8> {
         let mut text = Vec::new();
         self.write_changed(&mut text, random);
-        if random.once_in(12) {
+        if random.once_in(16) {
             bytes::damage(&mut text, random);
         }
         text
@@ -88,7 +95,7 @@ impl Json {
     /// As [`Self::changed`], in structure alone.
     pub fn write_changed(&self, text: &mut Vec<u8>, random: &mut Random) {
         let mut value = random.pick(&self.seeds).clone();
-        for _ in 0..random.below(4) {
+        for _ in 0..random.below(self.most_changes + 1) {
             self.change(node(&mut value, random), random);
         }
         write(&value, text);
