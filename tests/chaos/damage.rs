@@ -47,7 +47,7 @@ fn goes_on(subject: &Subject, whole: &Path, damaged: &Path, name: &str, how: &st
         assert_alike(whole, damaged, &format!("{name}, {how}"));
         return false;
     }
-    let file = Path::new(name);
+    let file = damaged.join(name);
     let named = [file.file_name(), file.parent().and_then(Path::file_name)];
     let is_named = named.iter().flatten().any(|part| errors.contains(part.to_str().unwrap()));
     assert!(is_named, "{name}, {how}: {errors}");

@@ -8,16 +8,11 @@ import io
 import json
 import mmap
 import os
+import random
 import resource
 import socket
 import sys
 import time
-
-# `random` would seed itself anew in every fork, where replay would go on.
-HOOK, os.register_at_fork = os.register_at_fork, lambda **_: None
-import random  # noqa: E402
-
-os.register_at_fork = HOOK
 
 SETTINGS = json.loads(sys.argv[1])
 SANDBOXED = SETTINGS["sandboxed"]
@@ -130,7 +125,7 @@ def stay(prepare=lambda: None):
         if channel is None:
             os._exit(0)
         reap()
-        if os.fork() == 0:
+        if fork_alike() == 0:
             settle(channel)
             prepare()
             prepare = lambda: None  # noqa: E731
@@ -145,6 +140,15 @@ def received():
     packet, channels, _, _ = socket.recv_fds(end, LONGEST_PACKET, 1)
     end.detach()
     return packet, channels[0] if channels else None
+
+
+def fork_alike():
+    """Forks; `random` would seed itself anew in the child, where replay would go on."""
+    state = random.getstate()
+    pid = os.fork()
+    if pid == 0:
+        random.setstate(state)
+    return pid
 
 
 def live(channel, request=None):

@@ -5,6 +5,7 @@ that are forked from it or from kept states, and never runs foreign code itself.
 import _thread
 import importlib.util
 import select
+import shutil
 import signal
 
 OUTCOMES = {"ok", "error", "timeout", "memory", "output_limit", "unsupported"}
@@ -96,7 +97,7 @@ def fork_here():
     global FORKS
     for _ in range(100):
         try:
-            pid = os.fork()
+            pid = fork_alike()
             FORKS += 1
             return pid
         except BlockingIOError:
@@ -337,9 +338,7 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.path[:] = SETTINGS["path"]
     if not SANDBOXED:
-        # Here alone: what is mapped takes its time at each fork.
         import atexit
-        import shutil
         import tempfile
 
         folder = tempfile.mkdtemp(prefix="espalier-code-")

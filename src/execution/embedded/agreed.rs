@@ -73,7 +73,7 @@ pub(super) fn are_agreed_words(text: &str) -> bool {
 }
 
 /// Of what CPython shows otherwise: functions, and values that hold themselves or lie very deep.
-const UNLIKE: [&str; 6] = ["<function", "<built-in", "<class", "[...", "{...", "(..."];
+const UNLIKE: [&str; 7] = ["<function", "<built-in", "<class", "<module", "[...", "{...", "(..."];
 
 /// Whether the float that is written so lies halfway to another decimal of as many digits: it has one digit more, a 5.
 fn is_halfway(written: &str) -> bool {

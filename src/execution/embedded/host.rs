@@ -319,6 +319,12 @@ fn float(x: &MontyObject) -> Done {
 
 /// CPython adds floats plainly before 3.12 and keeps the lost digits since: where both give the same sum, it is the sum.
 fn sum(values: &[MontyObject], start: Option<&MontyObject>) -> Done {
+    // Given back as it is where there is nothing to add: with its type and its sign.
+    match start {
+        Some(MontyObject::Bool(_)) => return Refused("a sum that starts so"),
+        Some(MontyObject::Float(start)) if *start == 0.0 => return Refused("a sum that starts so"),
+        _ => {}
+    }
     let numbers: Option<Vec<Num>> = start.into_iter().chain(values).map(num).collect();
     let Some(numbers) = numbers else { return Refused("the sum of what are no numbers") };
     if numbers.iter().all(|number| matches!(number, Num::Int(_))) {

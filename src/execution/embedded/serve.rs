@@ -130,7 +130,7 @@ fn feed(mut repl: MontyRepl, code: &str, timeout: Duration) -> (MontyRepl, (Outc
             }
         }
     };
-    let Printed { text, full } = printed;
+    let Printed { text, full, .. } = printed;
     let ending = match (result, refused) {
         _ if full => {
             let cause = "OutputLimitError: printed too much";
@@ -185,6 +185,7 @@ fn outcome(error: &MontyException) -> Outcome {
 #[derive(Default)]
 struct Printed {
     text: String,
+    characters: usize,
     full: bool,
 }
 
@@ -194,7 +195,8 @@ impl Printed {
     }
 
     fn push(&mut self, text: &str) -> Result<(), MontyException> {
-        self.full |= self.text.len() + text.len() > PRINT_LIMIT;
+        self.characters += text.chars().count();
+        self.full |= self.characters > PRINT_LIMIT;
         if self.full {
             return Err(MontyException::new(ExcType::OSError, Some("printed too much".into())));
         }

@@ -21,6 +21,8 @@ pub(super) struct Checked {
     pub code: String,
     /// Whether an exception that it raises is the one that CPython raises.
     pub may_fail: bool,
+    /// Whether it makes values at once that CPython makes one by one, so that it may take more time and memory.
+    pub makes_all: bool,
 }
 
 /// Reads the step `code`, after the steps of `path`; or says why it is not run.
@@ -28,7 +30,9 @@ pub(super) fn checked<'a>(
     path: impl Iterator<Item = &'a str>,
     code: &'a str,
 ) -> Result<Checked, String> {
-    if code.contains(['\r', '\0', '\u{feff}']) || code.to_ascii_lowercase().contains("\\ud") {
+    let lower = code.to_ascii_lowercase();
+    let half = ["\\ud", "\\u0000d", "\\n{"].iter().any(|escape| lower.contains(escape));
+    if code.contains(['\r', '\0', '\u{feff}']) || half {
         return Err("characters that Python reads otherwise".to_owned());
     }
     let mut names = Names::default();
@@ -36,14 +40,14 @@ pub(super) fn checked<'a>(
         names.collect(code, parsed(code)?.suite());
     }
     let parsed = parsed(code)?;
-    let mut own = Names::default();
-    own.collect(code, parsed.suite());
-    if !names.functions.is_empty() && own.bound.iter().any(|name| reader::is_hosted(name)) {
-        return Err("built-ins that get a meaning after functions that use them".to_owned());
-    }
     names.collect(code, parsed.suite());
-    let may_fail = !names.lazy;
-    Ok(Checked { code: Reader::new(code, parsed.tokens(), &names).read(parsed.suite())?, may_fail })
+    if let Some(name) = names.bound.iter().find(|name| reader::is_built_in(name)) {
+        return Err(format!("{name}, which the path gives another meaning"));
+    }
+    let may_fail = !names.lazy && !names.looked_up_late;
+    let makes_all = names.lazy || names.makes_all;
+    let code = Reader::new(code, parsed.tokens(), &names).read(parsed.suite())?;
+    Ok(Checked { code, may_fail, makes_all })
 }
 
 fn parsed(code: &str) -> Result<Parsed<ModModule>, String> {
@@ -66,7 +70,7 @@ mod tests {
     fn delicate_operations_are_handed_to_the_host_where_they_stand() {
         for (code, expected) in [
             ("a / b * c", "_e_mul(_e_div(a , b) , c)"),
-            ("return(a)/2", "return _e_div((a),2)"),
+            ("def f(a): return(a)/2", "def f(a): return _e_div((a),2)"),
             ("[a] * b + c * 'x'", "[a] * _e_count(b) + _e_count(c) * 'x'"),
             ("str(a) + f'{b}'", "str(_e_shown(a)) + f'{_e_shown(b)}'"),
             ("x *= 2", "x = _e_mul(x, 2)"),

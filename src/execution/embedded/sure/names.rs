@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use ruff_python_ast::visitor::{Visitor, walk_expr, walk_parameter, walk_stmt};
-use ruff_python_ast::{Expr, Parameter, Stmt};
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_parameter, walk_parameters, walk_stmt};
+use ruff_python_ast::{Expr, Parameter, Parameters, Stmt};
+
+use super::reader::{BUILT_IN, LAZY};
 
 /// Methods that change what they are called on.
 const CHANGE: [&str; 12] = [
@@ -19,6 +21,33 @@ const CHANGE: [&str; 12] = [
     "add",
     "discard",
     "setdefault",
+];
+
+/// Stands for a value without a name, which may be any.
+const NAMELESS: &str = "?";
+
+/// Built-ins that give back nothing of what they are given.
+const NEW: [&str; 20] = [
+    "print",
+    "len",
+    "str",
+    "sum",
+    "abs",
+    "int",
+    "float",
+    "round",
+    "range",
+    "any",
+    "all",
+    "enumerate",
+    "zip",
+    "reversed",
+    "sorted",
+    "divmod",
+    "pow",
+    "bool",
+    "ord",
+    "chr",
 ];
 
 /// Names of a path, wherever they stand: scopes are not told apart.
@@ -38,6 +67,10 @@ pub(super) struct Names {
     functions_change: bool,
     /// Whether a step of the path has generators or their kin, whose values CPython makes later: an exception may come before another.
     pub lazy: bool,
+    /// Whether it has others that CPython makes one by one, of values that are there.
+    pub makes_all: bool,
+    /// Whether a call's function may be missing while its arguments may fail: CPython looks the function up first.
+    pub looked_up_late: bool,
     /// Whether texts of the path may hold other characters than those of ASCII that are seen.
     pub odd_texts: bool,
 }
@@ -45,9 +78,11 @@ pub(super) struct Names {
 impl Names {
     /// Adds those of a step.
     pub fn collect(&mut self, source: &str, body: &[Stmt]) {
-        let escapes = ["chr(", "\\x", "\\u", "\\U", "\\N", "\\0", "\\1", "\\2", "\\3"];
+        let escapes =
+            ["chr", "\\x", "\\u", "\\U", "\\0", "\\1", "\\2", "\\3", "\\4", "\\5", "\\6", "\\7"];
+        let is_odd = |char: char| !char.is_ascii() || char.is_control() && !"\n\t".contains(char);
         self.odd_texts |=
-            !source.is_ascii() || escapes.iter().any(|escape| source.contains(escape));
+            source.contains(is_odd) || escapes.iter().any(|escape| source.contains(escape));
         for stmt in body {
             self.visit_stmt(stmt);
         }
@@ -55,14 +90,45 @@ impl Names {
 
     /// Whether no other name stands for what `name` stands for.
     pub fn is_own(&self, name: &str) -> bool {
-        !self.stale.contains(name) && !self.escaped.contains(name)
+        name != NAMELESS && !self.stale.contains(name) && !self.escaped.contains(name)
     }
 
-    /// Whether `body` calls a function that may change what it does not own.
+    /// Whether `body` names a function that may change what it does not own.
     pub fn calls_change(&self, body: &[Stmt]) -> bool {
+        self.functions_change
+            && self.calls_own(|calls| body.iter().for_each(|stmt| calls.visit_stmt(stmt)))
+    }
+
+    /// As [`Self::calls_change`], of an expression.
+    pub fn changes(&self, value: &Expr) -> bool {
+        let mut changed = HashSet::new();
+        Changes { changed: &mut changed }.visit_expr(value);
+        !changed.is_empty() || self.functions_change && self.calls_functions(value)
+    }
+
+    /// Whether an expression names a function of the path's own, or a lambda.
+    pub fn calls_functions(&self, value: &Expr) -> bool {
+        self.calls_own(|calls| calls.visit_expr(value))
+    }
+
+    fn calls_own(&self, visit: impl FnOnce(&mut Calls<'_>)) -> bool {
         let mut calls = Calls { names: self, found: false };
-        body.iter().for_each(|stmt| calls.visit_stmt(stmt));
-        calls.found && self.functions_change
+        visit(&mut calls);
+        calls.found
+    }
+
+    /// Whether a call's function is surely there when the call is read.
+    fn is_there(&self, function: &Expr) -> bool {
+        match function {
+            Expr::Name(name) => {
+                let name = name.id.as_str();
+                self.functions.contains(name) || BUILT_IN.contains(&name)
+            }
+            Expr::Attribute(part) => {
+                matches!(&*part.value, Expr::Name(name) if self.modules.contains(name.id.as_str()))
+            }
+            _ => false,
+        }
     }
 
     fn bind(&mut self, target: &Expr, fresh: bool) {
@@ -157,6 +223,8 @@ impl<'a> Visitor<'a> for Names {
         self.lazy |= matches!(expr, Expr::Generator(_))
             || matches!(expr, Expr::Call(call) if matches!(&*call.func, Expr::Name(name)
                 if ["map", "filter", "any", "all"].contains(&name.id.as_str())));
+        self.makes_all |= matches!(expr, Expr::Call(call) if matches!(&*call.func, Expr::Name(name)
+            if LAZY.contains(&name.id.as_str())));
         match expr {
             Expr::Tuple(tuple) => tuple.elts.iter().for_each(|value| self.escape(value)),
             Expr::List(list) => list.elts.iter().for_each(|value| self.escape(value)),
@@ -166,10 +234,22 @@ impl<'a> Visitor<'a> for Names {
                 self.escape(&choice.orelse);
             }
             Expr::BoolOp(choice) => choice.values.iter().for_each(|value| self.escape(value)),
-            Expr::Lambda(function) => self.escape(&function.body),
+            Expr::Lambda(function) => {
+                self.escape(&function.body);
+                let mut changed = HashSet::new();
+                Changes { changed: &mut changed }.visit_expr(&function.body);
+                self.functions_change |= !changed.is_empty();
+            }
+            Expr::ListComp(list) => self.escape(&list.elt),
+            Expr::Generator(generator) => self.escape(&generator.elt),
+            Expr::DictComp(dict) => self.escape(&dict.value),
             Expr::Call(call) => {
+                let may_fail = |value: &Expr| !value.is_literal_expr();
+                let words = call.arguments.keywords.iter().map(|word| &word.value);
+                self.looked_up_late |= call.arguments.args.iter().chain(words).any(may_fail)
+                    && !self.is_there(&call.func);
                 let shows = matches!(&*call.func, Expr::Name(name)
-                    if !self.functions.contains(name.id.as_str()) && name.id != "list");
+                    if !self.functions.contains(name.id.as_str()) && NEW.contains(&name.id.as_str()));
                 if !shows {
                     call.arguments.args.iter().for_each(|value| self.escape(value));
                     call.arguments.keywords.iter().for_each(|word| self.escape(&word.value));
@@ -185,6 +265,13 @@ impl<'a> Visitor<'a> for Names {
         ruff_python_ast::visitor::walk_comprehension(self, comprehension);
     }
 
+    fn visit_parameters(&mut self, parameters: &'a Parameters) {
+        let defaults =
+            parameters.iter_non_variadic_params().filter_map(|one| one.default.as_deref());
+        defaults.for_each(|value| self.escape(value));
+        walk_parameters(self, parameters);
+    }
+
     fn visit_parameter(&mut self, parameter: &'a Parameter) {
         self.bound.insert(parameter.name.to_string());
         self.stale.insert(parameter.name.to_string());
@@ -192,7 +279,7 @@ impl<'a> Visitor<'a> for Names {
     }
 }
 
-/// Finds calls of a path's own functions.
+/// Finds names of a path's own functions, and of values that may be functions and are called.
 struct Calls<'n> {
     names: &'n Names,
     found: bool,
@@ -200,10 +287,13 @@ struct Calls<'n> {
 
 impl<'a> Visitor<'a> for Calls<'_> {
     fn visit_expr(&mut self, expr: &'a Expr) {
-        if let Expr::Call(call) = expr {
-            self.found |= matches!(&*call.func, Expr::Name(name)
-                if self.names.bound.contains(name.id.as_str()));
-        }
+        self.found |= match expr {
+            Expr::Call(call) => matches!(&*call.func, Expr::Name(name)
+                if self.names.bound.contains(name.id.as_str())),
+            Expr::Name(name) => self.names.functions.contains(name.id.as_str()),
+            Expr::Lambda(_) => true,
+            _ => false,
+        };
         walk_expr(self, expr);
     }
 }
@@ -238,7 +328,7 @@ impl Changes<'_> {
             Expr::Subscript(part) => self.base(&part.value),
             Expr::Attribute(part) => self.base(&part.value),
             _ => {
-                self.changed.insert("?".to_owned());
+                self.changed.insert(NAMELESS.to_owned());
             }
         }
     }

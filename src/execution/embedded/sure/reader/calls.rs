@@ -5,10 +5,16 @@ use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::Ranged;
 
 use super::known::{ALIKE, HOST, HOSTED, MATH, METHODS, OF_ASCII, TAKE_ALL};
+use super::loops::is_view;
 use super::{Edit, Reader, Sure, refuse};
 
 impl Reader<'_> {
     pub(super) fn arguments(&mut self, call: &ExprCall) -> Sure {
+        let words: Vec<&str> =
+            call.arguments.keywords.iter().filter_map(|word| word.arg.as_deref()).collect();
+        if (1..words.len()).any(|at| words[..at].contains(&words[at])) {
+            return refuse("an argument that is given twice");
+        }
         self.exprs(&call.arguments.args)?;
         call.arguments.keywords.iter().try_for_each(|word| match word.arg {
             Some(_) => self.expr(&word.value),
@@ -66,7 +72,7 @@ impl Reader<'_> {
             Some("key") if allowed.contains(&"key") => match &word.value {
                 Expr::Name(name) if self.is_built_in(&name.id, &["len", "abs"]) => Ok(()),
                 Expr::Name(name) if self.names.functions.contains(name.id.as_str()) => Ok(()),
-                function @ Expr::Lambda(_) => self.expr(function),
+                Expr::Lambda(function) => self.lambda(function),
                 _ => refuse("this key"),
             },
             Some("reverse") if !word.value.is_boolean_literal_expr() => refuse("this order"),
@@ -83,6 +89,21 @@ impl Reader<'_> {
             "min" | "max" => &["key", "default"],
             _ => &[],
         };
+        // CPython makes the values of a generator when the built-in asks for them: after the other arguments.
+        let is_late = |value: &Expr| match value {
+            Expr::Generator(_) => true,
+            Expr::Call(call) => {
+                matches!(&*call.func, Expr::Name(name) if ["map", "filter"].contains(&name.id.as_str()))
+            }
+            _ => false,
+        };
+        let words =
+            call.arguments.keywords.iter().filter(|word| word.arg.as_deref() != Some("key"));
+        let others =
+            words.map(|word| &word.value).chain(arguments.iter().filter(|value| !is_late(value)));
+        if arguments.iter().any(is_late) && !{ others }.all(Expr::is_literal_expr) {
+            return refuse("a generator beside other arguments");
+        }
         self.keywords(call, allowed)?;
         let keyed = call.arguments.keywords.iter().any(|word| word.arg.as_deref() == Some("key"));
         if HOSTED.contains(&name) {
@@ -96,11 +117,12 @@ impl Reader<'_> {
             }
             ("len" | "sorted", [Expr::Set(set)]) if !keyed => self.exprs(&set.elts),
             ("len" | "sorted", [Expr::SetComp(set)]) if !keyed => {
-                self.comprehensions(&set.generators)?;
+                self.comprehension(&set.generators, &[&set.elt])?;
                 self.expr(&set.elt)
             }
             ("set", _) => refuse("sets, whose order is that of hashes"),
-            ("len", [Expr::Generator(_)]) => refuse("the length of a generator"),
+            ("len", [Expr::Call(view)]) if is_view(view) => self.iterable(&arguments[0]),
+            ("len", [value]) => self.expr(value),
             ("any" | "all", [Expr::Generator(generator)]) => {
                 // CPython stops at the first that tells: later ones show nothing, and a step that has generators does not fail.
                 let mut calm = Calm(true);

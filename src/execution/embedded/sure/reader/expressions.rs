@@ -1,11 +1,13 @@
 //! Expressions, and which of their operations the host does.
 
 use ruff_python_ast::token::TokenKind;
-use ruff_python_ast::{CmpOp, ConversionFlag, Expr, InterpolatedStringElement, Number, Operator};
+use ruff_python_ast::{
+    CmpOp, ConversionFlag, Expr, ExprLambda, InterpolatedStringElement, Number, Operator,
+};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::known::{BUILT_IN, EXCEPTIONS, HOST, hosted, is_plain_format};
-use super::{Edit, Reader, Sure, refuse};
+use super::{DEEPEST_EXPRESSION, Edit, Reader, Sure, is_bare_tuple, refuse};
 
 impl Reader<'_> {
     pub(super) fn exprs(&mut self, exprs: &[Expr]) -> Sure {
@@ -13,11 +15,22 @@ impl Reader<'_> {
     }
 
     pub(super) fn expr(&mut self, expr: &Expr) -> Sure {
+        self.inside.expressions += 1;
+        if self.inside.expressions > DEEPEST_EXPRESSION {
+            return refuse("expressions so deep in others");
+        }
+        self.expression(expr)?;
+        self.inside.expressions -= 1;
+        Ok(())
+    }
+
+    fn expression(&mut self, expr: &Expr) -> Sure {
         match expr {
             Expr::NumberLiteral(number) => match number.value {
                 Number::Complex { .. } => refuse("complex numbers"),
                 // The host's integers are no longer either.
                 _ if number.range().len().to_u32() > 300 => refuse("numbers of many digits"),
+                Number::Float(value) if !value.is_finite() => refuse("what is no finite number"),
                 Number::Int(_) | Number::Float(_) => Ok(()),
             },
             Expr::StringLiteral(_) | Expr::BooleanLiteral(_) | Expr::NoneLiteral(_) => Ok(()),
@@ -31,12 +44,12 @@ impl Reader<'_> {
                 self.expr(&item.value)
             }),
             Expr::ListComp(list) => {
-                self.comprehensions(&list.generators)?;
+                self.comprehension(&list.generators, &[&list.elt])?;
                 self.expr(&list.elt)
             }
             Expr::DictComp(dict) => {
                 let Some(key) = dict.key.as_deref() else { return refuse("this comprehension") };
-                self.comprehensions(&dict.generators)?;
+                self.comprehension(&dict.generators, &[key, &dict.value])?;
                 self.key(key)?;
                 self.expr(&dict.value)
             }
@@ -70,10 +83,8 @@ impl Reader<'_> {
                 let pairs = compare.ops.iter().zip(&compare.comparators);
                 pairs.into_iter().try_for_each(|(op, right)| self.compared(*op, right))
             }
-            Expr::Lambda(function) => {
-                function.parameters.as_deref().map_or(Ok(()), |all| self.parameters(all))?;
-                self.expr(&function.body)
-            }
+            // CPython finds two functions equal where they are one.
+            Expr::Lambda(_) => refuse("functions as values"),
             Expr::Subscript(part) => {
                 self.expr(&part.value)?;
                 match &*part.slice {
@@ -126,8 +137,16 @@ impl Reader<'_> {
         Ok(())
     }
 
+    pub(super) fn lambda(&mut self, function: &ExprLambda) -> Sure {
+        function.parameters.as_deref().map_or(Ok(()), |all| self.parameters(all))?;
+        self.expr(&function.body)
+    }
+
     /// A value that the host looks at, and gives back.
     pub(super) fn handed(&mut self, value: &Expr, function: &str) -> Sure {
+        if is_bare_tuple(value) {
+            return refuse("a tuple without parentheses here");
+        }
         self.begin(value.start(), format!("{HOST}{function}("));
         self.expr(value)?;
         self.end(value.end());
@@ -147,7 +166,8 @@ impl Reader<'_> {
         if name.starts_with(HOST) || name.starts_with("__") {
             return refuse(format!("the name {name}"));
         }
-        if self.names.modules.contains(name) {
+        // In a function the module may come later.
+        if self.names.modules.contains(name) || name == "math" {
             return refuse("modules as values");
         }
         if self.names.functions.contains(name) {
@@ -182,6 +202,18 @@ impl Reader<'_> {
         let InterpolatedStringElement::Interpolation(part) = part else { return Ok(()) };
         if part.debug_text.is_some() || matches!(part.conversion, ConversionFlag::Ascii) {
             return refuse("this form of an f-string");
+        }
+        // Versions differ in what may stand behind it, and in what of other alphabets they show as it is.
+        if !matches!(part.conversion, ConversionFlag::None) {
+            let rest = &self.source[TextRange::new(part.expression.end(), part.end())];
+            let mut rest =
+                rest.trim_start_matches(|char: char| char == ')' || char.is_whitespace()).bytes();
+            let is_plain = rest.next() == Some(b'!')
+                && rest.next().is_some()
+                && matches!(rest.next(), Some(b'}' | b':'));
+            if !is_plain || !self.is_ascii {
+                return refuse("this form of an f-string");
+            }
         }
         let Some(spec) = &part.format_spec else { return self.shown(&part.expression) };
         let text = &self.source[spec.range()];

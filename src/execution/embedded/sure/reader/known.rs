@@ -12,11 +12,11 @@ pub(super) const ALIKE: [&str; 15] = [
 /// Built-ins that the host does: [`super::super::host`].
 pub(super) const HOSTED: [&str; 6] = ["int", "float", "round", "sum", "pow", "divmod"];
 /// Built-ins whose values CPython makes one by one when they are asked for, and the embedded interpreter at once.
-pub(super) const LAZY: [&str; 3] = ["enumerate", "zip", "reversed"];
+pub(in super::super) const LAZY: [&str; 3] = ["enumerate", "zip", "reversed"];
 /// Views of a dictionary, which follow it in CPython.
 pub(super) const VIEWS: [&str; 3] = ["keys", "values", "items"];
 /// Built-ins that take all of their argument at once.
-pub(super) const TAKE_ALL: [&str; 7] = ["list", "tuple", "sorted", "sum", "min", "max", "len"];
+pub(super) const TAKE_ALL: [&str; 6] = ["list", "tuple", "sorted", "sum", "min", "max"];
 /// Methods of lists, texts and dictionaries.
 pub(super) const METHODS: [&str; 27] = [
     "append",
@@ -67,7 +67,7 @@ pub(super) const MATH: [&str; 10] =
 /// Types that a function's parameters may be said to have.
 pub(super) const ANNOTATIONS: [&str; 7] = ["int", "float", "str", "bool", "list", "dict", "tuple"];
 /// CPython's built-in functions and types, which the embedded interpreter may lack.
-pub(super) const BUILT_IN: [&str; 77] = [
+pub(in super::super) const BUILT_IN: [&str; 77] = [
     "abs",
     "aiter",
     "all",
@@ -152,10 +152,23 @@ pub(super) const EXCEPTIONS: [&str; 7] =
 /// Names that the host's functions have in the rewritten step.
 pub(super) const HOST: &str = "_e_";
 
-/// Whether calls of the built-in go to the host.
-pub(in super::super) fn is_hosted(name: &str) -> bool {
-    HOSTED.contains(&name)
+/// Whether CPython has something built in of this name, or an exception.
+pub(in super::super) fn is_built_in(name: &str) -> bool {
+    BUILT_IN.contains(&name) || EXCEPTIONS.iter().any(|end| name.ends_with(end))
 }
+
+/// Exceptions that a step may raise: they say nothing to the worker.
+pub(super) const RAISED: [&str; 9] = [
+    "ValueError",
+    "TypeError",
+    "KeyError",
+    "IndexError",
+    "ZeroDivisionError",
+    "RuntimeError",
+    "Exception",
+    "ArithmeticError",
+    "AssertionError",
+];
 
 /// The host's function for an operator; `None` where the interpreter's own is right.
 pub(super) fn hosted(operator: Operator) -> Sure<Option<&'static str>> {

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr};
-use ruff_python_ast::{Comprehension, Expr, ExprCall, StmtFor};
+use ruff_python_ast::{Comprehension, Expr, ExprCall, Stmt, StmtFor};
 
 use super::super::names::changed_in;
-use super::known::{LAZY, VIEWS};
-use super::{Reader, Sure, refuse};
+use super::known::{LAZY, VIEWS, is_built_in};
+use super::{DEEPEST_COMPREHENSION, Reader, Sure, refuse};
 
 impl Reader<'_> {
     pub(super) fn each(&mut self, each: &StmtFor) -> Sure {
@@ -23,13 +23,25 @@ impl Reader<'_> {
         if changed.iter().any(|name| over.0.contains(name)) {
             return refuse("loops that change what they go over");
         }
-        if is_lazy(&each.iter)
+        // A dictionary in a loop may not be changed either.
+        let is_fixed = match &*each.iter {
+            Expr::Call(call) => matches!(&*call.func, Expr::Name(name) if name.id == "range"),
+            value => value.is_literal_expr(),
+        };
+        if !is_fixed
             && (changed.iter().any(|name| !self.names.is_own(name))
                 || self.names.calls_change(&each.body))
         {
-            return refuse("loops over lazy values that may change them");
+            return refuse("loops that may change what they go over");
         }
-        self.body(&each.body)?;
+        // A later step may give the function another meaning.
+        if is_lazy(&each.iter)
+            && self.inside.functions > 0
+            && each.body.iter().any(|stmt| self.calls_any(stmt))
+        {
+            return refuse("calls in a function's loop over lazy values");
+        }
+        self.repeated_body(&each.body)?;
         self.body(&each.orelse)
     }
 
@@ -37,7 +49,7 @@ impl Reader<'_> {
     pub(super) fn all_of(&mut self, value: &Expr) -> Sure {
         match value {
             Expr::Generator(generator) => {
-                self.comprehensions(&generator.generators)?;
+                self.comprehension(&generator.generators, &[&generator.elt])?;
                 self.expr(&generator.elt)
             }
             Expr::Call(call) => match &*call.func {
@@ -62,13 +74,7 @@ impl Reader<'_> {
                 Expr::Name(name) if self.is_built_in(&name.id, &LAZY) => {
                     self.lazy(name.id.as_str(), call)
                 }
-                Expr::Attribute(method)
-                    if VIEWS.contains(&method.attr.as_str())
-                        && call.arguments.args.is_empty()
-                        && call.arguments.keywords.is_empty() =>
-                {
-                    self.expr(&method.value)
-                }
+                Expr::Attribute(method) if is_view(call) => self.expr(&method.value),
                 _ => self.expr(value),
             },
             value => self.expr(value),
@@ -112,14 +118,27 @@ impl Reader<'_> {
             }
             Some(Expr::Name(function))
                 if self.is_built_in(&function.id, &["str", "len", "abs"]) => {}
-            Some(function @ Expr::Lambda(_)) => self.expr(function)?,
+            Some(Expr::Lambda(function)) => self.lambda(function)?,
             Some(Expr::Name(function)) if self.names.functions.contains(function.id.as_str()) => {}
             _ => return refuse("this function of each"),
         }
         values.try_for_each(|value| self.iterable(value))
     }
 
-    pub(super) fn comprehensions(&mut self, comprehensions: &[Comprehension]) -> Sure {
+    /// The loops of a comprehension and what it makes.
+    pub(super) fn comprehension(
+        &mut self,
+        comprehensions: &[Comprehension],
+        made: &[&Expr],
+    ) -> Sure {
+        self.inside.comprehensions += 1;
+        if self.inside.comprehensions > DEEPEST_COMPREHENSION {
+            return refuse("comprehensions so deep in others");
+        }
+        let parts = comprehensions.iter().flat_map(|each| each.ifs.iter().chain([&each.iter]));
+        if parts.chain(made.iter().copied()).any(|part| self.names.changes(part)) {
+            return refuse("comprehensions that may change what they go over");
+        }
         comprehensions.iter().try_for_each(|each| {
             if each.is_async {
                 return refuse("asynchronous comprehensions");
@@ -127,8 +146,36 @@ impl Reader<'_> {
             self.target(&each.target)?;
             self.iterable(&each.iter)?;
             each.ifs.iter().try_for_each(|test| self.expr(test))
-        })
+        })?;
+        self.inside.comprehensions -= 1;
+        Ok(())
     }
+
+    /// Whether a statement calls something else than what is built in.
+    fn calls_any(&self, stmt: &Stmt) -> bool {
+        let mut calls = Called(false);
+        calls.visit_stmt(stmt);
+        calls.0
+    }
+}
+
+/// Finds calls of names that are not built in.
+struct Called(bool);
+
+impl<'a> Visitor<'a> for Called {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Call(call) = expr {
+            self.0 |= matches!(&*call.func, Expr::Name(name) if !is_built_in(&name.id));
+        }
+        walk_expr(self, expr);
+    }
+}
+
+/// Whether a call gives a view of a dictionary.
+pub(super) fn is_view(call: &ExprCall) -> bool {
+    matches!(&*call.func, Expr::Attribute(method) if VIEWS.contains(&method.attr.as_str()))
+        && call.arguments.args.is_empty()
+        && call.arguments.keywords.is_empty()
 }
 
 /// Whether CPython makes the values of a loop while it goes on.
