@@ -21,6 +21,8 @@ const MOST_MEMORY: i64 = 8 << 30;
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub time: Duration,
+    /// After so long nobody waits for the read any more.
+    pub patience: Duration,
     /// Bytes, beside [`Self::memory_a_byte`].
     pub memory: u64,
     pub memory_a_byte: u64,
@@ -28,7 +30,12 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { time: Duration::from_secs(10), memory: 64 << 20, memory_a_byte: 64 }
+        Self {
+            time: Duration::from_secs(10),
+            patience: Duration::from_secs(100),
+            memory: 64 << 20,
+            memory_a_byte: 64,
+        }
     }
 }
 
@@ -132,7 +139,7 @@ impl Watch {
         let slot = &SLOTS[TAKEN.fetch_add(1, Relaxed)];
         slot.target.set(target).expect("a slot is taken once");
         slot.seed.store(seed, Relaxed);
-        slot.patience.store(bounds.time.as_millis() as u64, Relaxed);
+        slot.patience.store(bounds.patience.as_millis() as u64, Relaxed);
         Self(slot)
     }
 
@@ -186,9 +193,8 @@ fn look_on() {
 fn end_if_endless(slot: &Slot) {
     let began = slot.began.load(Relaxed);
     let patience = slot.patience.load(Relaxed);
-    // A read that took long and ended is told by its own thread, with its file.
     let waited = (milliseconds() + 1).saturating_sub(began);
-    let endless = began > 0 && waited > 10 * patience;
+    let endless = began > 0 && waited > patience;
     let peak = slot.peak.load(Relaxed);
     if endless {
         eprintln!("{}: has not ended after {waited} ms", slot.name());
