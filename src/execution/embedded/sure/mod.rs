@@ -44,7 +44,7 @@ pub(super) fn checked<'a>(
     if let Some(name) = names.bound.iter().find(|name| reader::is_built_in(name)) {
         return Err(format!("{name}, which the path gives another meaning"));
     }
-    let may_fail = !names.lazy && !names.looked_up_late;
+    let may_fail = !names.lazy && !names.are_looked_up_late();
     let makes_all = names.lazy || names.makes_all;
     let code = Reader::new(code, parsed.tokens(), &names).read(parsed.suite())?;
     Ok(Checked { code, may_fail, makes_all })
@@ -140,12 +140,48 @@ mod tests {
             "a.b = 3",
             "a[0:1] = [2]",
             "(x := 3)",
+            "f'{1,}'",
+            "x /= 2,",
+            "d[k,] = 5",
+            "return 5",
+            "break",
+            "x = 1\nglobal x",
+            "def f(x):\n    global x",
+            "def f():\n    x = 1\n    global x",
+            "def f():\n    x: int\n    return x",
+            "f'{1!r }'",
+            "'\\N{SHAKING FACE}'",
+            "len(map(str, xs))",
+            "def f(zip): return 1\nzip(xs, ys)",
+            "[xs.pop() for i, x in enumerate(xs)]",
+            "f = lambda v: xs.append(v)\nfor i, x in enumerate(xs): f(x)",
+            "ys = max(xs, zs)\nfor i, x in enumerate(ys): xs.append(x)",
+            "zs = [xs for _ in range(2)]\nfor i, x in enumerate(zs[0]): xs.append(x)",
+            "e = d\nfor k in d: e.pop(k)",
+            "def f(): return 1\nxs[k] *= f()",
+            "sum((f(x) for x in xs), g(0))",
+            "1e999",
+            "def f(): return lambda v: v",
+            "def f(): return math",
+            "[[[[1 for a in xs] for b in xs] for c in xs] for d in xs]",
+            "'\\706'.title()",
+            "x = chr (223)\nx.title()",
+            "'\\U0000d800'",
+            "raise TimeoutError('time limit exceeded')",
+            "raise MemoryError('x')",
         ] {
             assert!(alone(code).is_err(), "{code}: {:?}", alone(code));
         }
         assert!(checked(["sum = 3"].into_iter(), "sum([1])").is_err());
         assert!(checked(["def f(): return sum([1])"].into_iter(), "sum = 3").is_err());
         assert!(!checked(std::iter::empty(), "any(x for x in xs)").unwrap().may_fail);
+        for late in ["solve(eq)", "foo(1/0)", "x = 5\nx.append(foo)", "def f(x): x.append(foo)"] {
+            assert!(!checked(std::iter::empty(), late).unwrap().may_fail, "{late}");
+        }
+        for sure in ["x = []\nx.append(foo)", "print(foo)", "def f(a): return a\nf(foo)"] {
+            assert!(checked(std::iter::empty(), sure).unwrap().may_fail, "{sure}");
+        }
+        assert!(checked(std::iter::empty(), "for i, x in enumerate(xs): break").unwrap().makes_all);
         assert!(alone("x = = 3").unwrap_err().starts_with("syntax"));
     }
 

@@ -26,6 +26,10 @@ const CHANGE: [&str; 12] = [
 /// Stands for a value without a name, which may be any.
 const NAMELESS: &str = "?";
 
+/// Methods of lists.
+const LIST: [&str; 10] =
+    ["append", "extend", "insert", "pop", "remove", "sort", "reverse", "index", "count", "copy"];
+
 /// Built-ins that give back nothing of what they are given.
 const NEW: [&str; 20] = [
     "print",
@@ -69,8 +73,14 @@ pub(super) struct Names {
     pub lazy: bool,
     /// Whether it has others that CPython makes one by one, of values that are there.
     pub makes_all: bool,
-    /// Whether a call's function may be missing while its arguments may fail: CPython looks the function up first.
-    pub looked_up_late: bool,
+    /// Whether a call's function may be missing while its arguments may fail.
+    looked_up_late: bool,
+    /// What methods of lists are called on while their arguments may fail.
+    asked: HashSet<String>,
+    /// Bound to a list that is made on the spot.
+    lists: HashSet<String>,
+    /// Bound to something else on the spot.
+    others: HashSet<String>,
     /// Whether texts of the path may hold other characters than those of ASCII that are seen.
     pub odd_texts: bool,
 }
@@ -91,6 +101,15 @@ impl Names {
     /// Whether no other name stands for what `name` stands for.
     pub fn is_own(&self, name: &str) -> bool {
         name != NAMELESS && !self.stale.contains(name) && !self.escaped.contains(name)
+    }
+
+    /// Whether a call may fail because its function is missing where the embedded interpreter, which makes the arguments first, fails for
+    /// another reason.
+    pub fn are_looked_up_late(&self) -> bool {
+        let is_list = |name: &String| {
+            self.lists.contains(name) && !self.others.contains(name) && !self.stale.contains(name)
+        };
+        self.looked_up_late || !self.asked.iter().all(is_list)
     }
 
     /// Whether `body` names a function that may change what it does not own.
@@ -146,6 +165,15 @@ impl Names {
         }
     }
 
+    /// Notes what kind of value is made on the spot for a name.
+    fn note(&mut self, target: &Expr, value: &Expr) {
+        if let Expr::Name(name) = target {
+            let is_list = matches!(value, Expr::List(_) | Expr::ListComp(_));
+            let names = if is_list { &mut self.lists } else { &mut self.others };
+            names.insert(name.id.to_string());
+        }
+    }
+
     fn escape(&mut self, value: &Expr) {
         if let Expr::Name(name) = value {
             self.escaped.insert(name.id.to_string());
@@ -178,6 +206,7 @@ impl<'a> Visitor<'a> for Names {
                 }
                 for target in &assign.targets {
                     self.bind(target, is_fresh(&assign.value) && assign.targets.len() == 1);
+                    self.note(target, &assign.value);
                 }
                 self.escape(&assign.value);
             }
@@ -185,6 +214,7 @@ impl<'a> Visitor<'a> for Names {
                 self.bind(&assign.target, assign.value.as_deref().is_some_and(is_fresh));
                 if let Some(value) = &assign.value {
                     self.escape(value);
+                    self.note(&assign.target, value);
                 }
             }
             Stmt::AugAssign(assign) => self.bind(&assign.target, true),
@@ -246,8 +276,16 @@ impl<'a> Visitor<'a> for Names {
             Expr::Call(call) => {
                 let may_fail = |value: &Expr| !value.is_literal_expr();
                 let words = call.arguments.keywords.iter().map(|word| &word.value);
-                self.looked_up_late |= call.arguments.args.iter().chain(words).any(may_fail)
-                    && !self.is_there(&call.func);
+                let fails = call.arguments.args.iter().chain(words).any(may_fail);
+                match &*call.func {
+                    Expr::Attribute(method) if LIST.contains(&method.attr.as_str()) && fails => {
+                        match &*method.value {
+                            Expr::Name(name) => _ = self.asked.insert(name.id.to_string()),
+                            _ => self.looked_up_late = true,
+                        }
+                    }
+                    function => self.looked_up_late |= fails && !self.is_there(function),
+                }
                 let shows = matches!(&*call.func, Expr::Name(name)
                     if !self.functions.contains(name.id.as_str()) && NEW.contains(&name.id.as_str()));
                 if !shows {

@@ -117,8 +117,7 @@ impl Reader<'_> {
             }
             ("len" | "sorted", [Expr::Set(set)]) if !keyed => self.exprs(&set.elts),
             ("len" | "sorted", [Expr::SetComp(set)]) if !keyed => {
-                self.comprehension(&set.generators, &[&set.elt])?;
-                self.expr(&set.elt)
+                self.comprehension(&set.generators, &[&set.elt], |reader| reader.expr(&set.elt))
             }
             ("set", _) => refuse("sets, whose order is that of hashes"),
             ("len", [Expr::Call(view)]) if is_view(view) => self.iterable(&arguments[0]),

@@ -44,14 +44,14 @@ impl Reader<'_> {
                 self.expr(&item.value)
             }),
             Expr::ListComp(list) => {
-                self.comprehension(&list.generators, &[&list.elt])?;
-                self.expr(&list.elt)
+                self.comprehension(&list.generators, &[&list.elt], |reader| reader.expr(&list.elt))
             }
             Expr::DictComp(dict) => {
                 let Some(key) = dict.key.as_deref() else { return refuse("this comprehension") };
-                self.comprehension(&dict.generators, &[key, &dict.value])?;
-                self.key(key)?;
-                self.expr(&dict.value)
+                self.comprehension(&dict.generators, &[key, &dict.value], |reader| {
+                    reader.key(key)?;
+                    reader.expr(&dict.value)
+                })
             }
             Expr::BoolOp(choice) => self.exprs(&choice.values),
             Expr::UnaryOp(operation) => self.expr(&operation.operand),

@@ -49,8 +49,9 @@ impl Reader<'_> {
     pub(super) fn all_of(&mut self, value: &Expr) -> Sure {
         match value {
             Expr::Generator(generator) => {
-                self.comprehension(&generator.generators, &[&generator.elt])?;
-                self.expr(&generator.elt)
+                self.comprehension(&generator.generators, &[&generator.elt], |reader| {
+                    reader.expr(&generator.elt)
+                })
             }
             Expr::Call(call) => match &*call.func {
                 Expr::Name(name) if self.is_built_in(&name.id, &["map", "filter"]) => {
@@ -125,11 +126,12 @@ impl Reader<'_> {
         values.try_for_each(|value| self.iterable(value))
     }
 
-    /// The loops of a comprehension and what it makes.
+    /// The loops of a comprehension, and what it makes, which `read` reads.
     pub(super) fn comprehension(
         &mut self,
         comprehensions: &[Comprehension],
         made: &[&Expr],
+        read: impl FnOnce(&mut Self) -> Sure,
     ) -> Sure {
         self.inside.comprehensions += 1;
         if self.inside.comprehensions > DEEPEST_COMPREHENSION {
@@ -147,6 +149,7 @@ impl Reader<'_> {
             self.iterable(&each.iter)?;
             each.ifs.iter().try_for_each(|test| self.expr(test))
         })?;
+        read(self)?;
         self.inside.comprehensions -= 1;
         Ok(())
     }
