@@ -48,7 +48,9 @@ fn the_memory_of_a_long_run_does_not_grow() {
     endless.iter().for_each(|setting| arguments.extend(["--set", setting]));
     let mut child = espalier(&arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     let (begun, mut points) = (Instant::now(), Vec::new());
-    while begun.elapsed().as_secs_f64() < 60.0 * minutes {
+    let begun_rounds = || fs::read_dir(run_dir.join("rounds")).map_or(0, Iterator::count);
+    // On a busy machine the first round may take longer than a short soak.
+    while begun.elapsed().as_secs_f64() < 60.0 * minutes || begun_rounds() < 2 {
         sleep(Duration::from_millis(250));
         let ended = child.try_wait().unwrap();
         assert!(ended.is_none(), "the run ended: {}", fs::read_to_string(&said).unwrap());
@@ -56,7 +58,7 @@ fn the_memory_of_a_long_run_does_not_grow() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let rounds = fs::read_dir(run_dir.join("rounds")).unwrap().count();
+    let rounds = begun_rounds();
     // The first third warms up.
     let warm = &points[points.len() / 3..];
     let hourly = 3600.0 * slope(warm) / f64::from(1 << 20);
@@ -64,7 +66,7 @@ fn the_memory_of_a_long_run_does_not_grow() {
     println!(
         "chaos: soak of {minutes} min: {rounds} rounds begun, {last:.0} MiB, {hourly:+.1} MiB an hour"
     );
-    assert!(rounds > 1 && last > 1.0);
+    assert!(last > 1.0);
     // What a slope means needs time.
     assert!(minutes < 5.0 || hourly < 60.0, "memory grows by {hourly:.1} MiB an hour");
 }
