@@ -17,6 +17,7 @@ mod keep;
 mod labels;
 mod no_net;
 mod outputs;
+mod prm;
 mod probe;
 mod program;
 mod reasoning_gym;

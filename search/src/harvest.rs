@@ -73,6 +73,9 @@ pub struct LabelledStep {
         deserialize_with = "range::weight_if_any"
     )]
     pub weight: Option<f64>,
+    /// Whether a second judge's opinion of the step has the label's sign, where one was asked; the weight is 0 where it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<bool>,
     /// The tokens that the policy sampled, where the search kept them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Box<SampledTokens>>,
@@ -230,6 +233,7 @@ impl<'a> Way<'a> {
             q: node.q_value,
             value: node.value,
             weight: None,
+            agreed: None,
             sampled: node.sampled.clone(),
         };
         LabelledSolution {

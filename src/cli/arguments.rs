@@ -10,7 +10,8 @@ use serde::Serialize;
 use espalier::environment::AnyEnvironment;
 use espalier::execution::ExecutorError;
 use espalier::form::{Asked, Form};
-use espalier::policy::{Policy, PolicyError};
+use espalier::policy::prm::{FormRecipe, Preset, PrmRecipe};
+use espalier::policy::{Policy, PolicyError, PolicyRecipe};
 use espalier::recipe::{self, Recipe};
 pub use espalier::usage::UsageError;
 
@@ -124,6 +125,12 @@ pub struct PolicyArguments {
     /// Ask the net as the recipe asks those of round N, instead of as its checkpoint says that it was trained.
     #[arg(long, value_name = "N")]
     pub as_round: Option<usize>,
+    /// A process reward model that values states instead: its folder. `[policy.value]` has its other settings.
+    #[arg(long, value_name = "DIR", requires = "form")]
+    pub verifier: Option<PathBuf>,
+    /// How the reward model is asked and read.
+    #[arg(long, value_enum, requires = "verifier")]
+    pub form: Option<Preset>,
 }
 
 impl PolicyArguments {
@@ -161,14 +168,30 @@ impl PolicyArguments {
         Ok((recipe, environment))
     }
 
+    /// The recipe's policy, with values by the reward model that is named here.
+    pub fn policy(&self, recipe: &Recipe) -> Result<PolicyRecipe> {
+        let mut policy = recipe.policy.clone();
+        if let Some(path) = &self.verifier {
+            let form = FormRecipe { preset: self.form, ..FormRecipe::default() };
+            let prm = PrmRecipe { path: Some(path.clone()), form, ..PrmRecipe::default() };
+            policy.value_by(prm).map_err(policy_error)?;
+        }
+        Ok(policy)
+    }
+
     /// Loads the recipe's policy.
     pub fn load(&self, environment: &AnyEnvironment, recipe: &Recipe) -> Result<Policy> {
-        let loaded =
-            recipe.policy.kind().load(environment, &recipe.compute, self.checkpoint.as_deref());
-        loaded.map_err(|error| match error {
-            PolicyError::Usage(_) => UsageError(error.into()).into(),
-            error => error.into(),
-        })
+        let policy = self.policy(recipe)?;
+        let loaded = policy.kind().load(environment, &recipe.compute, self.checkpoint.as_deref());
+        loaded.map_err(policy_error)
+    }
+}
+
+/// A fault of the command line is told as one.
+pub fn policy_error(error: PolicyError) -> Error {
+    match error {
+        PolicyError::Usage(_) => UsageError(error.into()).into(),
+        error => error.into(),
     }
 }
 

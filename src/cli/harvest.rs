@@ -4,12 +4,14 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, print_json, print_line,
+    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, policy_error,
+    print_json, print_line,
 };
 use super::outputs::refuse_overwriting;
 use espalier::environment::AnyEnvironment;
 use espalier::labels::export_stepwise;
-use espalier::pipeline::{self, HarvestPlan, HarvestSummary, Player};
+use espalier::pipeline::{self, Agreement, HarvestPlan, HarvestSummary, Judge, Player};
+use espalier::policy::Policy;
 use espalier::problems;
 use espalier::recipe::Recipe;
 
@@ -18,7 +20,8 @@ use espalier::recipe::Recipe;
 /// Of every problem up to `labels.paths.max_correct` right and `labels.paths.max_incorrect` wrong distinct solutions are kept. A
 /// step's label is its Q-value in the tree, the last step's the reward (`labels.kind = "q_value"`); or the reward of its path
 /// (`outcome`); or the share of right answers among roll-outs from there (`monte_carlo`), for which --checkpoint and --problems
-/// are needed. Killed and started again with the same command, it goes on after the last labelled problem.
+/// are needed. With --verifier a process reward model reads every step too, and a label with which it disagrees (right or wrong, at 0) gets
+/// weight 0: the value head does not learn it, and TRL's form ends before it. Killed and started again with the same command, it goes on after the last labelled problem.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -48,12 +51,17 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let inputs =
         [("--trees", Some(&*arguments.trees)), ("--problems", arguments.problems.as_deref())];
     refuse_overwriting(&outputs, &inputs)?;
+    let judge = arguments.judge(&recipe)?;
+    let judge = judge
+        .as_ref()
+        .map(|policy| Judge { evaluator: policy.evaluator(), net: policy.fingerprint() });
     let summary = if recipe.labels.needs_rollouts() {
         let (recipe, environment) = arguments.policy.start(recipe.clone(), &arguments.recipe)?;
-        arguments.roll_out(&environment, &recipe)?
+        arguments.roll_out(&environment, &recipe, judge)?
     } else {
         let environment = environment_without_steps(&recipe)?;
-        pipeline::harvest(&environment, &arguments.plan(&recipe), &recipe.compute, &arguments.out)?
+        let plan = HarvestPlan { judge, ..arguments.plan(&recipe) };
+        pipeline::harvest(&environment, &plan, &recipe.compute, &arguments.out)?
     };
     if let Some(path) = &arguments.stepwise {
         export_stepwise(&arguments.out, path)?;
@@ -70,15 +78,38 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let cost = counts.cost;
         print_line(&format!("{} roll-outs, {} sampled tokens", cost.rollouts, cost.tokens))?;
     }
+    let Agreement { judged, agreed } = counts.agreement;
+    if judged > 0 {
+        let share = 100.0 * agreed as f64 / judged as f64;
+        print_line(&format!(
+            "the reward model agrees with {agreed} of {judged} labels ({share:.1} %)"
+        ))?;
+    }
     Ok(())
 }
 
 impl Arguments {
-    fn plan<'a>(&'a self, recipe: &'a Recipe) -> HarvestPlan<'a> {
-        HarvestPlan { trees: &self.trees, labels: &recipe.labels, seed: recipe.seed, player: None }
+    /// The reward model that must agree, where one is named.
+    fn judge(&self, recipe: &Recipe) -> Result<Option<Policy>> {
+        if self.policy.verifier.is_none() {
+            return Ok(None);
+        }
+        let policy = self.policy.policy(recipe)?;
+        let Some(prm) = policy.prm() else { return Ok(None) };
+        prm.verifier(&recipe.compute).map(Some).map_err(policy_error)
     }
 
-    fn roll_out(&self, environment: &AnyEnvironment, recipe: &Recipe) -> Result<HarvestSummary> {
+    fn plan<'a>(&'a self, recipe: &'a Recipe) -> HarvestPlan<'a> {
+        let labels = &recipe.labels;
+        HarvestPlan { trees: &self.trees, labels, seed: recipe.seed, player: None, judge: None }
+    }
+
+    fn roll_out(
+        &self,
+        environment: &AnyEnvironment,
+        recipe: &Recipe,
+        judge: Option<Judge<'_>>,
+    ) -> Result<HarvestSummary> {
         let Some(problems) = &self.problems else {
             return self.refuse("--problems FILE", "the problems of the trees");
         };
@@ -86,13 +117,18 @@ impl Arguments {
             return self.refuse("--checkpoint DIR", "the policy that plays them");
         }
         let problems = problems::open(environment, problems)?;
-        let policy = self.policy.load(environment, recipe)?;
+        let loaded = recipe.policy.kind().load(
+            environment,
+            &recipe.compute,
+            self.policy.checkpoint.as_deref(),
+        );
+        let policy = loaded.map_err(policy_error)?;
         let player = Player {
             evaluator: policy.evaluator(),
             net: policy.fingerprint(),
             problems: &problems,
         };
-        let plan = HarvestPlan { player: Some(player), ..self.plan(recipe) };
+        let plan = HarvestPlan { player: Some(player), judge, ..self.plan(recipe) };
         pipeline::harvest(environment, &plan, &recipe.compute, &self.out)
     }
 

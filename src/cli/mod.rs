@@ -12,6 +12,7 @@ mod data;
 mod documents;
 mod evaluate;
 mod execute;
+mod export;
 mod generate;
 mod grade;
 mod harvest;
@@ -80,6 +81,7 @@ enum Command {
     Bench(bench::Arguments),
     Inspect(inspect::Arguments),
     Import(import::Arguments),
+    Export(export::Arguments),
     Execute(execute::Arguments),
     #[command(hide = true)]
     CodeWorker(code_worker::Arguments),
@@ -144,6 +146,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Import(arguments) => import::main(&arguments),
+        Command::Export(arguments) => export::main(&arguments),
         Command::Execute(arguments) => execute::main(&arguments),
         Command::CodeWorker(arguments) => code_worker::main(&arguments),
         Command::Grade(arguments) => grade::main(&arguments),

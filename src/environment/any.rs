@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::{EnvironmentKind, ProblemGenerator, Truth, WorkedSolution};
 use super::split::Split;
+use super::written::Written;
 use crate::recipe::Recipe;
 
 /// Makes the three types of all environments. Each method asks the one that is there.
@@ -328,6 +329,16 @@ macro_rules! environments {
             pub fn step_ends(&self) -> [&str; 2] {
                 match self {
                     $(Self::$kind(environment) => environment.step_ends(),)+
+                }
+            }
+
+            /// As [`EnvironmentKind::written`].
+            ///
+            /// # Errors
+            /// When the context is none of this environment's.
+            pub fn written(&self, context: &str) -> Result<Written, String> {
+                match self {
+                    $(Self::$kind(environment) => environment.written(context),)+
                 }
             }
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::split::Split;
+use super::written::Written;
 use crate::recipe::Recipe;
 
 /// Exact truth: whether a state can still be brought to a right answer. It measures how good a label or a value is, and never says
@@ -142,6 +143,15 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
     /// The text at the end of each step of a written solution, and of its last step: where a net reads their values.
     fn step_ends(&self) -> [&str; 2] {
         ["\n", "\n"]
+    }
+
+    /// The question and the steps of a state's context, for a judge that is asked in a text of its own. By default the question is the
+    /// context's first line, and each other line is a step.
+    ///
+    /// # Errors
+    /// When the context is none of this environment's.
+    fn written(&self, context: &str) -> Result<Written, String> {
+        Ok(Written::of_lines(context))
     }
 
     /// The solution that a problem carries (`metadata.solution`) as steps of this environment. `None` where there is none, or

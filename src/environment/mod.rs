@@ -8,7 +8,9 @@ mod distinct;
 mod kind;
 pub mod program;
 mod split;
+mod written;
 
 pub use any::{AnyEnvironment, AnyState, EnvironmentRecipe};
 pub use kind::{EnvironmentKind, NoGenerator, ProblemGenerator, Truth, WorkedSolution};
 pub use split::Split;
+pub use written::Written;

@@ -231,6 +231,7 @@ mod tests {
             q,
             value: None,
             weight: None,
+            agreed: None,
             sampled: None,
         };
         LabelledSolution {

@@ -8,15 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::jsonl::{Rows, Writer};
 
-/// Writes labelled solutions in TRL's form, one at a time. Ways to nodes, which end nowhere, are left out.
+/// Writes labelled solutions in TRL's form, one at a time. Ways to nodes, which end nowhere, are left out; a solution ends before the first
+/// label with which a second judge disagrees, since the form has no weights.
 ///
 /// # Errors
 /// When a file cannot be read or written.
 pub fn export(labels: &Path, out: &Path) -> Result<()> {
     let mut file = Writer::create(out)?;
     for solution in Rows::<LabelledSolution>::open(labels)?.rows() {
-        let solution = solution?;
-        if !solution.values_only {
+        let mut solution = solution?;
+        let steps = &mut solution.steps;
+        let kept = steps.iter().position(|step| step.agreed == Some(false)).unwrap_or(steps.len());
+        steps.truncate(kept);
+        if !solution.values_only && !solution.steps.is_empty() {
             file.row(&to_stepwise(&solution))?;
         }
     }
@@ -68,6 +72,7 @@ mod tests {
             q,
             value: None,
             weight: None,
+            agreed: None,
             sampled: None,
         };
         let row = to_stepwise(&LabelledSolution {

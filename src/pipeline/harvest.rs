@@ -10,6 +10,7 @@ use espalier_search::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::consensus::{Agreement, Judge};
 use crate::compute::ComputeRecipe;
 use crate::environment::{AnyEnvironment, Split};
 use crate::interrupt::Work;
@@ -29,6 +30,8 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Who plays roll-outs, for rules that ask for them.
     pub player: Option<Player<'a>>,
+    /// Who must agree with the labels.
+    pub judge: Option<Judge<'a>>,
 }
 
 /// A policy with the problems that it plays.
@@ -74,6 +77,9 @@ pub struct Counts {
     /// The price of the labels.
     #[serde(flatten)]
     pub cost: Cost,
+    /// What a judge said of the labels; 0 without one.
+    #[serde(flatten, default)]
+    pub agreement: Agreement,
 }
 
 /// Harvests a trees file into a labels file, in the order of the trees. Labelled problems are kept in a log beside it (`*.log`),
@@ -94,10 +100,13 @@ pub fn harvest(
     }
     let player = plan.player.as_ref().map(|player| (player.net, player.problems.digest()));
     let parts = (environment, trees.digest(), plan.labels, plan.seed, player);
+    let identity = match &plan.judge {
+        None => jsonl::identity(&parts)?,
+        Some(judge) => jsonl::identity(&(parts, judge.net))?,
+    };
     let counts = Mutex::new(Counts::default());
     let add = |more: Counts| counts.lock().unwrap_or_else(PoisonError::into_inner).add(more);
-    let log: EntryLog<Counts, 1> =
-        EntryLog::open(&jsonl::log_beside(out), &jsonl::identity(&parts)?, add)?;
+    let log: EntryLog<Counts, 1> = EntryLog::open(&jsonl::log_beside(out), &identity, add)?;
     let missing: Vec<u32> =
         (0..trees.groups() as u32).filter(|&group| !log.contains(group as usize)).collect();
     let progress = Progress::new("harvest", trees.groups(), trees.groups() - missing.len());
@@ -106,9 +115,15 @@ pub fn harvest(
     let done = |index: usize| -> Result<()> {
         let group = missing[index] as usize;
         let trees = trees.group(group)?;
-        let (solutions, cost) = label(environment, plan, &trees, cancel)
-            .with_context(|| format!("{}: problem {}", plan.trees.display(), trees[0].problem))?;
-        let counts = Counts { cost, ..Counts::of(&solutions) };
+        let of = || format!("{}: problem {}", plan.trees.display(), trees[0].problem);
+        let (mut solutions, cost) = label(environment, plan, &trees, cancel).with_context(of)?;
+        let mut agreement = Agreement::default();
+        if let Some(judge) = &plan.judge {
+            let question = &trees[0].question;
+            agreement =
+                judge.filter(environment, question, &mut solutions, cancel).with_context(of)?;
+        }
+        let counts = Counts { cost, agreement, ..Counts::of(&solutions) };
         log.append(group, &counts, [&jsonl::to_rows(&solutions)?])?;
         add(counts);
         progress.advance(String::new);
@@ -243,6 +258,7 @@ impl Counts {
             values_only,
             steps: solutions.iter().map(|solution| solution.steps.len()).sum(),
             cost: Cost::default(),
+            agreement: Agreement::default(),
         }
     }
 
@@ -255,6 +271,7 @@ impl Counts {
         self.values_only += other.values_only;
         self.steps += other.steps;
         self.cost.add(other.cost);
+        self.agreement.add(other.agreement);
     }
 
     fn check(&self, of: &Path) -> Result<()> {

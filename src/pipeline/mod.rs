@@ -2,6 +2,7 @@
 
 mod ablate;
 mod bootstrap;
+mod consensus;
 mod disk;
 mod dry_run;
 mod evaluate;
@@ -17,6 +18,7 @@ mod train;
 
 pub use ablate::{Ablation, Measured, ablate};
 pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
+pub use consensus::{Agreement, Judge};
 pub use dry_run::{DryRun, dry_run};
 pub use footprint::Footprint;
 pub use gate::Verdict;
@@ -338,6 +340,7 @@ impl Rounds<'_> {
             labels: &self.recipe.labels,
             seed: self.stream("harvest", round),
             player,
+            judge: None,
         };
         // Roll-outs read the prompt that the search read.
         let environment = self.environment(self.kept(round - 1)?);

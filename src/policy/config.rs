@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use espalier_search::ConfigError;
 use serde::{Deserialize, Serialize};
 
+use super::prm::PrmRecipe;
 use crate::kinds::kind_or_default;
 
 /// A policy behind `POST /v1/completions`.
@@ -96,28 +97,55 @@ impl CompletionsRecipe {
             "http.backoff_seconds",
             "http.max_backoff_seconds",
         ])?;
-        match &self.value {
-            ValueRecipe::None(_) | ValueRecipe::Checkpoint(_) => Ok(()),
-            ValueRecipe::Pooling(pooling) => pooling.validate(),
-        }
+        ConfigError::require(
+            !matches!(self.value, ValueRecipe::Own(_)),
+            "value.kind",
+            &"\"own\"",
+            "must be none, checkpoint, pooling or prm: a served policy has no value head",
+        )?;
+        self.value.validate()
     }
 }
 
-/// Who values states where the policy is served.
+/// `[policy.value]`: who values states.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ValueRecipe {
+    /// The value head of the local net that also writes the steps.
+    Own(NoValueRecipe),
     /// No values: every state is worth 0, as in AlphaMath's first round.
     None(NoValueRecipe),
-    /// The value head of a local net.
+    /// The value head of another local net.
     Checkpoint(ValueCheckpointRecipe),
-    /// A reward model behind vLLM's `POST /pooling`.
+    /// A reward model behind vLLM's `POST /pooling` that is asked in the policy's own text.
     Pooling(Box<PoolingRecipe>),
+    /// A process reward model.
+    Prm(Box<PrmRecipe>),
 }
 
 impl Default for ValueRecipe {
     fn default() -> Self {
         Self::None(NoValueRecipe::default())
+    }
+}
+
+impl ValueRecipe {
+    /// The local net's own value head.
+    #[must_use]
+    pub fn own() -> Self {
+        Self::Own(NoValueRecipe::default())
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first key that is wrong.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Own(_) | Self::None(_) | Self::Checkpoint(_) => Ok(()),
+            Self::Pooling(pooling) => pooling.validate(),
+            Self::Prm(prm) => prm.validate(),
+        }
     }
 }
 
@@ -167,16 +195,7 @@ impl Default for PoolingRecipe {
 
 impl PoolingRecipe {
     fn validate(&self) -> Result<(), ConfigError> {
-        check_url("value.url", &self.url)?;
-        check_model("value.model", &self.model)?;
-        self.http.validate([
-            "value.http.api_key_env",
-            "value.http.max_in_flight",
-            "value.http.connect_seconds",
-            "value.http.request_seconds",
-            "value.http.backoff_seconds",
-            "value.http.max_backoff_seconds",
-        ])
+        check_server(&self.url, &self.model, &self.http)
     }
 }
 
@@ -289,6 +308,20 @@ impl HttpConfig {
         }
         Ok(())
     }
+}
+
+/// Checks where `[policy.value]` is served.
+pub(super) fn check_server(url: &str, model: &str, http: &HttpConfig) -> Result<(), ConfigError> {
+    check_url("value.url", url)?;
+    check_model("value.model", model)?;
+    http.validate([
+        "value.http.api_key_env",
+        "value.http.max_in_flight",
+        "value.http.connect_seconds",
+        "value.http.request_seconds",
+        "value.http.backoff_seconds",
+        "value.http.max_backoff_seconds",
+    ])
 }
 
 fn check_model(field: &'static str, model: &str) -> Result<(), ConfigError> {

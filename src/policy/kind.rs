@@ -6,8 +6,10 @@ use espalier_search::{ConfigError, Evaluator};
 use espalier_training::InferenceStats;
 use serde::{Deserialize, Serialize};
 
+use super::config::ValueRecipe;
 use super::error::PolicyError;
 use super::local::LocalRecipe;
+use super::prm::PrmRecipe;
 use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
 use crate::jsonl;
@@ -42,6 +44,11 @@ pub trait PolicyKind {
     /// Whether it draws the steps of a state without replacement where a search asks for it.
     fn draws_without_replacement(&self) -> bool {
         true
+    }
+
+    /// Who values states, where the settings say it; `None` (the default) where they cannot.
+    fn value(&self) -> Option<&ValueRecipe> {
+        None
     }
 
     /// How a local net writes steps; `None` (the default) where there is none.
@@ -151,6 +158,33 @@ impl Default for PolicyRecipe {
 }
 
 impl PolicyRecipe {
+    /// Lets this process reward model value states.
+    ///
+    /// # Errors
+    /// When it is a kind of policy whose values are its own.
+    pub fn value_by(&mut self, prm: PrmRecipe) -> Result<(), PolicyError> {
+        let value = ValueRecipe::Prm(Box::new(prm));
+        match self {
+            Self::Local(recipe) => recipe.value = value,
+            Self::Completions(recipe) => recipe.value = value,
+            Self::Uniform(_) | Self::Table(_) => {
+                return Err(PolicyError::Usage(
+                    "a reward model values the states of [policy] kind = \"local\" or \"completions\" alone".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The process reward model that values states, if one does.
+    #[must_use]
+    pub fn prm(&self) -> Option<&PrmRecipe> {
+        match self.kind().value() {
+            Some(ValueRecipe::Prm(prm)) => Some(prm),
+            _ => None,
+        }
+    }
+
     /// How a local net writes steps; the defaults where the policy is another.
     #[must_use]
     pub fn local(&self) -> LocalRecipe {

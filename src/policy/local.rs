@@ -5,13 +5,17 @@ use std::path::Path;
 
 use espalier_search::ConfigError;
 use espalier_training::{Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use super::config::ValueRecipe;
 use super::error::PolicyError;
 use super::kind::{Backend, Policy, PolicyKind, identity};
+use super::value::ValueSource;
+use super::valued::Valued;
 use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
+use crate::kinds::kind_or;
 
 /// How the local net writes steps; `[net]` shapes it, `--checkpoint` names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +32,14 @@ pub struct LocalRecipe {
     /// Type of the cached keys and values: by default `float32` on the CPU and the checkpoint's on a device. `float16` and `bfloat16`
     /// take half the memory, and change answers in their third digit.
     pub kv_cache_dtype: Option<Dtype>,
+    /// Who values states.
+    #[serde(deserialize_with = "own_or_kind")]
+    pub value: ValueRecipe,
+}
+
+/// A section that does not say its kind is the net's own.
+fn own_or_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ValueRecipe, D::Error> {
+    kind_or(ValueRecipe::own(), deserializer)
 }
 
 impl Default for LocalRecipe {
@@ -35,7 +47,8 @@ impl Default for LocalRecipe {
         let InferenceConfig { max_step_tokens, sampling, kv_cache_dtype, .. } =
             InferenceConfig::default();
         let SamplingConfig { top_k, top_p, min_p } = sampling;
-        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype }
+        let value = ValueRecipe::own();
+        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype, value }
     }
 }
 
@@ -43,7 +56,7 @@ impl LocalRecipe {
     /// Settings of inference for steps that end with one of `stops`.
     #[must_use]
     pub fn inference(&self, compute: &ComputeRecipe, stops: Vec<String>) -> InferenceConfig {
-        let Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype } = *self;
+        let &Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype, value: _ } = self;
         InferenceConfig {
             max_step_tokens,
             stops,
@@ -74,7 +87,8 @@ impl PolicyKind for LocalRecipe {
             "must be >= 1",
         )?;
         ConfigError::require(top_p > 0.0 && top_p <= 1.0, "top_p", &top_p, "must be in (0, 1]")?;
-        ConfigError::require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "must be in [0, 1]")
+        ConfigError::require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "must be in [0, 1]")?;
+        self.value.validate()
     }
 
     fn load(
@@ -89,11 +103,21 @@ impl PolicyKind for LocalRecipe {
         })?;
         let net = load_net(path, self.inference(compute, environment.stops()))?;
         let mut fingerprint = net.fingerprint().to_owned();
-        if *self != Self::default() {
-            fingerprint = identity(&json!({ "net": fingerprint, "settings": self }))?;
+        let settings = Self { value: ValueRecipe::own(), ..self.clone() };
+        if settings != Self::default() {
+            let mut settings = json!(settings);
+            // The net's own values are what the fingerprint has always meant.
+            settings.as_object_mut().map(|settings| settings.remove("value"));
+            fingerprint = identity(&json!({ "net": fingerprint, "settings": settings }))?;
         }
         let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Policy::new(net, fingerprint, whole.display().to_string()))
+        let source = whole.display().to_string();
+        if matches!(self.value, ValueRecipe::Own(_)) {
+            return Ok(Policy::new(net, fingerprint, source));
+        }
+        let (values, of_values) = ValueSource::load(&self.value, environment, compute, None)?;
+        let fingerprint = identity(&json!({ "policy": fingerprint, "values": of_values }))?;
+        Ok(Policy::new(Valued { policy: net, values }, fingerprint, source))
     }
 
     fn needs_checkpoint(&self) -> bool {
@@ -102,6 +126,10 @@ impl PolicyKind for LocalRecipe {
 
     fn untrainable(&self) -> Option<&'static str> {
         None
+    }
+
+    fn value(&self) -> Option<&ValueRecipe> {
+        Some(&self.value)
     }
 
     fn local(&self) -> Option<&LocalRecipe> {

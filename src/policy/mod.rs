@@ -11,12 +11,15 @@ mod error;
 mod kind;
 mod limit_watch;
 mod local;
+pub mod prm;
 #[cfg(feature = "served")]
 mod served;
 mod table;
 mod uniform;
 #[cfg(not(feature = "served"))]
 mod unserved;
+mod value;
+mod valued;
 
 pub use config::{
     CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
@@ -27,9 +30,10 @@ pub use kind::{Policy, PolicyKind, PolicyRecipe};
 pub use limit_watch::LimitWatch;
 pub use local::LocalRecipe;
 #[cfg(feature = "served")]
-pub use served::{CompletionsEvaluator, RewardModel, ValueSource, answers};
+pub use served::{CompletionsEvaluator, RewardModel, answers};
 pub use table::TableRecipe;
 pub use uniform::UniformRecipe;
+pub use value::ValueSource;
 
 #[cfg(all(test, feature = "served"))]
 mod tests {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use espalier_search::ConfigError;
 
-use super::config::CompletionsRecipe;
+use super::config::{CompletionsRecipe, ValueRecipe};
 use super::error::PolicyError;
 use super::kind::{Policy, PolicyKind};
 use crate::compute::ComputeRecipe;
@@ -28,6 +28,10 @@ impl PolicyKind for CompletionsRecipe {
         _: Option<&Path>,
     ) -> Result<Policy, PolicyError> {
         Err(PolicyError::Usage(format!("[policy] {}", refusal())))
+    }
+
+    fn value(&self) -> Option<&ValueRecipe> {
+        Some(&self.value)
     }
 
     fn untrainable(&self) -> Option<&'static str> {

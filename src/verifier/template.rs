@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use espalier_search::Environment;
 
-use crate::environment::AnyEnvironment;
 use crate::environment::program::next_question;
+use crate::environment::{AnyEnvironment, Written};
 
 /// The text before the first step and the ends of steps. The net was trained on those of its environment
 /// ([`Template::of_environment`]); both can be replaced.
@@ -17,6 +17,8 @@ pub struct Template<'a> {
     /// Ends the last step.
     last_end: String,
     next_question: Option<String>,
+    /// Whether the text is none of ours: the solution itself, for a judge that writes its own.
+    written: bool,
 }
 
 /// Makes the text before the first step from the question.
@@ -45,7 +47,8 @@ impl<'a> Template<'a> {
             Ok(environment.context(&root).to_owned())
         };
         let next_question = environment.next_question();
-        Self { prompt: Box::new(prompt), step_end, last_end, next_question }
+        let prompt = Box::new(prompt);
+        Self { prompt, step_end, last_end, next_question, written: false }
     }
 
     /// The same with another prompt, in which `{question}` stands for the question.
@@ -68,6 +71,12 @@ impl<'a> Template<'a> {
     #[must_use]
     pub fn with_step_end(self, end: &str) -> Self {
         Self { step_end: end.to_owned(), last_end: end.to_owned(), ..self }
+    }
+
+    /// Contexts that are the JSON of a [`Written`], for a reward model that is asked in a text of its own.
+    #[must_use]
+    pub fn as_written(self) -> Self {
+        Self { written: true, ..self }
     }
 
     /// The prompt of a question.
@@ -95,6 +104,15 @@ impl<'a> Template<'a> {
     /// # Errors
     /// As [`Template::prompt`].
     pub fn step_ends<S: AsRef<str>>(&self, question: &str, steps: &[S]) -> Result<Vec<Arc<str>>> {
+        if self.written {
+            let trimmed = |step: &S| step.as_ref().trim().to_owned();
+            let steps: Vec<String> = steps.iter().map(trimmed).collect();
+            let written = |count: usize| {
+                let steps = steps[..count].to_vec();
+                Ok(serde_json::to_string(&Written { question: question.to_owned(), steps })?.into())
+            };
+            return (1..=steps.len()).map(written).collect();
+        }
         let mut context = self.prompt(question)?;
         let mut contexts = Vec::with_capacity(steps.len());
         for (index, step) in steps.iter().enumerate() {
@@ -114,6 +132,14 @@ impl<'a> Template<'a> {
     /// # Errors
     /// As [`Template::prompt`].
     pub fn solution_end(&self, question: &str, solution: &str) -> Result<Arc<str>> {
+        if self.written {
+            let end = if self.step_end.is_empty() { "\n" } else { &self.step_end };
+            let steps = solution.split(end).map(str::trim).filter(|step| !step.is_empty());
+            let steps: Vec<&str> = steps.collect();
+            let last = self.step_ends(question, &steps)?.pop();
+            return last
+                .with_context(|| format!("question {question:?}: a solution without a step"));
+        }
         Ok(self.step_ends(question, &[solution])?.swap_remove(0))
     }
 }

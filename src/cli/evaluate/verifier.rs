@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use crate::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, unescape,
+    PolicyArguments, RecipeArguments, UsageError, environment_without_steps, policy_error, unescape,
 };
 use espalier::environment::AnyEnvironment;
 use espalier::policy::Policy;
@@ -30,8 +30,8 @@ pub struct VerifierArguments {
 pub struct Verifier<'a> {
     /// The text in which it is asked.
     pub template: Template<'a>,
-    /// The environment's own.
-    own: Template<'a>,
+    /// The environment's own; none where the text is a reward model's.
+    own: Option<Template<'a>>,
     load: &'a dyn Fn() -> Result<Policy>,
 }
 
@@ -44,12 +44,25 @@ impl VerifierArguments {
     ) -> Result<T> {
         let (_, environment) =
             self.policy.start_by(environment_without_steps, recipe.clone(), &self.recipe)?;
-        let verifier = Verifier {
-            template: self.template(&environment)?,
-            own: Template::of_environment(&environment),
+        let template = self.template(&environment)?;
+        let policy = self.policy.policy(recipe)?;
+        if let Some(prm) = policy.prm() {
+            if self.prompt.is_some() {
+                let message = "--prompt: the reward model's form says how it is asked";
+                return Err(UsageError(anyhow!("{message}")).into());
+            }
+            policy.kind().validate().map_err(|error| UsageError(anyhow!("[policy] {error}")))?;
+            return work(&Verifier {
+                template: template.as_written(),
+                own: None,
+                load: &|| prm.verifier(&recipe.compute).map_err(policy_error),
+            });
+        }
+        work(&Verifier {
+            template,
+            own: Some(Template::of_environment(&environment)),
             load: &|| self.policy.load(&environment, recipe),
-        };
-        work(&verifier)
+        })
     }
 
     fn template<'a>(&self, environment: &'a AnyEnvironment) -> Result<Template<'a>> {
@@ -79,19 +92,20 @@ impl Verifier<'_> {
 
     fn differences(&self, question: &str) -> Vec<String> {
         let mut differences = Vec::new();
-        match (self.template.prompt(question), self.own.prompt(question)) {
+        let Some(own) = &self.own else { return differences };
+        match (self.template.prompt(question), own.prompt(question)) {
             (Ok(prompt), Ok(own)) if prompt != own => differences
                 .push(format!("--prompt asks {prompt:?} where the environment asks {own:?}")),
             (Ok(_), Err(error)) => differences
                 .push(format!("--prompt cannot be compared with the environment's own: {error:#}")),
             _ => {}
         }
-        if self.template.ends() != self.own.ends() {
+        if self.template.ends() != own.ends() {
             differences.push(format!(
                 "--step-delimiter {:?} where the environment ends steps by {:?} and the last one by {:?}",
                 self.template.ends()[0],
-                self.own.ends()[0],
-                self.own.ends()[1]
+                own.ends()[0],
+                own.ends()[1]
             ));
         }
         differences
@@ -109,7 +123,7 @@ mod tests {
         let load = || anyhow::bail!("no net");
         let own = || Template::of_environment(&countdown);
         let told = |template: Template<'_>, question: &str| {
-            Verifier { template, own: own(), load: &load }.differences(question)
+            Verifier { template, own: Some(own()), load: &load }.differences(question)
         };
         assert!(told(own(), "26: 3 5 7").is_empty());
         assert!(told(own().with_prompt("{question}\n").unwrap(), "26:3 5 7").is_empty());

@@ -54,7 +54,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         let next_question = verifier.template.next_question();
         let mut problems = arguments.format.read(&arguments.file, next_question)?;
         let named = arguments.verifier.policy.checkpoint.is_some();
-        let by_net = named || !recipe.policy.kind().needs_checkpoint();
+        let judged = arguments.verifier.policy.policy(&recipe)?.prm().is_some();
+        let by_net = named || judged || !recipe.policy.kind().needs_checkpoint();
         if by_net {
             let first = problems.first().map(|problem| problem.question.as_str());
             let policy = verifier.load(first)?;

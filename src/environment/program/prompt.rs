@@ -21,7 +21,12 @@ pub(super) struct Prompts {
     shots: Vec<Shot>,
     shot_end: String,
     chat: Option<(ChatTemplate, String)>,
+    /// What stands before and behind the question, with worked examples and without.
+    around: [Option<(String, String)>; 2],
 }
+
+/// Stands for the question where its place in a prompt is looked for.
+const PLACE: &str = "\u{27e6}question\u{27e7}";
 
 impl Prompts {
     /// # Errors
@@ -38,17 +43,28 @@ impl Prompts {
             let solution = solution.strip_suffix(end).unwrap_or(solution).trim_end();
             Shot { solution: [solution, &format.answer_end].concat(), ..shot }
         });
-        let prompts = Self {
+        let mut prompts = Self {
             template: format.prompt.clone(),
             preamble: format.preamble.clone(),
             shots: shots.collect(),
             shot_end: format.shot_end.clone(),
             chat: chat.transpose()?,
+            around: [None, None],
         };
         for shots in [true, false] {
             prompts.render("How many?", shots).context("chat.template")?;
+            let marked = prompts.render(PLACE, shots).context("chat.template")?;
+            let around = marked.rsplit_once(PLACE).filter(|(_, after)| !after.is_empty());
+            prompts.around[usize::from(shots)] =
+                around.map(|(before, after)| (before.to_owned(), after.to_owned()));
         }
         Ok(prompts)
+    }
+
+    /// The question of a context, and what stands behind the prompt.
+    pub fn split<'a>(&self, context: &'a str, shots: bool) -> Option<(&'a str, &'a str)> {
+        let (before, after) = self.around[usize::from(shots)].as_ref()?;
+        context.strip_prefix(before.as_str())?.split_once(after.as_str())
     }
 
     /// What the policy continues to solve a question.

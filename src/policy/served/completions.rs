@@ -10,10 +10,10 @@ use espalier_search::{
 
 use super::http::Client;
 use super::step::{Step, proposals};
-use super::value::ValueSource;
 use super::wire::{CompletionRequest, read_completion};
 use crate::policy::config::CompletionsRecipe;
 use crate::policy::error::PolicyError;
+use crate::policy::value::ValueSource;
 
 /// A served policy. Calls block until every request is answered or the call is cancelled; the requests of one call are sent side
 /// by side, and at most [`crate::policy::HttpConfig::max_in_flight`] of all calls are on their way at once.

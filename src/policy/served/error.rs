@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 
 /// Why a server's answer did not come. Every message names the address; what the server wrote is quoted without the API key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HttpError {
+pub(in crate::policy) enum HttpError {
     /// The caller no longer waits for the answer.
     #[error("POST {url}: cancelled")]
     Cancelled {

@@ -24,7 +24,7 @@ const EXCERPT: usize = 300;
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// Speaks to one address. Any number of threads may call; connections are kept and used again.
-pub(super) struct Client {
+pub(in crate::policy) struct Client {
     settings: Config,
     /// Those that no request uses now. Each has one connection, so that a request's can be cut without another's.
     idle: Mutex<Vec<Agent>>,
@@ -45,7 +45,7 @@ struct Answer {
 
 /// Why the body of a success cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(in crate::policy) enum Unreadable {
     /// It is damaged or unfinished: sent again, it may be whole.
     Damaged(String),
     /// It is whole and says something else: it would be the same again.
@@ -64,7 +64,7 @@ struct Failure {
 impl Client {
     /// # Errors
     /// When the variable that is to hold the API key is not set, or holds what no header can.
-    pub(super) fn new(url: &str, config: &HttpConfig) -> Result<Self, PolicyError> {
+    pub(in crate::policy) fn new(url: &str, config: &HttpConfig) -> Result<Self, PolicyError> {
         let authorization = match config.api_key_env.as_str() {
             "" => None,
             name => {
@@ -92,7 +92,7 @@ impl Client {
     }
 
     /// Most requests in flight.
-    pub(super) fn max_in_flight(&self) -> usize {
+    pub(in crate::policy) fn max_in_flight(&self) -> usize {
         self.config.max_in_flight
     }
 
@@ -107,7 +107,7 @@ impl Client {
     ///
     /// # Errors
     /// The last try's failure, or [`HttpError::Cancelled`].
-    pub(super) fn post<T>(
+    pub(in crate::policy) fn post<T>(
         &self,
         body: &impl Serialize,
         seed: u64,

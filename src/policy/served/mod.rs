@@ -7,17 +7,15 @@ mod context_limit;
 mod error;
 mod finish;
 mod gate;
-mod http;
+pub(super) mod http;
 mod log_probs;
-mod pooling;
+pub(super) mod pooling;
 mod refusal;
 mod step;
-mod value;
 mod wire;
 
 pub use completions::CompletionsEvaluator;
 pub use pooling::RewardModel;
-pub use value::ValueSource;
 
 use std::path::Path;
 
@@ -26,10 +24,10 @@ use serde_json::json;
 
 use crate::compute::ComputeRecipe;
 use crate::environment::AnyEnvironment;
-use crate::policy::config::{CompletionsRecipe, PoolingRecipe, ValueCheckpointRecipe, ValueRecipe};
+use crate::policy::config::{CompletionsRecipe, ValueRecipe};
 use crate::policy::error::PolicyError;
 use crate::policy::kind::{Backend, Policy, PolicyKind, identity};
-use crate::policy::local::{LocalRecipe, load_net};
+use crate::policy::value::ValueSource;
 
 impl Backend for CompletionsEvaluator {}
 
@@ -44,31 +42,13 @@ impl PolicyKind for CompletionsRecipe {
         compute: &ComputeRecipe,
         checkpoint: Option<&Path>,
     ) -> Result<Policy, PolicyError> {
-        let usage = |message: &str| Err(PolicyError::Usage(message.to_owned()));
-        let (value, values) = match (&self.value, checkpoint) {
-            (ValueRecipe::Checkpoint(ValueCheckpointRecipe { path }), _) => {
-                let Some(path) = checkpoint.or(path.as_deref()) else {
-                    return usage(
-                        "[policy] value.kind = \"checkpoint\" needs value.path or --checkpoint DIR",
-                    );
-                };
-                let config = LocalRecipe::default().inference(compute, environment.stops());
-                let net = load_net(path, config)?;
-                let values = json!({ "checkpoint": net.fingerprint() });
-                (ValueSource::Net(Box::new(net)), values)
-            }
-            (_, Some(_)) => {
-                return usage(
-                    "--checkpoint: the recipe's policy is served; a local net can value its states with [policy] value.kind = \"checkpoint\"",
-                );
-            }
-            (ValueRecipe::None(_), None) => (ValueSource::Zero, json!(null)),
-            (ValueRecipe::Pooling(pooling), None) => {
-                let PoolingRecipe { url, model, task, mapping, suffix, http: _ } = &**pooling;
-                let values = json!({ "url": url, "model": model, "task": task, "mapping": mapping, "suffix": suffix });
-                (ValueSource::pooling(pooling)?, values)
-            }
-        };
+        if checkpoint.is_some() && !matches!(self.value, ValueRecipe::Checkpoint(_)) {
+            return Err(PolicyError::Usage(
+                "--checkpoint: the recipe's policy is served; a local net can value its states with [policy] value.kind = \"checkpoint\""
+                    .to_owned(),
+            ));
+        }
+        let (value, values) = ValueSource::load(&self.value, environment, compute, checkpoint)?;
         let stop = environment.stops();
         let Self {
             url,
@@ -103,6 +83,10 @@ impl PolicyKind for CompletionsRecipe {
 
     fn draws_without_replacement(&self) -> bool {
         false
+    }
+
+    fn value(&self) -> Option<&ValueRecipe> {
+        Some(&self.value)
     }
 
     fn untrainable(&self) -> Option<&'static str> {

@@ -38,12 +38,16 @@ struct Pooled {
 }
 
 impl RewardModel {
-    pub(super) fn new(recipe: &PoolingRecipe) -> Result<Self, PolicyError> {
+    pub(in crate::policy) fn new(recipe: &PoolingRecipe) -> Result<Self, PolicyError> {
         Ok(Self { client: Client::new(&recipe.url, &recipe.http)?, recipe: recipe.clone() })
     }
 
     /// The value of a context, in [-1, 1].
-    pub(super) fn value(&self, context: &str, cancel: &Cancel) -> Result<f64, EvaluatorError> {
+    pub(in crate::policy) fn value(
+        &self,
+        context: &str,
+        cancel: &Cancel,
+    ) -> Result<f64, EvaluatorError> {
         let PoolingRecipe { model, task, mapping, suffix, .. } = &self.recipe;
         let body = PoolingRequest {
             model,
@@ -58,14 +62,26 @@ impl RewardModel {
 }
 
 pub(super) fn last_number(body: &[u8]) -> Result<f64, Unreadable> {
+    let unusable = || Unreadable::Unusable("no number in data[0].data".to_owned());
+    last_row(body)?.last().and_then(Value::as_f64).ok_or_else(unusable)
+}
+
+/// The last row of `data[0].data`, which is a row or a list of rows.
+pub(in crate::policy) fn last_row(body: &[u8]) -> Result<Vec<Value>, Unreadable> {
     let response: PoolingResponse = serde_json::from_slice(body)
         .map_err(|error| Unreadable::Damaged(format!("not a pooling answer: {error}")))?;
-    let mut at = response.data.first().map(|pooled| &pooled.data);
-    while let Some(Value::Array(rows)) = at {
-        at = rows.last();
+    let mut at = response.data.into_iter().next().map(|pooled| pooled.data);
+    while let Some(Value::Array(mut rows)) = at {
+        match rows.pop() {
+            Some(last @ Value::Array(_)) => at = Some(last),
+            Some(last) => {
+                rows.push(last);
+                return Ok(rows);
+            }
+            None => break,
+        }
     }
-    at.and_then(Value::as_f64)
-        .ok_or_else(|| Unreadable::Unusable("no number in data[0].data".to_owned()))
+    Err(Unreadable::Unusable("no row of numbers in data[0].data".to_owned()))
 }
 
 #[cfg(test)]

@@ -263,13 +263,4 @@ impl Backend {
                 .map_or_else(|| Ok(Vec::new()), |logits| Ok(torch::log_probs(logits, tokens)?)),
         }
     }
-
-    /// The value in [-1, 1] of a final state.
-    pub fn value(&self, state: &[f32]) -> f32 {
-        match self {
-            Self::Host(model) => model.value_head.value(state),
-            #[cfg(feature = "torch")]
-            Self::Torch(model) => model.value_head.value(state),
-        }
-    }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use espalier_model::checkpoint::Checkpoint;
 use espalier_model::error::Result;
+use espalier_model::head::Head;
 use espalier_model::tokenizer::Tokenizer;
 
 use super::backend::Backend;
@@ -17,6 +18,8 @@ use super::stops::Stops;
 /// The net, its keys and values, and how answers are drawn.
 pub(super) struct Engine {
     pub model: Backend,
+    /// What values are read by, on the host whatever computes the net.
+    pub head: Head,
     pub pool: Arc<Pool>,
     pub cache: Mutex<PrefixCache>,
     pub tokenizer: Tokenizer,
@@ -29,7 +32,12 @@ pub(super) struct Engine {
 impl Engine {
     /// # Errors
     /// [`Error::Setting`](espalier_model::error::Error::Setting) when no token contains one of the stops.
-    pub fn new(model: Backend, checkpoint: &Checkpoint, config: &InferenceConfig) -> Result<Self> {
+    pub fn new(
+        model: Backend,
+        checkpoint: &Checkpoint,
+        head: Head,
+        config: &InferenceConfig,
+    ) -> Result<Self> {
         let &InferenceConfig { max_step_tokens, slots, sampling, .. } = config;
         let tokenizer = checkpoint.tokenizer.clone();
         let (vocab_size, eos) = (checkpoint.config.vocab_size, checkpoint.eos_token_ids()?);
@@ -37,7 +45,7 @@ impl Engine {
         let pool = model.pool(config.kv_cache_dtype);
         let cache = PrefixCache::new(config.kv_cache_megabytes << 20, Arc::clone(&pool));
         let (cache, counters) = (Mutex::new(cache), Counters::default());
-        Ok(Self { model, pool, cache, tokenizer, stops, sampling, slots, counters })
+        Ok(Self { model, head, pool, cache, tokenizer, stops, sampling, slots, counters })
     }
 
     /// The cache, also after a thread panicked with it: it is replaced then.

@@ -11,6 +11,7 @@ use crossbeam::sync::Parker;
 use espalier_model::checkpoint::Checkpoint;
 use espalier_model::device::Device;
 use espalier_model::error::{Error, Result};
+use espalier_model::head::Head;
 use espalier_search::{
     Cancel, Evaluation, Evaluator, EvaluatorError, Proposal, Request, SampledTokens,
 };
@@ -34,6 +35,8 @@ pub struct LocalEvaluator {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
     max_step_tokens: usize,
+    /// Rows of the embedding.
+    vocabulary: usize,
     fingerprint: String,
 }
 
@@ -66,6 +69,14 @@ impl LocalEvaluator {
     /// [`Error::Setting`] when a setting is out of range, no token contains one of the stops, or the device is not there;
     /// [`Error::Torch`] when the device has no room for the weights.
     pub fn new(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
+        Self::read_by(Head::of_value(&checkpoint.parameters), checkpoint, config)
+    }
+
+    /// As [`Self::new`], with values that another head reads: a reward model's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn read_by(head: Head, checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
         let model = match config.device {
             Device::Cpu => Backend::host(checkpoint),
             #[cfg(feature = "torch")]
@@ -73,7 +84,7 @@ impl LocalEvaluator {
             #[cfg(not(feature = "torch"))]
             Device::Cuda(_) => return Err(Backend::no_torch(config.device)),
         };
-        Self::with(model, checkpoint, config)
+        Self::with(model, checkpoint, head, config)
     }
 
     /// As [`Self::new`], over libtorch on the CPU too: the engine of other devices, to be compared with that of the CPU.
@@ -82,20 +93,27 @@ impl LocalEvaluator {
     /// As [`Self::new`].
     #[cfg(feature = "torch")]
     pub fn over_libtorch(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
-        Self::with(Backend::torch(checkpoint, &config)?, checkpoint, config)
+        let head = Head::of_value(&checkpoint.parameters);
+        Self::with(Backend::torch(checkpoint, &config)?, checkpoint, head, config)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "settings are handed over")]
-    fn with(model: Backend, checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
+    fn with(
+        model: Backend,
+        checkpoint: &Checkpoint,
+        head: Head,
+        config: InferenceConfig,
+    ) -> Result<Self> {
         config.validate(checkpoint.config.max_position_embeddings)?;
         let (schedulers, width) = model.schedulers(resolve_threads(config.threads));
-        let engine = Arc::new(Engine::new(model, checkpoint, &config)?);
+        let engine = Arc::new(Engine::new(model, checkpoint, head, &config)?);
         let (sender, receiver) = bounded(config.queue);
         let mut evaluator = Self {
             engine,
             jobs: Some(sender),
             threads: Vec::new(),
             max_step_tokens: config.max_step_tokens,
+            vocabulary: checkpoint.config.vocab_size,
             fingerprint: checkpoint.fingerprint()?,
         };
         for index in 0..schedulers {
@@ -177,6 +195,29 @@ impl LocalEvaluator {
         };
         let score = |Answer { value, scores, .. }| Score { log_probs: scores, value };
         self.answers(texts.len(), task, score, &Cancel::new())
+    }
+
+    /// Values of texts that are tokens already, each read at its last token.
+    ///
+    /// The outer vector has a result for each text, in order.
+    pub fn values(&self, texts: &[Vec<u32>], cancel: &Cancel) -> Vec<Result<f64, EvaluatorError>> {
+        let limit = self.engine.model.max_length();
+        let task = |index: usize| {
+            let tokens = texts[index].clone();
+            let unknown = tokens.iter().find(|id| **id as usize >= self.vocabulary);
+            match (tokens.len(), unknown) {
+                (0, _) => Err(EvaluatorError::Failed("the context is empty".to_owned())),
+                (length, _) if length > limit => {
+                    Err(EvaluatorError::ContextTooLong { tokens: length, limit })
+                }
+                (_, Some(id)) => {
+                    let message = format!("token {id}: the net has {} rows", self.vocabulary);
+                    Err(EvaluatorError::Failed(message))
+                }
+                _ => Ok((Request::value("".into()), tokens, 0)),
+            }
+        };
+        self.answers(texts.len(), task, |answer| answer.value, cancel)
     }
 
     /// Hands tasks in as there is room, and gathers their answers, until all are answered or `cancel` is cancelled. Then the

@@ -35,7 +35,6 @@ mod stops;
 mod team;
 #[cfg(feature = "torch")]
 mod torch;
-mod value_head;
 
 pub use config::{InferenceConfig, resolve_threads};
 pub use evaluator::{LocalEvaluator, Score};

@@ -14,7 +14,6 @@ use super::linear::{Linear, Matrix, Packed, Panels};
 use super::numbers::Numbers;
 use super::pages::{Block, CacheShape};
 use super::team::Team;
-use super::value_head::ValueHead;
 
 /// A net with its weights packed.
 pub(super) struct Model {
@@ -31,7 +30,6 @@ pub(super) struct Model {
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Linear,
-    pub value_head: ValueHead,
     cosines: Vec<f32>,
     sines: Vec<f32>,
 }
@@ -168,7 +166,6 @@ impl Model {
             layers: layers.collect(),
             norm: norm("model.norm.weight"),
             head: Linear::new(width, &[head]),
-            value_head: ValueHead::new(parameters),
             cosines,
             sines,
             architecture,

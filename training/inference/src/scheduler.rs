@@ -236,7 +236,7 @@ impl<'a> Scheduler<'a> {
                 let (mut cache, last) = (engine.cache(), job.tokens.len() - 1);
                 cache.complete(place, &job.tokens, reused, &blocks, vec![(last, state.clone())]);
             }
-            let value = f64::from(engine.model.value(&state));
+            let value = f64::from(engine.head.value(&state));
             if !value.is_finite() {
                 job.answer(Err(not_finite()));
             } else if job.scored > 0 {
@@ -325,6 +325,7 @@ mod tests {
     use crossbeam::sync::Parker;
     use espalier_model::checkpoint::Checkpoint;
     use espalier_model::config::NetConfig;
+    use espalier_model::head::Head;
     use espalier_model::tokenizer::{Tokenizer, Tokens};
     use espalier_search::{Cancel, EvaluatorError, Request};
 
@@ -357,7 +358,9 @@ mod tests {
             ..InferenceConfig::default()
         };
         let model = Backend::host(&checkpoint);
-        let engine = Engine::new(model, &checkpoint, &config).unwrap();
+        let engine =
+            Engine::new(model, &checkpoint, Head::of_value(&checkpoint.parameters), &config)
+                .unwrap();
         engine.model.attach(1);
         engine
     }

@@ -23,7 +23,6 @@ use crate::kernel::PANEL;
 use crate::model::Pass;
 use crate::pages::CacheShape;
 use crate::prefix::State;
-use crate::value_head::ValueHead;
 pub(super) use draw::{draw, log_probs};
 use pages::Pages;
 use plan::{Batch, Heads, Plan};
@@ -37,7 +36,6 @@ pub(super) struct TorchModel {
     pub body_cost: usize,
     pub head_cost: usize,
     width: usize,
-    pub value_head: ValueHead,
     final_cap: Option<f64>,
     /// One scheduler runs the passes, so no thread waits here: the lock exists because tensors are not `Sync`.
     net: Mutex<Net>,
@@ -97,7 +95,6 @@ impl TorchModel {
             body_cost,
             head_cost: config.vocab_size * config.hidden_size,
             width: config.hidden_size,
-            value_head: ValueHead::new(&checkpoint.parameters),
             final_cap,
             net: Mutex::new(net),
         })

@@ -87,6 +87,15 @@ pub(super) fn token_text<'a>(tokenizer_config: &'a Value, name: &str) -> Option<
     token.as_str().or_else(|| token.get("content")?.as_str())
 }
 
+/// The text of the token that begins a text.
+///
+/// # Errors
+/// When `tokenizer_config.json` is no JSON.
+pub(super) fn bos_token(companions: &BTreeMap<String, Vec<u8>>) -> Result<Option<String>> {
+    let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
+    Ok(token_text(&settings, "bos_token").map(str::to_owned))
+}
+
 /// Tells a tokenizer which of its tokens end and pad a text: by `tokenizer_config.json`, else by `config.json`.
 ///
 /// # Errors

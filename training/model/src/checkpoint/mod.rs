@@ -2,7 +2,7 @@
 
 mod companions;
 mod open;
-mod weights;
+pub(crate) mod weights;
 
 pub use companions::{FORM, read_form};
 
@@ -17,7 +17,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, Content, Folder, VALUE_HEAD};
 use crate::lora::Adapter;
-use crate::parameters::{Parameters, is_value_head, tensor_file};
+use crate::parameters::{Parameter, Parameters, is_value_head, tensor_file};
 use crate::tokenizer::{self, Tokenizer};
 
 /// Largest weights file, in bytes; a larger net is saved in shards.
@@ -81,6 +81,14 @@ impl Checkpoint {
         Ok(ids)
     }
 
+    /// The text of the token that begins a text, where `tokenizer_config.json` names one.
+    ///
+    /// # Errors
+    /// When `tokenizer_config.json` is no JSON.
+    pub fn bos_token(&self) -> Result<Option<String>> {
+        companions::bos_token(&self.companions)
+    }
+
     /// How the net wants to be asked, when its makers wrote that down.
     ///
     /// # Errors
@@ -94,7 +102,19 @@ impl Checkpoint {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
-        let mut config: ModelConfig = folder.json(CONFIG)?;
+        let shell = Self::open(folder, folder.json(CONFIG)?)?;
+        let mut tensors = weights::read(folder)?;
+        if folder.contains(VALUE_HEAD) {
+            tensors.extend(folder.tensors(VALUE_HEAD)?);
+        }
+        shell.filled(tensors)
+    }
+
+    /// A folder's net of this configuration, without its numbers.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn open(folder: &Folder, mut config: ModelConfig) -> Result<Self> {
         config.complete();
         config.validate()?;
         let bytes = folder.read(tokenizer::FILE)?;
@@ -110,14 +130,18 @@ impl Checkpoint {
         }
         let companions = companions::read(folder)?;
         companions::name_special_tokens(&mut tokenizer, &config, &companions)?;
-        let mut tensors = weights::read(folder)?;
-        if folder.contains(VALUE_HEAD) {
-            tensors.extend(folder.tensors(VALUE_HEAD)?);
-        }
-        let parameters = Parameters::from_tensors(&config, tensors)?;
-        let checkpoint = Self { config, tokenizer, parameters, companions };
-        checkpoint.eos_token_ids()?;
-        Ok(checkpoint)
+        let shell = Self { config, tokenizer, parameters: Parameters::default(), companions };
+        shell.eos_token_ids()?;
+        Ok(shell)
+    }
+
+    /// The net with its numbers.
+    ///
+    /// # Errors
+    /// As [`Parameters::from_tensors`].
+    pub(crate) fn filled(mut self, tensors: BTreeMap<String, Parameter>) -> Result<Self> {
+        self.parameters = Parameters::from_tensors(&self.config, tensors)?;
+        Ok(self)
     }
 
     /// Adds an adapter into the weights, and takes over the value head that was trained beside it.

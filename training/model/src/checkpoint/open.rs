@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Checkpoint, companions};
 use crate::chat::ChatTemplate;
+use crate::config::ModelConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{ADAPTER_CONFIG, CONFIG, Folder};
@@ -42,6 +43,17 @@ impl Checkpoint {
         let companions = BTreeMap::from([(companions::TOKENIZER.to_owned(), tokenizer_config)]);
         companions::name_special_tokens(&mut tokenizer, &config, &companions)?;
         Ok(Self { config, tokenizer, parameters, companions })
+    }
+
+    /// A folder's configuration, tokenizer and companions without its numbers: what a served model's texts are made by.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_shell(dir: &Path) -> Result<Self> {
+        let folder = Folder::open(dir)?;
+        let mut config: ModelConfig = folder.json(CONFIG)?;
+        config.architectures = vec![config.family()?.class().to_owned()];
+        Self::open(&folder, config)
     }
 
     /// The base model of an adapter folder with the adapter merged in.

@@ -25,7 +25,7 @@ struct Index {
 ///
 /// # Errors
 /// When a file is missing or damaged, or the index and its files do not agree.
-pub(super) fn read(folder: &Folder) -> Result<BTreeMap<String, Parameter>> {
+pub(crate) fn read(folder: &Folder) -> Result<BTreeMap<String, Parameter>> {
     if folder.contains(SINGLE) || !folder.contains(INDEX) {
         return folder.tensors(SINGLE);
     }
@@ -58,7 +58,7 @@ pub(super) fn read(folder: &Folder) -> Result<BTreeMap<String, Parameter>> {
 ///
 /// # Errors
 /// When the index cannot be written as JSON.
-pub(super) fn add<'a>(
+pub(crate) fn add<'a>(
     files: &mut BTreeMap<String, Content<'a>>,
     parameters: &'a Parameters,
     dtype: Dtype,

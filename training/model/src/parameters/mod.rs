@@ -108,6 +108,11 @@ impl Parameters {
         }
     }
 
+    /// Tensors of another class over the same blocks, which no configuration of ours calls for.
+    pub(crate) fn of_another_class(tensors: BTreeMap<String, Parameter>) -> Self {
+        Self(tensors)
+    }
+
     /// All tensors in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.0.iter().map(|(name, parameter)| (name.as_str(), parameter))
