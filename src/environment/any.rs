@@ -332,14 +332,26 @@ macro_rules! environments {
                 }
             }
 
-            /// As [`EnvironmentKind::written`].
+            /// As [`EnvironmentKind::split_context`].
+            ///
+            /// # Errors
+            /// When the context is none of this environment's.
+            pub fn split_context<'a>(&self, context: &'a str) -> Result<(&'a str, &'a str), String> {
+                match self {
+                    $(Self::$kind(environment) => environment.split_context(context),)+
+                }
+            }
+
+            /// The question and the steps of a state's context, for a judge that is asked in a text of its own.
             ///
             /// # Errors
             /// When the context is none of this environment's.
             pub fn written(&self, context: &str) -> Result<Written, String> {
-                match self {
-                    $(Self::$kind(environment) => environment.written(context),)+
-                }
+                let (question, steps) = self.split_context(context)?;
+                let steps = match self {
+                    $(Self::$kind(environment) => environment.written_steps(steps),)+
+                };
+                Ok(Written { question: question.to_owned(), steps })
             }
 
             /// As [`EnvironmentKind::worked_solution`].

@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::split::Split;
-use super::written::Written;
 use crate::recipe::Recipe;
 
 /// Exact truth: whether a state can still be brought to a right answer. It measures how good a label or a value is, and never says
@@ -145,13 +144,17 @@ pub trait EnvironmentKind: Environment + Clone + Serialize {
         ["\n", "\n"]
     }
 
-    /// The question and the steps of a state's context, for a judge that is asked in a text of its own. By default the question is the
-    /// context's first line, and each other line is a step.
+    /// The question of a state's context, and the steps as they stand behind the prompt. By default the question is the first line.
     ///
     /// # Errors
     /// When the context is none of this environment's.
-    fn written(&self, context: &str) -> Result<Written, String> {
-        Ok(Written::of_lines(context))
+    fn split_context<'a>(&self, context: &'a str) -> Result<(&'a str, &'a str), String> {
+        Ok(context.split_once('\n').unwrap_or((context, "")))
+    }
+
+    /// Steps as they stand in a context, each without its end; by default each is a line.
+    fn written_steps(&self, text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The solution that a problem carries (`metadata.solution`) as steps of this environment. `None` where there is none, or

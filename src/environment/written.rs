@@ -11,13 +11,3 @@ pub struct Written {
     /// Each without what ends it.
     pub steps: Vec<String>,
 }
-
-impl Written {
-    /// Of a context whose first line is the question and whose other lines are the steps.
-    #[must_use]
-    pub fn of_lines(context: &str) -> Self {
-        let mut lines = context.lines();
-        let question = lines.next().unwrap_or_default().to_owned();
-        Self { question, steps: lines.map(str::to_owned).collect() }
-    }
-}

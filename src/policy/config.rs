@@ -34,11 +34,30 @@ pub struct CompletionsRecipe {
     /// Most samples in one request; more are asked for in several. 0 sets no bound. llama.cpp answers at most as many as it
     /// has slots (`--parallel`).
     pub samples_per_request: usize,
+    /// Asks `POST /v1/chat/completions` instead: the assistant's answer is the steps so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat: Option<ChatApiRecipe>,
     /// Who values states.
     #[serde(deserialize_with = "kind_or_default")]
     pub value: ValueRecipe,
     /// The HTTP client's settings; results do not depend on them.
     pub http: HttpConfig,
+}
+
+/// How a question is put to a chat model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChatApiRecipe {
+    /// The system's turn; empty: none.
+    pub system: String,
+    /// The user's turn, with `{question}` in it.
+    pub user: String,
+}
+
+impl Default for ChatApiRecipe {
+    fn default() -> Self {
+        Self { system: String::new(), user: "{question}".to_owned() }
+    }
 }
 
 impl Default for CompletionsRecipe {
@@ -53,6 +72,7 @@ impl Default for CompletionsRecipe {
             top_k: -1,
             min_p: 0.0,
             samples_per_request: 0,
+            chat: None,
             value: ValueRecipe::default(),
             http: HttpConfig::default(),
         }
@@ -67,6 +87,7 @@ impl CompletionsRecipe {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_url("url", &self.url)?;
         check_model("model", &self.model)?;
+        self.check_chat()?;
         ConfigError::require(self.max_tokens >= 1, "max_tokens", &self.max_tokens, "must be >= 1")?;
         let blank = self.stop.iter().any(String::is_empty);
         ConfigError::require(
@@ -104,6 +125,30 @@ impl CompletionsRecipe {
             "must be none, checkpoint, pooling or prm: a served policy has no value head",
         )?;
         self.value.validate()
+    }
+}
+
+impl CompletionsRecipe {
+    fn check_chat(&self) -> Result<(), ConfigError> {
+        let is_chat = self.url.trim_end_matches('/').ends_with("/chat/completions");
+        let Some(chat) = &self.chat else {
+            let requirement = "ends with /chat/completions, where steps are asked for by [policy.chat], which is absent";
+            return ConfigError::require(!is_chat, "url", &format!("{:?}", self.url), requirement);
+        };
+        let requirement = "must end with /chat/completions beside [policy.chat]";
+        ConfigError::require(is_chat, "url", &format!("{:?}", self.url), requirement)?;
+        ConfigError::require(
+            chat.user.matches("{question}").count() == 1,
+            "chat.user",
+            &format!("{:?}", chat.user),
+            "must hold {question} once",
+        )?;
+        ConfigError::require(
+            self.preamble.is_empty(),
+            "preamble",
+            &format!("{:?}", self.preamble),
+            "must be empty beside [policy.chat], whose system and user say the same",
+        )
     }
 }
 

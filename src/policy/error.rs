@@ -16,6 +16,9 @@ pub enum PolicyError {
         /// Its fault.
         source: espalier_model::error::Error,
     },
+    /// A server cannot be what the recipe asks it to be.
+    #[error("{0}")]
+    Server(String),
     /// The settings cannot be named by a hash.
     #[error("cannot write the policy's settings: {0}")]
     Settings(String),

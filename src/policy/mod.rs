@@ -22,7 +22,7 @@ mod value;
 mod valued;
 
 pub use config::{
-    CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
+    ChatApiRecipe, CompletionsRecipe, HttpConfig, NoValueRecipe, PoolingRecipe, PoolingTask,
     ValueCheckpointRecipe, ValueMapping, ValueRecipe,
 };
 pub use error::PolicyError;

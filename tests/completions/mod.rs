@@ -1,6 +1,7 @@
 //! Served policies: injected faults from a server in the test, and llama.cpp's real server.
 
 mod cancel;
+mod chat;
 mod command_line;
 mod faults;
 mod limits;

@@ -23,7 +23,6 @@ use serde_json::Value;
 
 use super::kind::{EnvironmentKind, NoGenerator, WorkedSolution};
 use super::split::Split;
-use super::written::Written;
 use crate::execution::{
     self, CodeState, Execution, Executor, ExecutorConfig, ExecutorError, Outcome,
 };
@@ -194,15 +193,6 @@ impl Program {
         self.shared.prompts.render(question, self.shots)
     }
 
-    /// The steps of a text in which each has its end.
-    fn written_steps(&self, text: &str) -> Vec<String> {
-        let Format { step_end, answer_end, .. } = &self.shared.format;
-        let text = text.strip_suffix(answer_end.as_str()).unwrap_or(text);
-        let end = if step_end.is_empty() { "\n" } else { step_end };
-        let steps = text.split(end).map(str::trim).filter(|step| !step.is_empty());
-        steps.map(str::to_owned).collect()
-    }
-
     /// The steps of a solution that was written down: as a list of steps, or as a text with the format's own ends of steps.
     fn pieces(&self, solution: &Value) -> Vec<String> {
         let format = &self.shared.format;
@@ -353,11 +343,17 @@ impl EnvironmentKind for Program {
         self.shared.prompts.render(question, false).map(Some)
     }
 
-    fn written(&self, context: &str) -> Result<Written, String> {
-        let Some((question, rest)) = self.shared.prompts.split(context, self.shots) else {
-            return Err("the context does not begin with the environment's prompt".to_owned());
-        };
-        Ok(Written { question: question.to_owned(), steps: self.written_steps(rest) })
+    fn split_context<'a>(&self, context: &'a str) -> Result<(&'a str, &'a str), String> {
+        let split = self.shared.prompts.split(context, self.shots);
+        split.ok_or_else(|| "the context does not begin with the environment's prompt".to_owned())
+    }
+
+    fn written_steps(&self, text: &str) -> Vec<String> {
+        let Format { step_end, answer_end, .. } = &self.shared.format;
+        let text = text.strip_suffix(answer_end.as_str()).unwrap_or(text);
+        let end = if step_end.is_empty() { "\n" } else { step_end };
+        let steps = text.split(end).map(str::trim).filter(|step| !step.is_empty());
+        steps.map(str::to_owned).collect()
     }
 
     fn step_ends(&self) -> [&str; 2] {

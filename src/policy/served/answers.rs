@@ -11,7 +11,7 @@ use super::{context_limit, pooling, step, wire};
 /// # Errors
 /// When it is no completion, or one that cannot be used.
 pub fn steps(body: &[u8], n: usize, stop: &[String]) -> Result<Vec<Proposal>, String> {
-    wire::read_completion(body, n, stop, true).map(step::proposals).map_err(told)
+    wire::read_completion(body, n, stop, true, str::to_owned).map(step::proposals).map_err(told)
 }
 
 /// A reward model's number.

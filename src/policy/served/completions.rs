@@ -8,9 +8,10 @@ use espalier_search::{
     Cancel, Evaluation, Evaluator, EvaluatorError, Request, derive_seed, for_each_index,
 };
 
+use super::chat::{Chat, SplitContext};
 use super::http::Client;
 use super::step::{Step, proposals};
-use super::wire::{CompletionRequest, read_completion};
+use super::wire::{Ask, CompletionRequest, read_completion};
 use crate::policy::config::CompletionsRecipe;
 use crate::policy::error::PolicyError;
 use crate::policy::value::ValueSource;
@@ -25,6 +26,8 @@ pub struct CompletionsEvaluator {
     recipe: CompletionsRecipe,
     stop: Vec<String>,
     value: ValueSource,
+    /// Where conversations are continued and not texts.
+    chat: Option<Chat>,
     /// Whether the user knows that the server reports no token ids.
     told_of_ids: AtomicBool,
     /// Whether the user knows that log-probabilities of the server are not those of its tokens.
@@ -69,9 +72,21 @@ impl CompletionsEvaluator {
             recipe: recipe.clone(),
             stop: stop.to_vec(),
             value,
+            chat: None,
             told_of_ids: AtomicBool::new(false),
             told_of_log_probs: AtomicBool::new(false),
         })
+    }
+
+    /// The same over a chat server, which must continue a message: it is asked so here.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn chatting(mut self, split: SplitContext) -> Result<Self, PolicyError> {
+        if let Some(recipe) = &self.recipe.chat {
+            self.chat = Some(Chat::probe(recipe, split, &self.client, &self.recipe.model)?);
+        }
+        Ok(self)
     }
 
     /// What must be asked to answer a request.
@@ -117,13 +132,25 @@ impl CompletionsEvaluator {
             return Err(EvaluatorError::Failed(message.to_owned()));
         }
         let seed = derive_seed(request.seed, part as u64);
+        let text = [&self.recipe.preamble, &*request.context].concat();
+        let (ask, begun) = match &self.chat {
+            None => (Ask::Text { prompt: &text, logprobs: 1 }, String::new()),
+            Some(chat) => {
+                let (conversation, begun) =
+                    chat.ask(&request.context).map_err(EvaluatorError::Failed)?;
+                (Ask::Chat { conversation, logprobs: true, top_logprobs: 1 }, begun)
+            }
+        };
+        let new = |text: &str| match &self.chat {
+            Some(chat) => chat.continuation(text, &begun).to_owned(),
+            None => text.to_owned(),
+        };
         let body = CompletionRequest {
             model: &self.recipe.model,
-            prompt: &[&self.recipe.preamble, &*request.context].concat(),
+            ask,
             n,
             max_tokens: self.recipe.max_tokens,
             stop: &self.stop,
-            logprobs: 1,
             // Both servers give sample i the seed + i, and llama.cpp reads 32 bits, of which all ones mean "any".
             seed: seed >> 33,
             temperature: request.temperature,
@@ -135,7 +162,7 @@ impl CompletionsEvaluator {
         let keep = request.keep_tokens;
         let steps = self
             .client
-            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop, keep))
+            .post(&body, seed, cancel, |answer| read_completion(answer, n, &self.stop, keep, new))
             .map_err(|error| error.of_samples(n))?;
         self.tell(&steps, keep);
         Ok(steps)

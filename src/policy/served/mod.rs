@@ -2,6 +2,7 @@
 
 pub mod answers;
 mod backoff;
+mod chat;
 mod completions;
 mod context_limit;
 mod error;
@@ -60,10 +61,11 @@ impl PolicyKind for CompletionsRecipe {
             top_k,
             min_p,
             samples_per_request,
+            chat,
             value: _,
             http: _,
         } = self;
-        let settings = json!({
+        let mut settings = json!({
             "url": url,
             "model": model,
             "preamble": preamble,
@@ -75,9 +77,17 @@ impl PolicyKind for CompletionsRecipe {
             "samples_per_request": samples_per_request,
             "values": values,
         });
+        if let Some(chat) = chat {
+            settings["chat"] = json!(chat);
+        }
         let fingerprint = identity(&settings)?;
         let source = format!("{model} at {url} ({fingerprint})");
-        let server = CompletionsEvaluator::new(self, &stop, value)?;
+        let environment = environment.clone();
+        let split = move |context: &str| {
+            let (question, steps) = environment.split_context(context)?;
+            Ok((question.to_owned(), steps.to_owned()))
+        };
+        let server = CompletionsEvaluator::new(self, &stop, value)?.chatting(Box::new(split))?;
         Ok(Policy::new(server, fingerprint, source))
     }
 

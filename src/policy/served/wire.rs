@@ -24,6 +24,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chat::Conversation;
 use super::finish::Finish;
 use super::http::Unreadable;
 use super::log_probs::LogProbs;
@@ -33,12 +34,11 @@ use super::step::Step;
 #[derive(Debug, Serialize)]
 pub(super) struct CompletionRequest<'a> {
     pub(super) model: &'a str,
-    pub(super) prompt: &'a str,
+    #[serde(flatten)]
+    pub(super) ask: Ask<'a>,
     pub(super) n: usize,
     pub(super) max_tokens: usize,
     pub(super) stop: &'a [String],
-    /// How many of the likeliest tokens are reported beside the sampled one; llama.cpp reports none at 0.
-    pub(super) logprobs: u8,
     pub(super) seed: u64,
     pub(super) temperature: f32,
     pub(super) top_p: f64,
@@ -49,6 +49,21 @@ pub(super) struct CompletionRequest<'a> {
     pub(super) return_token_ids: bool,
 }
 
+/// What is continued, with how many of the likeliest tokens are reported beside the sampled one; llama.cpp reports none at 0.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Ask<'a> {
+    /// A text.
+    Text { prompt: &'a str, logprobs: u8 },
+    /// A conversation.
+    Chat {
+        #[serde(flatten)]
+        conversation: Conversation,
+        logprobs: bool,
+        top_logprobs: u8,
+    },
+}
+
 #[derive(Deserialize)]
 struct CompletionResponse {
     choices: Vec<Choice>,
@@ -56,39 +71,63 @@ struct CompletionResponse {
 }
 
 #[derive(Deserialize)]
-struct Usage {
+pub(super) struct Usage {
+    pub prompt_tokens: Option<usize>,
     completion_tokens: Option<usize>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+pub(super) struct Choice {
     #[serde(default)]
     index: usize,
-    text: String,
+    /// Of a completion.
+    text: Option<String>,
+    /// Of a chat completion.
+    message: Option<Message>,
     finish_reason: Option<String>,
     logprobs: Option<LogProbs>,
     token_ids: Option<Vec<u32>>,
 }
 
-/// Reads `n` steps, in the order of their index; `keep_tokens` keeps their token ids where they are reported.
+#[derive(Deserialize)]
+struct Message {
+    content: Option<String>,
+}
+
+impl Choice {
+    /// Its text, whichever protocol it is of.
+    pub(super) fn into_text(self) -> Option<String> {
+        self.text.or_else(|| self.message?.content)
+    }
+
+    fn text(&mut self) -> Result<String, Unreadable> {
+        let text = self.text.take().or_else(|| self.message.take()?.content);
+        text.ok_or_else(|| Unreadable::Damaged("not a completion: a choice without a text".into()))
+    }
+}
+
+/// Reads `n` steps, in the order of their index; `keep_tokens` keeps their token ids where they are reported, and `new` says what of a text is
+/// new.
 pub(super) fn read_completion(
     body: &[u8],
     n: usize,
     stop: &[String],
     keep_tokens: bool,
+    new: impl Fn(&str) -> String,
 ) -> Result<Vec<Step>, Unreadable> {
     let CompletionResponse { choices, usage } = serde_json::from_slice(body)
         .map_err(|error| Unreadable::Damaged(format!("not a completion: {error}")))?;
     let mut read = Vec::with_capacity(choices.len());
-    for choice in choices {
+    for mut choice in choices {
+        let text = new(&choice.text()?);
         let reason = choice.finish_reason.as_deref();
-        let finish = Finish::read(reason, &choice.text, stop).ok_or_else(|| {
+        let finish = Finish::read(reason, &text, stop).ok_or_else(|| {
             let reason = reason.map_or("null".to_owned(), |reason| format!("{reason:?}"));
             Unreadable::Damaged(format!(
                 "finish_reason = {reason}: the server gave a text up before its end (its log may say why)"
             ))
         })?;
-        read.push((choice, finish));
+        read.push((choice, text, finish));
     }
     if read.len() != n {
         let message = format!(
@@ -97,13 +136,13 @@ pub(super) fn read_completion(
         );
         return Err(Unreadable::Unusable(message));
     }
-    read.sort_by_key(|(choice, _)| choice.index);
+    read.sort_by_key(|(choice, ..)| choice.index);
     // Of several samples some servers count the first one's tokens, others all. A server that does not count says 0.
     let counted = usage.and_then(|usage| usage.completion_tokens);
     let counted = counted.filter(|&tokens| n == 1 && tokens > 0);
     let mut reports = false;
     let mut steps = Vec::with_capacity(n);
-    for (Choice { text, logprobs, token_ids, .. }, finish) in read {
+    for (Choice { logprobs, token_ids, .. }, text, finish) in read {
         let reported = logprobs.and_then(LogProbs::reported);
         reports |= reported.is_some();
         let ids = token_ids.filter(|_| keep_tokens);
@@ -134,14 +173,15 @@ mod tests {
     }
 
     fn read(body: &str, n: usize) -> Result<Vec<Proposal>, Unreadable> {
-        read_completion(ended(body).as_bytes(), n, &stops(), false).map(proposals)
+        read_completion(ended(body).as_bytes(), n, &stops(), false, str::to_owned).map(proposals)
     }
 
     /// The only step of an answer that counts its tokens.
     fn counted(choice: &str, tokens: usize) -> Step {
         let body =
             format!(r#"{{"choices": [{choice}], "usage": {{"completion_tokens": {tokens}}}}}"#);
-        let mut steps = read_completion(body.as_bytes(), 1, &stops(), false).unwrap();
+        let mut steps =
+            read_completion(body.as_bytes(), 1, &stops(), false, str::to_owned).unwrap();
         steps.remove(0)
     }
 
@@ -182,7 +222,8 @@ mod tests {
             {"index": 1, "text": "b", "token_ids": [65], "logprobs": {"token_logprobs": [-3, -1]}},
             {"index": 2, "text": "c", "token_ids": null, "logprobs": {"token_logprobs": [-3]}},
             {"index": 3, "text": "d", "logprobs": {"content": [{"id": 7, "token": "d", "logprob": -3}]}}]}"#;
-        let steps = read_completion(ended(body).as_bytes(), 4, &stops(), true).unwrap();
+        let steps =
+            read_completion(ended(body).as_bytes(), 4, &stops(), true, str::to_owned).unwrap();
         let sampled = steps[0].sampled.as_deref().unwrap();
         assert_eq!(
             (&*sampled.ids, &*sampled.log_probs),
@@ -260,7 +301,7 @@ mod tests {
         );
         let body =
             format!(r#"{{"choices": [{one}, {other}], "usage": {{"completion_tokens": 1}}}}"#);
-        let steps = read_completion(body.as_bytes(), 2, &stops(), false).unwrap();
+        let steps = read_completion(body.as_bytes(), 2, &stops(), false, str::to_owned).unwrap();
         assert_eq!(steps[0].mismatch, Some(Mismatch::Cut { reported: 1 }));
         assert_eq!((steps[1].mismatch, steps[1].log_prob), (None, Some(-1.0)));
         // The model's own, in a step that it ended.
@@ -282,7 +323,7 @@ mod tests {
                 format!(r#"{{{reason}"text": "a b", "logprobs": {{"token_logprobs": [-1]}}}}"#);
             let body = format!(r#"{{"choices": [{good}, {half}]}}"#);
             let Err(Unreadable::Damaged(message)) =
-                read_completion(body.as_bytes(), 2, &stops(), false)
+                read_completion(body.as_bytes(), 2, &stops(), false, str::to_owned)
             else {
                 panic!("{body}");
             };
