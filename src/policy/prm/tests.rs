@@ -133,8 +133,9 @@ fn wrong_readings(name: &str) -> Vec<(&'static str, FormRecipe)> {
 fn every_preset_reads_as_its_makers_do() {
     let mut presets = 0;
     for entry in fs::read_dir(fixtures()).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if ["tokenizers", "make.py", "eurus-reference"].contains(&&*name) {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if !entry.path().join("reference.json").exists() || name == "eurus-reference" {
             continue;
         }
         let (path, reference) = folder(&name);
