@@ -1,10 +1,8 @@
 //! How a net was trained to be asked, written beside it: the environment of its round with prompts, worked examples and the format of
 //! steps. Whoever loads the net later asks it in the same way.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
-use espalier_model::checkpoint::{self, Checkpoint};
+use espalier_model::checkpoint::{self, Checkpoint, Source};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -46,9 +44,10 @@ impl Form {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let file = || folder.join(checkpoint::FORM);
-        let Some(bytes) = checkpoint::read_form(folder)? else {
+    pub fn read<'a>(source: impl Into<Source<'a>>) -> Result<Option<Self>> {
+        let source = source.into();
+        let file = || source.path.join(checkpoint::FORM);
+        let Some(bytes) = checkpoint::read_form(source)? else {
             return Ok(None);
         };
         let form: Self = serde_json::from_slice(&bytes)

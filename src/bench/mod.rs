@@ -6,7 +6,6 @@ mod lockstep;
 mod text;
 pub mod training;
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -98,9 +97,9 @@ pub fn counts(threads: usize) -> Vec<usize> {
 ///
 /// # Errors
 /// When the checkpoint cannot be loaded.
-pub fn net(recipe: &Recipe, checkpoint: Option<&Path>) -> Result<Checkpoint> {
+pub fn net(recipe: &Recipe, checkpoint: Option<Source<'_>>) -> Result<Checkpoint> {
     match checkpoint {
-        Some(path) => Ok(Checkpoint::load(path)?),
+        Some(source) => Ok(Checkpoint::open(source)?),
         None => Ok(Checkpoint::initialise(
             &recipe.net,
             Tokenizer::fresh(recipe.net.tokens)?,

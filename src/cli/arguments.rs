@@ -14,6 +14,7 @@ use espalier::policy::prm::{FormRecipe, Preset, PrmRecipe};
 use espalier::policy::{Policy, PolicyError, PolicyRecipe};
 use espalier::recipe::{self, Recipe};
 pub use espalier::usage::UsageError;
+use espalier_training::Source;
 
 /// The recipe and what overrides it.
 #[derive(Debug, Args)]
@@ -60,17 +61,17 @@ pub fn check_device(recipe: &Recipe) -> Result<()> {
 /// `None` where it does not say. Keys that `overrides` set stay as they are, and all do where the recipe was `named` and is of another kind
 /// of environment. What is not used is told.
 pub fn ask_as_trained(
-    checkpoint: &Path,
+    source: Source<'_>,
     recipe: &mut Recipe,
     overrides: &[String],
     named: bool,
 ) -> Result<Option<usize>> {
-    let Some(form) = Form::read(checkpoint)? else { return Ok(None) };
+    let Some(form) = Form::read(source)? else { return Ok(None) };
     let set = overrides.iter().filter_map(|text| text.trim().strip_prefix("environment."));
     let keep: Vec<&str> =
         set.filter_map(|key| key.split(['.', '=']).next()).map(str::trim).collect();
     let Asked { environment, overruled } = form.asked(&recipe.environment, &keep)?;
-    let place = checkpoint.display();
+    let place = source.path.display();
     if let Some(kind) = overruled.iter().find(|change| change.key == "kind").filter(|_| named) {
         let told = kind.between("in the recipe", &format!("where the net of {place} was trained"));
         tracing::warn!("[environment] {told}; the net is asked as the recipe says");
@@ -131,13 +132,44 @@ pub struct PolicyArguments {
     /// How the reward model is asked and read.
     #[arg(long, value_enum, requires = "verifier")]
     pub form: Option<Preset>,
+    #[command(flatten)]
+    pub base: BaseArguments,
+}
+
+/// The base of an adapter.
+#[derive(Debug, Args)]
+pub struct BaseArguments {
+    /// The base model of the adapter whose folder is named as the net, where the adapter does not say where it is: a folder, or a GGUF
+    /// file.
+    #[arg(long, value_name = "PATH")]
+    base: Option<PathBuf>,
+}
+
+impl BaseArguments {
+    /// The net of a path.
+    pub fn of<'a>(&'a self, path: &'a Path) -> Source<'a> {
+        Source { path, base: self.base.as_deref() }
+    }
+
+    /// The net of a path, where one is named.
+    pub fn of_any<'a>(&'a self, path: Option<&'a Path>) -> Result<Option<Source<'a>>> {
+        match (path, &self.base) {
+            (Some(path), _) => Ok(Some(self.of(path))),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(UsageError(anyhow!(
+                "--base names the base of an adapter, which --checkpoint must name"
+            ))
+            .into()),
+        }
+    }
 }
 
 impl PolicyArguments {
     /// Puts the environment in which the policy is asked into the recipe, and returns the round for whose nets it is. Without a word
     /// from the checkpoint that is the recipe's for round 0.
     pub fn ask(&self, recipe: &mut Recipe, overrides: &[String], named: bool) -> Result<usize> {
-        let net = self.checkpoint.as_deref().filter(|_| recipe.policy.kind().needs_checkpoint());
+        let net = self.base.of_any(self.checkpoint.as_deref())?;
+        let net = net.filter(|_| recipe.policy.kind().needs_checkpoint());
         match (self.as_round, net) {
             (Some(round), _) => Ok(round),
             (None, Some(net)) => {
@@ -182,7 +214,8 @@ impl PolicyArguments {
     /// Loads the recipe's policy.
     pub fn load(&self, environment: &AnyEnvironment, recipe: &Recipe) -> Result<Policy> {
         let policy = self.policy(recipe)?;
-        let loaded = policy.kind().load(environment, &recipe.compute, self.checkpoint.as_deref());
+        let source = self.base.of_any(self.checkpoint.as_deref())?;
+        let loaded = policy.kind().load(environment, &recipe.compute, source);
         loaded.map_err(policy_error)
     }
 }

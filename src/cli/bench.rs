@@ -4,7 +4,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use espalier_training::{Checkpoint, Compute};
 
-use super::arguments::{RecipeArguments, check_device, check_training, print_json, print_line};
+use super::arguments::{
+    BaseArguments, RecipeArguments, check_device, check_training, print_json, print_line,
+};
 use espalier::bench::inference::InferenceOptions;
 use espalier::bench::training::TrainingOptions;
 use espalier::bench::{self, Case};
@@ -25,6 +27,8 @@ pub struct Arguments {
     /// The net for inference and training [default: a fresh one of the recipe's shape].
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    base: BaseArguments,
     /// Repetitions of each case.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     repetitions: u16,
@@ -74,7 +78,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     print_cases(&cases, arguments.json)?;
     if wanted(What::Inference) || wanted(What::Training) {
         check_device(&recipe)?;
-        let net = bench::net(&recipe, arguments.checkpoint.as_deref())?;
+        let net = bench::net(&recipe, arguments.base.of_any(arguments.checkpoint.as_deref())?)?;
         if wanted(What::Inference) {
             inference(arguments, &recipe, &net)?;
         }

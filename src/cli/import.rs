@@ -6,17 +6,20 @@ use clap::{Args, ValueEnum};
 use espalier_training::{Checkpoint, Dtype};
 use serde::Serialize;
 
-use super::arguments::{print_json, print_line};
+use super::arguments::{BaseArguments, print_json, print_line};
+use super::outputs::refuse_overwriting;
 
-/// Turn a GGUF file into a checkpoint folder, which every other command and Hugging Face's libraries read.
+/// Turn a GGUF file, or an adapter with its base, into a checkpoint folder, which every other command and Hugging Face's libraries read.
 ///
-/// Llama (Mistral's files too), Qwen2, Qwen3 and Gemma 2, with byte-level BPE or SentencePiece tokenizers. A Hugging Face folder needs
-/// no import: name it where a command takes a checkpoint.
+/// GGUF files of Llama (Mistral's too), Qwen2, Qwen3 and Gemma 2, with byte-level BPE or SentencePiece tokenizers; folders of PEFT's
+/// LoRA adapters, which are merged into their base. A Hugging Face folder needs no import: name it where a command takes a checkpoint.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// GGUF file.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// GGUF file, or an adapter's folder.
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    #[command(flatten)]
+    base: BaseArguments,
     /// Where to write the checkpoint.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -55,7 +58,12 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         ElementType::Bfloat16 => Dtype::BFloat16,
         ElementType::Float16 => Dtype::Float16,
     };
-    let checkpoint = Checkpoint::load_gguf(&arguments.file, dtype)?;
+    let source = arguments.base.of(&arguments.path);
+    let base = source.foundation()?;
+    let inputs = [("PATH", Some(source.path)), ("its base", Some(&*base))];
+    refuse_overwriting(&[("--out", Some(&*arguments.out))], &inputs)?;
+    let mut checkpoint = Checkpoint::open(source)?;
+    checkpoint.config.set_dtype(dtype);
     checkpoint.save(&arguments.out)?;
     let summary = Summary {
         schema: "espalier.import/1",

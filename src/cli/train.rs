@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{RecipeArguments, ask_as_trained, check_training, print_json, print_line};
+use super::arguments::{
+    BaseArguments, RecipeArguments, ask_as_trained, check_training, print_json, print_line,
+};
 use super::outputs::refuse_overwriting;
 use espalier::form::Form;
 use espalier::pipeline::{self, TrainSummary};
@@ -19,6 +21,8 @@ pub struct Arguments {
     /// The net to start from.
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
+    #[command(flatten)]
+    base: BaseArguments,
     /// Labelled solutions, as `espalier harvest` writes them; may be repeated.
     #[arg(long, required = true, value_name = "FILE")]
     labels: Vec<PathBuf>,
@@ -38,9 +42,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     inputs.extend(labels.iter().map(|file| ("--labels", Some(&**file))));
     refuse_overwriting(&[("--out", Some(&**out))], &inputs)?;
     let (overrides, named) = (&arguments.recipe.overrides, arguments.recipe.config.is_some());
-    let base = ask_as_trained(checkpoint, &mut recipe, overrides, named)?;
+    let source = arguments.base.of(checkpoint);
+    let base = ask_as_trained(source, &mut recipe, overrides, named)?;
     let form = Form::new(&recipe.environment, base.unwrap_or_default() + 1)?;
-    let summary = pipeline::train(checkpoint, labels, &recipe, recipe.seed, &form, out)?;
+    let summary = pipeline::train(source, labels, &recipe, recipe.seed, &form, out)?;
     if arguments.json {
         return print_json(&summary);
     }

@@ -218,7 +218,7 @@ impl Rounds<'_> {
 
     fn policy(&self, round: usize) -> Result<Policy> {
         let (kind, checkpoint) = (self.recipe.policy.kind(), self.checkpoint(round));
-        Ok(kind.load(self.environment, &self.recipe.compute, Some(&checkpoint))?)
+        Ok(kind.load(self.environment, &self.recipe.compute, Some((&checkpoint).into()))?)
     }
 
     fn stream(&self, stage: &str, round: usize) -> u64 {
@@ -363,7 +363,7 @@ impl Rounds<'_> {
         recipe.training.learning_rate *= recipe.rounds.learning_rate_decay.powi(round as i32 - 1);
         let form = Form::new(&recipe.environment, round)?;
         let seed = self.stream("train", round);
-        let summary = train(&base, &labels, &recipe, seed, &form, &out)?;
+        let summary = train((&base).into(), &labels, &recipe, seed, &form, &out)?;
         Ok(serde_json::to_value(summary)?)
     }
 

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use espalier_model::checkpoint::Source;
 use espalier_search::LabelledSolution;
 use espalier_training::{
     Checkpoint, Error, ExampleSet, Examples, Job, LabelledPath, PathStep, Sampled, StepMetrics,
@@ -44,14 +45,14 @@ pub struct Summary {
 /// When there are no labels, the objective learns nothing from them, they do not fit the net, or files cannot be read or
 /// written.
 pub fn train(
-    base: &Path,
+    base: Source<'_>,
     labels: &[PathBuf],
     recipe: &Recipe,
     seed: u64,
     form: &Form,
     out: &Path,
 ) -> Result<Summary> {
-    let mut base = Checkpoint::load(base)?;
+    let mut base = Checkpoint::open(base)?;
     form.put(&mut base)?;
     let objective = recipe.objective.build();
     let mut set = ExampleSet::new(&base.tokenizer, objective.as_ref(), out)?;

@@ -1,7 +1,6 @@
 //! The trait of every kind of policy that a recipe can name, and their list.
 
-use std::path::Path;
-
+use espalier_model::checkpoint::Source;
 use espalier_search::{ConfigError, Evaluator};
 use espalier_training::InferenceStats;
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,7 @@ pub trait PolicyKind {
         &self,
         environment: &AnyEnvironment,
         compute: &ComputeRecipe,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Source<'_>>,
     ) -> Result<Policy, PolicyError>;
 
     /// Whether there is no policy without a checkpoint.
@@ -108,7 +107,10 @@ impl Policy {
 }
 
 /// Refuses a checkpoint where there is no net to load.
-pub(super) fn refuse_checkpoint(kind: &str, checkpoint: Option<&Path>) -> Result<(), PolicyError> {
+pub(super) fn refuse_checkpoint(
+    kind: &str,
+    checkpoint: Option<Source<'_>>,
+) -> Result<(), PolicyError> {
     match checkpoint {
         None => Ok(()),
         Some(_) => {

@@ -1,10 +1,12 @@
 //! The `[policy]` section of kind `local`: the net of a checkpoint folder.
 
 use std::fs;
-use std::path::Path;
 
+use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
-use espalier_training::{Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig};
+use espalier_training::{
+    Checkpoint, Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
@@ -95,13 +97,13 @@ impl PolicyKind for LocalRecipe {
         &self,
         environment: &AnyEnvironment,
         compute: &ComputeRecipe,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Source<'_>>,
     ) -> Result<Policy, PolicyError> {
-        let path = checkpoint.ok_or_else(|| {
+        let source = checkpoint.ok_or_else(|| {
             let message = "--checkpoint DIR is needed: the recipe's policy is a local net ([policy] kind names others)";
             PolicyError::Usage(message.to_owned())
         })?;
-        let net = load_net(path, self.inference(compute, environment.stops()))?;
+        let net = load_net(source, self.inference(compute, environment.stops()))?;
         let mut fingerprint = net.fingerprint().to_owned();
         let settings = Self { value: ValueRecipe::own(), ..self.clone() };
         if settings != Self::default() {
@@ -110,14 +112,14 @@ impl PolicyKind for LocalRecipe {
             settings.as_object_mut().map(|settings| settings.remove("value"));
             fingerprint = identity(&json!({ "net": fingerprint, "settings": settings }))?;
         }
-        let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let source = whole.display().to_string();
+        let whole = fs::canonicalize(source.path).unwrap_or_else(|_| source.path.to_owned());
+        let place = whole.display().to_string();
         if matches!(self.value, ValueRecipe::Own(_)) {
-            return Ok(Policy::new(net, fingerprint, source));
+            return Ok(Policy::new(net, fingerprint, place));
         }
         let (values, of_values) = ValueSource::load(&self.value, environment, compute, None)?;
         let fingerprint = identity(&json!({ "policy": fingerprint, "values": of_values }))?;
-        Ok(Policy::new(Valued { policy: net, values }, fingerprint, source))
+        Ok(Policy::new(Valued { policy: net, values }, fingerprint, place))
     }
 
     fn needs_checkpoint(&self) -> bool {
@@ -139,11 +141,12 @@ impl PolicyKind for LocalRecipe {
 
 /// A checkpoint's net.
 pub(super) fn load_net(
-    path: &Path,
+    source: Source<'_>,
     config: InferenceConfig,
 ) -> Result<LocalEvaluator, PolicyError> {
-    LocalEvaluator::load(path, config).map_err(|source| match source {
-        espalier_model::error::Error::Setting { .. } => PolicyError::Usage(source.to_string()),
-        source => PolicyError::Checkpoint { path: path.to_owned(), source },
+    let net = Checkpoint::open(source).and_then(|net| LocalEvaluator::new(&net, config));
+    net.map_err(|error| match error {
+        espalier_model::error::Error::Setting { .. } => PolicyError::Usage(error.to_string()),
+        error => PolicyError::Checkpoint { path: source.path.to_owned(), source: error },
     })
 }

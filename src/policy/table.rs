@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use espalier_model::checkpoint::Source;
 use espalier_search::{
     Action, Cancel, ConfigError, Evaluation, Evaluator, EvaluatorError, Request,
 };
@@ -58,7 +59,7 @@ impl PolicyKind for TableRecipe {
         &self,
         _: &AnyEnvironment,
         _: &ComputeRecipe,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Source<'_>>,
     ) -> Result<Policy, PolicyError> {
         refuse_checkpoint("table", checkpoint)?;
         let table = Table::read(&self.path).map_err(PolicyError::Usage)?;

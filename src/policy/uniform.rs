@@ -1,7 +1,6 @@
 //! The `[policy]` section of kind `uniform`: every legal action with equal chance, every value 0.
 
-use std::path::Path;
-
+use espalier_model::checkpoint::Source;
 use espalier_search::{
     Action, Cancel, ConfigError, Evaluation, Evaluator, EvaluatorError, Proposal, Request,
 };
@@ -29,7 +28,7 @@ impl PolicyKind for UniformRecipe {
         &self,
         environment: &AnyEnvironment,
         _: &ComputeRecipe,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Source<'_>>,
     ) -> Result<Policy, PolicyError> {
         refuse_checkpoint("uniform", checkpoint)?;
         let fingerprint = identity(&json!({ "policy": "uniform" }))?;

@@ -1,7 +1,6 @@
 //! Who values states, where that is not the head of the net that writes the steps.
 
-use std::path::Path;
-
+use espalier_model::checkpoint::Source;
 use espalier_search::{Cancel, Evaluator, EvaluatorError, Request};
 use espalier_training::LocalEvaluator;
 use serde_json::{Value, json};
@@ -38,19 +37,19 @@ impl ValueSource {
         recipe: &ValueRecipe,
         environment: &AnyEnvironment,
         compute: &ComputeRecipe,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Source<'_>>,
     ) -> Result<(Self, Value), PolicyError> {
         match recipe {
             ValueRecipe::Own(_) | ValueRecipe::None(_) => Ok((Self::Zero, json!(null))),
             ValueRecipe::Checkpoint(own) => {
-                let Some(path) = checkpoint.or(own.path.as_deref()) else {
+                let Some(net) = checkpoint.or(own.path.as_ref().map(Source::from)) else {
                     return Err(PolicyError::Usage(
                         "[policy] value.kind = \"checkpoint\" needs value.path or --checkpoint DIR"
                             .to_owned(),
                     ));
                 };
                 let config = LocalRecipe::default().inference(compute, environment.stops());
-                let net = load_net(path, config)?;
+                let net = load_net(net, config)?;
                 let identity = json!({ "checkpoint": net.fingerprint() });
                 Ok((Self::Net(Box::new(net)), identity))
             }

@@ -25,6 +25,7 @@ pub use error::{Error, Result};
 pub use espalier_inference::{
     InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, Score, resolve_threads,
 };
+pub use espalier_model::checkpoint::Source;
 pub use espalier_model::parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};
 pub use espalier_model::{
     Adapter, ChatTemplate, Checkpoint, Device, Dtype, Family, LoraConfig, Message, ModelConfig,

@@ -20,6 +20,7 @@ pub use pooling::RewardModel;
 
 use std::path::Path;
 
+use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
 use serde_json::json;
 
@@ -41,7 +42,7 @@ impl PolicyKind for CompletionsRecipe {
         &self,
         environment: &AnyEnvironment,
         compute: &ComputeRecipe,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Source<'_>>,
     ) -> Result<Policy, PolicyError> {
         if checkpoint.is_some() && !matches!(self.value, ValueRecipe::Checkpoint(_)) {
             return Err(PolicyError::Usage(

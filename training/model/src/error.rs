@@ -87,6 +87,14 @@ pub enum Error {
         /// The element type.
         dtype: &'static str,
     },
+    /// A tensor of an adapter that cannot be used with this model.
+    #[error("adapter, tensor {name}: {message}")]
+    Adapter {
+        /// PEFT's name.
+        name: String,
+        /// Why not.
+        message: String,
+    },
     /// A model configuration that this crate cannot run.
     #[error("model configuration: {field}: {message}")]
     Model {

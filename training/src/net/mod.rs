@@ -133,12 +133,13 @@ impl PolicyValueNet {
     /// else has. A value head that the adapter brings takes the place of the checkpoint's.
     ///
     /// # Errors
-    /// When the adapter does not fit the net.
+    /// When the adapter does not fit the net, or holds more than pairs and a value head.
     ///
     /// # Panics
     /// As [`Self::new`].
     pub fn with_adapter(checkpoint: &Checkpoint, adapter: &Adapter) -> Result<Self> {
-        adapter.check(&checkpoint.parameters)?;
+        adapter.check(&checkpoint.config, &checkpoint.parameters)?;
+        adapter.check_trainable()?;
         let mut net = Self::new(checkpoint);
         for (name, tensor) in &mut net.tensors {
             *tensor = tensor.set_requires_grad(is_value_head(name));
@@ -310,7 +311,7 @@ impl PolicyValueNet {
     fn pair(&self, module: &str) -> Option<(&Tensor, &Tensor, f64)> {
         let adapter = self.adapter.as_ref()?;
         let [a, b] = pair_names(module);
-        Some((self.tensors.get(&a)?, self.tensors.get(&b)?, adapter.scale()))
+        Some((self.tensors.get(&a)?, self.tensors.get(&b)?, adapter.scale(module)?))
     }
 
     fn tensor(&self, name: &str) -> &Tensor {

@@ -16,31 +16,14 @@ use crate::tokenizer::Tokenizer;
 pub const FORM: &str = "espalier.json";
 pub(super) const GENERATION: &str = "generation_config.json";
 pub(super) const TOKENIZER: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
 const OLD_TEMPLATE: &str = "chat_template.json";
 /// Tokens that templates may name.
 const SPECIAL_TOKENS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Every file that is carried along unchanged.
-const NAMES: [&str; 6] = [
-    GENERATION,
-    TOKENIZER,
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    FORM,
-];
-
-/// What a folder says of how its net was trained to be asked ([`FORM`]); `None` where it says nothing, or is no folder.
-///
-/// # Errors
-/// When the file cannot be read, or is damaged.
-pub fn read_form(dir: &Path) -> Result<Option<Vec<u8>>> {
-    if !dir.is_dir() {
-        return Ok(None);
-    }
-    Folder::open(dir)?.read_optional(FORM)
-}
+const NAMES: [&str; 6] = [GENERATION, TOKENIZER, SPECIAL_TOKENS_MAP, TEMPLATE, OLD_TEMPLATE, FORM];
 
 /// The companions that a folder has.
 ///
@@ -113,7 +96,38 @@ pub(super) fn name_special_tokens(
     Ok(())
 }
 
-/// The chat template: `chat_template.jinja`, else what `tokenizer_config.json` holds, else `chat_template.json`.
+/// Lays an adapter's companions over its base's. Where the adapter has a tokenizer, all that belongs to the base's goes; the
+/// chat template is the adapter's where it has one.
+///
+/// # Errors
+/// When a file that may hold a template is not what it should be.
+pub(super) fn adapt(
+    base: &mut BTreeMap<String, Vec<u8>>,
+    mut own: BTreeMap<String, Vec<u8>>,
+    own_tokenizer: bool,
+) -> Result<()> {
+    let template = match template_source(&own)? {
+        Some(source) => Some(source),
+        None => template_source(base)?,
+    };
+    for name in NAMES {
+        let of_tokenizer = [TOKENIZER, SPECIAL_TOKENS_MAP].contains(&name);
+        let of_template = [TEMPLATE, OLD_TEMPLATE].contains(&name);
+        if of_template || (of_tokenizer && own_tokenizer) {
+            base.remove(name);
+        }
+        if !of_template
+            && (!of_tokenizer || own_tokenizer)
+            && let Some(bytes) = own.remove(name)
+        {
+            base.insert(name.to_owned(), bytes);
+        }
+    }
+    base.extend(template.map(|source| (TEMPLATE.to_owned(), source.into_bytes())));
+    Ok(())
+}
+
+/// The chat template of a net.
 ///
 /// # Errors
 /// When a file is not what it should be, or the template is not valid.
@@ -121,7 +135,20 @@ pub(super) fn chat_template(
     companions: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Option<ChatTemplate>> {
     let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
-    let source = if let Some(bytes) = companions.get(TEMPLATE) {
+    let tokens = SPECIAL_TOKENS
+        .iter()
+        .filter_map(|&name| Some((name.to_owned(), token_text(&settings, name)?.to_owned())));
+    template_source(companions)?.map(|source| ChatTemplate::new(&source, tokens)).transpose()
+}
+
+/// The text of the chat template: `chat_template.jinja`, else what `tokenizer_config.json` holds, else
+/// `chat_template.json`.
+///
+/// # Errors
+/// When a file is not what it should be.
+fn template_source(companions: &BTreeMap<String, Vec<u8>>) -> Result<Option<String>> {
+    let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
+    Ok(if let Some(bytes) = companions.get(TEMPLATE) {
         let text = String::from_utf8(bytes.clone());
         Some(text.map_err(|error| Error::format(Path::new(TEMPLATE), error))?)
     } else if let Some(template) = settings.get("chat_template").filter(|value| !value.is_null()) {
@@ -129,11 +156,7 @@ pub(super) fn chat_template(
     } else {
         let old: Value = json(companions, OLD_TEMPLATE)?.unwrap_or_default();
         old.get("chat_template").and_then(Value::as_str).map(str::to_owned)
-    };
-    let tokens = SPECIAL_TOKENS
-        .iter()
-        .filter_map(|&name| Some((name.to_owned(), token_text(&settings, name)?.to_owned())));
-    source.map(|source| ChatTemplate::new(&source, tokens)).transpose()
+    })
 }
 
 /// A template alone, or the one named `default` in a list of `{name, template}`.

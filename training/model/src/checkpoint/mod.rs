@@ -4,7 +4,8 @@ mod companions;
 mod open;
 pub(crate) mod weights;
 
-pub use companions::{FORM, read_form};
+pub use companions::FORM;
+pub use open::{Source, read_form};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,7 +103,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
-        let shell = Self::open(folder, folder.json(CONFIG)?)?;
+        let shell = Self::shell(folder, folder.json(CONFIG)?)?;
         let mut tensors = weights::read(folder)?;
         if folder.contains(VALUE_HEAD) {
             tensors.extend(folder.tensors(VALUE_HEAD)?);
@@ -114,22 +115,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub(crate) fn open(folder: &Folder, mut config: ModelConfig) -> Result<Self> {
+    pub(crate) fn shell(folder: &Folder, mut config: ModelConfig) -> Result<Self> {
         config.complete();
         config.validate()?;
-        let bytes = folder.read(tokenizer::FILE)?;
-        let unfit = |message: String| Error::format(&folder.file(tokenizer::FILE), message);
-        let mut tokenizer =
-            Tokenizer::from_bytes(&bytes).map_err(|error| unfit(error.to_string()))?;
-        if tokenizer.id_limit() > config.vocab_size {
-            return Err(unfit(format!(
-                "{} tokens, but config.json has vocab_size = {}",
-                tokenizer.id_limit(),
-                config.vocab_size
-            )));
-        }
         let companions = companions::read(folder)?;
-        companions::name_special_tokens(&mut tokenizer, &config, &companions)?;
+        let tokenizer = read_tokenizer(folder, &config, &companions)?;
         let shell = Self { config, tokenizer, parameters: Parameters::default(), companions };
         shell.eos_token_ids()?;
         Ok(shell)
@@ -144,12 +134,12 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// Adds an adapter into the weights, and takes over the value head that was trained beside it.
+    /// Puts an adapter into the net; see [`Adapter::merge_into`].
     ///
     /// # Errors
-    /// When the adapter does not fit the net; the net is then as it was.
+    /// When the adapter does not fit the net, which is then as it was; or when a number is beyond 32 bits.
     pub fn merge(&mut self, adapter: &Adapter) -> Result<()> {
-        adapter.merge_into(&mut self.parameters)
+        adapter.merge_into(&mut self.config, &mut self.parameters)
     }
 
     /// Writes the folder, replacing one of the same name, with the language model in the configuration's element type
@@ -207,4 +197,27 @@ impl Checkpoint {
         files.insert(tokenizer::FILE.to_owned(), Content::Bytes(self.tokenizer.to_bytes()?));
         folder::write(dir, &files)
     }
+}
+
+/// The tokenizer of a folder, which must have no more tokens than the net.
+///
+/// # Errors
+/// When it is missing, damaged or too large.
+fn read_tokenizer(
+    folder: &Folder,
+    config: &ModelConfig,
+    companions: &BTreeMap<String, Vec<u8>>,
+) -> Result<Tokenizer> {
+    let bytes = folder.read(tokenizer::FILE)?;
+    let unfit = |message: String| Error::format(&folder.file(tokenizer::FILE), message);
+    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| unfit(error.to_string()))?;
+    if tokenizer.id_limit() > config.vocab_size {
+        return Err(unfit(format!(
+            "{} tokens, but config.json has vocab_size = {}",
+            tokenizer.id_limit(),
+            config.vocab_size
+        )));
+    }
+    companions::name_special_tokens(&mut tokenizer, config, companions)?;
+    Ok(tokenizer)
 }

@@ -1,33 +1,120 @@
-//! Opens whatever holds a net: a checkpoint's folder, a GGUF file, or an adapter's folder that names its base.
+//! Opens whatever holds a net: a checkpoint's folder, a GGUF file, or an adapter's folder with its base.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Checkpoint, companions};
+use super::{Checkpoint, companions, read_tokenizer};
 use crate::chat::ChatTemplate;
 use crate::config::ModelConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{ADAPTER_CONFIG, CONFIG, Folder};
 use crate::gguf;
-use crate::lora::Adapter;
+use crate::lora::{Adapter, base_model};
+use crate::tokenizer;
+
+/// Adapters upon adapters; more are a circle.
+const MOST_ADAPTERS: usize = 8;
+
+/// Where a net is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// A checkpoint's folder, a GGUF file, or an adapter's folder.
+    pub path: &'a Path,
+    /// The base of the adapter, where it is not where the adapter says: a folder or a GGUF file.
+    pub base: Option<&'a Path>,
+}
+
+impl<'a> From<&'a Path> for Source<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self { path, base: None }
+    }
+}
+
+impl<'a> From<&'a PathBuf> for Source<'a> {
+    fn from(path: &'a PathBuf) -> Self {
+        path.as_path().into()
+    }
+}
+
+impl Source<'_> {
+    /// What the adapter, or the adapter's adapter, lies upon; the path itself where it is no adapter.
+    ///
+    /// # Errors
+    /// When there is nothing at a path on the way, or an adapter does not tell its base.
+    pub fn foundation(self) -> Result<PathBuf> {
+        Ok(self.follow()?.1)
+    }
+
+    /// The folders of adapters, the outermost first, and what they lie upon.
+    fn follow(self) -> Result<(Vec<Folder>, PathBuf)> {
+        let (mut adapters, mut path) = (Vec::new(), self.path.to_owned());
+        while !path.is_file() {
+            let folder = Folder::open(&path)?;
+            if !folder.contains(ADAPTER_CONFIG) || folder.contains(CONFIG) {
+                break;
+            }
+            if adapters.len() == MOST_ADAPTERS {
+                let message = "base_model_name_or_path: leads through too many adapters";
+                return Err(Error::format(&folder.file(ADAPTER_CONFIG), message));
+            }
+            path = match self.base.filter(|_| adapters.is_empty()) {
+                Some(base) => base.to_owned(),
+                None => named_base(&folder)?,
+            };
+            adapters.push(folder);
+        }
+        if adapters.is_empty() && self.base.is_some() {
+            return Err(Error::format(self.path, "no adapter, so --base has nothing to name"));
+        }
+        Ok((adapters, path))
+    }
+}
+
+/// The base that an adapter names: a path beside it, or from here.
+fn named_base(folder: &Folder) -> Result<PathBuf> {
+    let fail = |message: String| Err(Error::format(&folder.file(ADAPTER_CONFIG), message));
+    let Some(name) = base_model(folder)? else {
+        return fail(
+            "base_model_name_or_path: missing; name the base model's folder or GGUF file with --base"
+                .to_owned(),
+        );
+    };
+    match [folder.file(&name), PathBuf::from(&name)].into_iter().find(|path| path.exists()) {
+        Some(path) => Ok(path),
+        None => fail(format!(
+            "base_model_name_or_path: {name:?} is no folder or GGUF file here; download the model and name its folder or \
+             GGUF file with --base"
+        )),
+    }
+}
 
 impl Checkpoint {
+    /// As [`Self::open`], of a path alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn load(dir: &Path) -> Result<Self> {
+        Self::open(dir.into())
+    }
+
     /// Reads a folder: one that [`Self::save`] wrote, or one from elsewhere without `checksums.json` or value head
-    /// (then the value head is fresh). A GGUF file is read as by [`Self::load_gguf`], and
-    /// a PEFT adapter whose base model is a folder here as that model with the adapter merged in.
+    /// (then the value head is fresh). A GGUF file is read as by [`Self::load_gguf`], and a PEFT adapter as its base model
+    /// with the adapter merged in; a tokenizer and a chat template that the adapter brings win over the base's.
     ///
     /// # Errors
     /// When a file is missing, damaged, or does not fit the configuration.
-    pub fn load(dir: &Path) -> Result<Self> {
-        if dir.is_file() {
-            return Self::load_gguf(dir, Dtype::Float32);
+    pub fn open(source: Source<'_>) -> Result<Self> {
+        let (adapters, base) = source.follow()?;
+        let mut checkpoint = if base.is_file() {
+            Self::load_gguf(&base, Dtype::Float32)?
+        } else {
+            Self::load_from(&Folder::open(&base)?)?
+        };
+        for folder in adapters.iter().rev() {
+            checkpoint.adapt(folder)?;
         }
-        let folder = Folder::open(dir)?;
-        if folder.contains(ADAPTER_CONFIG) && !folder.contains(CONFIG) {
-            return Self::load_adapted(&folder);
-        }
-        Self::load_from(&folder)
+        Ok(checkpoint)
     }
 
     /// Reads a GGUF file (version 2 or 3; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K). Quantised
@@ -53,37 +140,70 @@ impl Checkpoint {
         let folder = Folder::open(dir)?;
         let mut config: ModelConfig = folder.json(CONFIG)?;
         config.architectures = vec![config.family()?.class().to_owned()];
-        Self::open(&folder, config)
+        Self::shell(&folder, config)
     }
 
-    /// The base model of an adapter folder with the adapter merged in.
-    fn load_adapted(folder: &Folder) -> Result<Self> {
-        let adapter = Adapter::load_from(folder)?;
-        let path = folder.file(ADAPTER_CONFIG);
-        let Some(base) = adapter.base_model() else {
-            let message = "base_model_name_or_path: missing, so there is no model to adapt";
-            return Err(Error::format(&path, message));
-        };
-        let beside = folder.file(base);
-        let found = [beside.as_path(), Path::new(base)].into_iter().find(|path| path.is_dir());
-        let Some(found) = found else {
-            let message = format!("base_model_name_or_path: {base:?} is not a folder here");
-            return Err(Error::format(&path, message));
-        };
-        let mut checkpoint = Self::load(found)?;
-        checkpoint.merge(&adapter)?;
-        Ok(checkpoint)
+    /// Merges the adapter of a folder, and takes over the tokenizer and the small files that it brings.
+    fn adapt(&mut self, folder: &Folder) -> Result<()> {
+        self.merge(&Adapter::load_from(folder)?)?;
+        let own_tokenizer = folder.contains(tokenizer::FILE);
+        companions::adapt(&mut self.companions, companions::read(folder)?, own_tokenizer)?;
+        if own_tokenizer {
+            self.tokenizer = read_tokenizer(folder, &self.config, &self.companions)?;
+        } else if self.tokenizer.id_limit() > self.config.vocab_size {
+            let (tokens, rows) = (self.tokenizer.id_limit(), self.config.vocab_size);
+            let message = format!(
+                "the embedding has {rows} rows, but the base's tokenizer has {tokens} tokens"
+            );
+            return Err(Error::format(&folder.file(ADAPTER_CONFIG), message));
+        }
+        self.eos_token_ids().map(drop)
     }
 }
 
 impl ChatTemplate {
-    /// The template of a checkpoint's folder, if it has one, without the token that begins a text: encoding puts that there
-    /// where the tokenizer calls for it.
+    /// The template of a checkpoint's or an adapter's folder, if it or an adapter's base has one, without the token that
+    /// begins a text: encoding puts that there where the tokenizer calls for it.
     ///
     /// # Errors
     /// When a file is not what it should be, or the template is not valid.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
-        let template = companions::chat_template(&companions::read(&Folder::open(dir)?)?)?;
+        let folder = Folder::open(dir)?;
+        let mut template = companions::chat_template(&companions::read(&folder)?)?;
+        if template.is_none() && folder.contains(ADAPTER_CONFIG) && !folder.contains(CONFIG) {
+            template = Self::of_base(dir)?;
+        }
         Ok(template.map(|template| template.without_token("bos_token")))
     }
+
+    fn of_base(dir: &Path) -> Result<Option<Self>> {
+        let (adapters, base) = Source::from(dir).follow()?;
+        for folder in adapters.iter().skip(1) {
+            if let Some(template) = companions::chat_template(&companions::read(folder)?)? {
+                return Ok(Some(template));
+            }
+        }
+        if base.is_file() {
+            return Checkpoint::load_gguf(&base, Dtype::Float32)?.chat_template();
+        }
+        companions::chat_template(&companions::read(&Folder::open(&base)?)?)
+    }
+}
+
+/// What a net says of how it was trained to be asked ([`companions::FORM`]); `None` where it says nothing, or is no folder.
+/// An adapter that says nothing is asked as its base.
+///
+/// # Errors
+/// When the file cannot be read, or is damaged; or when an adapter's base is not found.
+pub fn read_form(source: Source<'_>) -> Result<Option<Vec<u8>>> {
+    if !source.path.is_dir() {
+        return Ok(None);
+    }
+    let (adapters, base) = source.follow()?;
+    for folder in &adapters {
+        if let Some(form) = folder.read_optional(companions::FORM)? {
+            return Ok(Some(form));
+        }
+    }
+    if base.is_dir() { Folder::open(&base)?.read_optional(companions::FORM) } else { Ok(None) }
 }

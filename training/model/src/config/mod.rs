@@ -152,6 +152,16 @@ impl ModelConfig {
         })
     }
 
+    /// Sets the element type in which the language model's tensors are saved.
+    pub fn set_dtype(&mut self, dtype: Dtype) {
+        let name = Some(dtype.name().to_owned());
+        if self.dtype.is_some() {
+            self.dtype = name;
+        } else {
+            self.torch_dtype = name;
+        }
+    }
+
     /// The padding token, if the file names one.
     #[must_use]
     pub fn pad_token_id(&self) -> Option<u32> {

@@ -1,9 +1,16 @@
 //! Low-rank adapters (LoRA; Hu et al., arXiv 2106.09685) in PEFT's layout.
 //!
-//! A linear layer with weight `W` computes `W x + scale * B A x`; `A` is `[rank, in]`, `B` is `[out, rank]`.
+//! A linear layer with weight `W` computes `W x + scale * B A x`; `A` is `[rank, in]`, `B` is `[out, rank]`. An adapter may
+//! hold more: see [`Adapter::merge_into`].
 
 mod adapter_config;
+mod check;
+mod fields;
 mod merge;
+mod parts;
+mod pattern;
+mod subspace;
+mod tridiagonal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,12 +25,18 @@ use crate::parameters::{Parameter, Parameters, is_value_head};
 use crate::random::{stream, uniform};
 use adapter_config::AdapterConfig;
 pub use merge::add_product;
+use parts::Part;
+use pattern::{Patterns, Scale};
 
 const ADAPTER_MODEL: &str = "adapter_model.safetensors";
+/// The same in Python's own form, which can run code when it is read.
+const PICKLED_MODEL: &str = "adapter_model.bin";
 /// What PEFT puts before a module's own name.
 pub const PREFIX: &str = "base_model.model.";
-const A: &str = ".lora_A.weight";
-const B: &str = ".lora_B.weight";
+/// The embedding's module.
+const EMBEDDING: &str = "model.embed_tokens";
+/// The head's module.
+const HEAD: &str = "lm_head";
 /// Distinguishes this use of the seed from others.
 const PURPOSE: u64 = u64::from_le_bytes(*b"lora\0\0\0\0");
 
@@ -31,19 +44,26 @@ const PURPOSE: u64 = u64::from_le_bytes(*b"lora\0\0\0\0");
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adapter {
     config: AdapterConfig,
-    /// `A` and `B` of every adapted module, by PEFT's names, and the value head's tensors.
+    /// By PEFT's names, and the value head's tensors.
     tensors: BTreeMap<String, Parameter>,
+    /// Of every module with a pair.
+    scales: BTreeMap<String, Scale>,
 }
 
 /// PEFT's names of a module's pair.
 #[must_use]
 pub fn pair_names(module: &str) -> [String; 2] {
-    [A, B].map(|suffix| format!("{PREFIX}{module}{suffix}"))
+    [Part::A, Part::B].map(|part| parts::name(module, part))
 }
 
-/// The module, such as `model.layers.0.self_attn.q_proj`, whose `A` has this name.
-fn module_of_a(name: &str) -> Option<&str> {
-    name.strip_prefix(PREFIX)?.strip_suffix(A)
+/// The base model that the adapter of a folder names.
+///
+/// # Errors
+/// When `adapter_config.json` is no JSON object, or the name no text.
+pub(crate) fn base_model(folder: &Folder) -> Result<Option<String>> {
+    let fields: serde_json::Map<String, serde_json::Value> = folder.json(ADAPTER_CONFIG)?;
+    let fail = |message: String| Error::format(&folder.file(ADAPTER_CONFIG), message);
+    adapter_config::field(&fields, "base_model_name_or_path").map_err(fail)
 }
 
 impl Adapter {
@@ -54,7 +74,7 @@ impl Adapter {
     pub fn initialise(base: &Parameters, lora: &LoraConfig, seed: u64) -> Result<Self> {
         lora.validate()?;
         let mut rng: ChaCha8Rng = stream(seed, [PURPOSE, 0]);
-        let mut tensors = BTreeMap::new();
+        let (mut tensors, mut modules) = (BTreeMap::new(), Vec::new());
         for (name, weight) in base.iter() {
             let Some(module) = name.strip_suffix(".weight") else {
                 continue;
@@ -71,29 +91,32 @@ impl Adapter {
             tensors.insert(a_name, Parameter { shape: vec![lora.rank, input], values: a });
             let b = Parameter { shape: vec![out, lora.rank], values: vec![0.0; out * lora.rank] };
             tensors.insert(b_name, b);
+            modules.push(module.to_owned());
         }
-        Ok(Self { config: AdapterConfig::new(lora), tensors })
+        let scale = Scale { rank: lora.rank, factor: lora.alpha / lora.rank as f64 };
+        let scales = modules.into_iter().map(|module| (module, scale)).collect();
+        Ok(Self { config: AdapterConfig::new(lora), tensors, scales })
     }
 
-    /// The adapter with these tensors instead of its own.
+    /// The adapter with these tensors instead of its own, which are of the same modules.
     #[must_use]
     pub fn with_tensors(&self, tensors: BTreeMap<String, Parameter>) -> Self {
-        Self { config: self.config.clone(), tensors }
+        Self { config: self.config.clone(), tensors, scales: self.scales.clone() }
     }
 
-    /// What `B A x` is multiplied by.
+    /// What a module's `B A x` is multiplied by; `None` for a module without a pair.
     #[must_use]
-    pub fn scale(&self) -> f64 {
-        self.config.scale()
+    pub fn scale(&self, module: &str) -> Option<f64> {
+        self.scales.get(module).map(|scale| scale.factor)
     }
 
-    /// The path of the base model that the adapter names, if it names one.
+    /// The base model that the adapter names, if it names one: a path, or a name on the Hugging Face hub.
     #[must_use]
     pub fn base_model(&self) -> Option<&str> {
-        self.config.base_model_name_or_path.as_deref()
+        self.config.base_model()
     }
 
-    /// Pairs and value head in the order of their names.
+    /// All tensors in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
@@ -112,29 +135,27 @@ impl Adapter {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
-        let config: AdapterConfig = folder.json(ADAPTER_CONFIG)?;
-        config.validate(&folder.file(ADAPTER_CONFIG))?;
-        let mut tensors = folder.tensors(ADAPTER_MODEL)?;
-        let mut expected = 0;
-        for name in tensors.keys() {
-            let Some(module) = module_of_a(name) else {
-                continue;
-            };
-            let [_, b] = pair_names(module);
-            if !tensors.contains_key(&b) {
-                let message = format!("tensor {b}: missing beside {name}");
-                return Err(Error::format(&folder.file(ADAPTER_MODEL), message));
-            }
-            expected += 2;
+        let path = folder.file(ADAPTER_CONFIG);
+        let config = AdapterConfig::read(folder.json(ADAPTER_CONFIG)?, &path)?;
+        if !folder.contains(ADAPTER_MODEL) && folder.contains(PICKLED_MODEL) {
+            let message = "a Python pickle is not read, since it can hold code; in Python, load it with \
+                           torch.load(FILE, weights_only=True) and write the result with \
+                           safetensors.torch.save_file(tensors, \"adapter_model.safetensors\")";
+            return Err(Error::format(&folder.file(PICKLED_MODEL), message));
         }
-        if expected != tensors.len() {
-            let stranger = tensors.iter().find(|(name, _)| {
-                let b = name.strip_suffix(B).map(|module| format!("{module}{A}"));
-                module_of_a(name).is_none() && !b.is_some_and(|a| tensors.contains_key(&a))
-            });
-            if let Some((name, tensor)) = stranger {
-                let found = tensor.shape.clone();
-                return Err(Error::UnexpectedTensor { name: name.clone(), found });
+        let mut tensors = folder.tensors(ADAPTER_MODEL)?;
+        let modules = parts::modules(&tensors)?;
+        if modules.is_empty() {
+            return Err(Error::format(&folder.file(ADAPTER_MODEL), "holds no tensors"));
+        }
+        check::complete(&config, &modules)?;
+        let in_config = |message: String| Error::format(&path, message);
+        let patterns = Patterns::new(&config).map_err(in_config)?;
+        let mut scales = BTreeMap::new();
+        for (&module, parts) in &modules {
+            if parts.contains_key(&Part::A) || parts.contains_key(&Part::EmbeddingA) {
+                let scale = patterns.scale(module).map_err(in_config)?;
+                scales.insert(module.to_owned(), scale);
             }
         }
         if folder.contains(VALUE_HEAD) {
@@ -143,7 +164,7 @@ impl Adapter {
         for (name, tensor) in &tensors {
             tensor.check_finite(name)?;
         }
-        Ok(Self { config, tensors })
+        Ok(Self { config, tensors, scales })
     }
 
     /// Writes a PEFT folder with the value head beside it, replacing one of the same name.
@@ -172,7 +193,9 @@ impl Adapter {
     /// # Errors
     /// When the configuration cannot be written as JSON.
     pub fn files(&self, folder: &str) -> Result<BTreeMap<String, Content<'_>>> {
-        let config = serde_json::to_vec_pretty(&self.config)
+        let config = self
+            .config
+            .to_bytes()
             .map_err(|error| Error::format(Path::new(ADAPTER_CONFIG), error))?;
         let half = |value_head: bool| Content::Tensors {
             tensors: self.iter().filter(|(name, _)| is_value_head(name) == value_head).collect(),
@@ -186,48 +209,5 @@ impl Adapter {
             files.insert(format!("{folder}{VALUE_HEAD}"), half(true));
         }
         Ok(files)
-    }
-
-    /// Checks that every pair has a weight that it fits.
-    ///
-    /// # Errors
-    /// [`Error::MissingTensor`], [`Error::UnexpectedTensor`] or [`Error::Shape`] with the first that has none.
-    pub fn check(&self, parameters: &Parameters) -> Result<()> {
-        let rank = self.config.r;
-        for (name, tensor) in self.iter() {
-            let expected = if let Some(module) = module_of_a(name) {
-                let weight = matrix(parameters, module)?;
-                let [_, b_name] = pair_names(module);
-                let expected = vec![weight.shape[0], rank];
-                let found = self.tensors.get(&b_name).map_or(&[][..], |b| &b.shape);
-                if found != expected {
-                    let found = found.to_vec();
-                    return Err(Error::Shape { name: b_name, expected, found });
-                }
-                vec![rank, weight.shape[1]]
-            } else if is_value_head(name) {
-                let Some(own) = parameters.get(name) else {
-                    let found = tensor.shape.clone();
-                    return Err(Error::UnexpectedTensor { name: name.to_owned(), found });
-                };
-                own.shape.clone()
-            } else {
-                continue;
-            };
-            if tensor.shape != expected {
-                let (name, found) = (name.to_owned(), tensor.shape.clone());
-                return Err(Error::Shape { name, expected, found });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The weight of a linear module.
-fn matrix<'a>(parameters: &'a Parameters, module: &str) -> Result<&'a Parameter> {
-    let name = format!("{module}.weight");
-    match parameters.get(&name).filter(|weight| weight.shape.len() == 2) {
-        Some(weight) => Ok(weight),
-        None => Err(Error::MissingTensor { name, expected: Vec::new() }),
     }
 }

@@ -55,7 +55,7 @@ impl RewardModel {
         config.architectures = vec![config.family()?.class().to_owned()];
         let tied = config.tied();
         config.tie_word_embeddings = Some(true);
-        let shell = Checkpoint::open(folder, config)?;
+        let shell = Checkpoint::shell(folder, config)?;
         let mut tensors = BTreeMap::new();
         let mut heads = BTreeMap::new();
         for (name, tensor) in weights::read(folder)? {
