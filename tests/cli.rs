@@ -451,6 +451,35 @@ fn a_gguf_file_becomes_a_checkpoint() {
 }
 
 #[test]
+fn an_adapter_is_read_with_the_base_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (adapter, net, file) = (at("adapter"), at("net"), at("texts.jsonl"));
+    fs::create_dir(&adapter).unwrap();
+    let source = Path::new("training/tests/fixtures/adapters/lora");
+    let config = fs::read_to_string(source.join("adapter_config.json")).unwrap();
+    let config = config.replace("../../models/llama", "org/model-7B");
+    fs::write(adapter.join("adapter_config.json"), config).unwrap();
+    let tensors = "adapter_model.safetensors";
+    fs::copy(source.join(tensors), adapter.join(tensors)).unwrap();
+    fs::write(&file, "{\"context\": \"Add 3\", \"text\": \" and 4\"}\n").unwrap();
+    let base = "training/tests/fixtures/models/llama";
+    let score =
+        ["score", text(&file), "--set", "policy.max_step_tokens=8", "--json", "--checkpoint"];
+    let message = fail(&[&score[..], &[text(&adapter)]].concat(), 3);
+    assert!(message.contains("org/model-7B") && message.contains("--base"), "{message}");
+    let beside = run(&[&score[..], &[text(&adapter), "--base", base]].concat());
+    run(&["import", text(&adapter), "--base", base, "--out", text(&net)]);
+    assert_eq!(run(&[&score[..], &[text(&net)]].concat()), beside);
+    assert_ne!(run(&[&score[..], &[base]].concat()), beside);
+
+    let message = fail(&["import", text(&adapter), "--base", base, "--out", text(&adapter)], 2);
+    assert!(message.contains("--out"), "{message}");
+    let message = fail(&["evaluate", "--problems", text(&file), "--base", base], 2);
+    assert!(message.contains("--checkpoint"), "{message}");
+}
+
+#[test]
 fn a_closed_pipe_is_no_failure() {
     use std::process::Stdio;
     let mut child = espalier(&["generate", "--config", TINY, "--count", "300"])

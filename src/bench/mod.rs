@@ -9,6 +9,7 @@ pub mod training;
 use std::time::Instant;
 
 use anyhow::Result;
+use espalier_model::checkpoint::Source;
 use espalier_training::{Checkpoint, Tokenizer, resolve_threads};
 use serde::Serialize;
 

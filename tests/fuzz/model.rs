@@ -12,7 +12,8 @@ use crate::mutate::safetensors::Safetensors;
 use crate::scratch::{Scratch, fixture, folder};
 
 const MODELS: &str = "training/tests/fixtures/models";
-const ADAPTER: &str = "training/tests/fixtures/adapters/lora";
+const ADAPTERS: &str = "training/tests/fixtures/adapters";
+const ADAPTER_FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
 /// A file of every model.
 fn of_models(name: &str) -> Vec<Vec<u8>> {
@@ -131,30 +132,68 @@ fn safetensors() {
     );
 }
 
+/// An adapter of every kind, with the net that it is for.
+struct Adapters {
+    files: Vec<[Vec<u8>; 2]>,
+    tensors: Vec<Safetensors>,
+    bases: Vec<Checkpoint>,
+}
+
+impl Adapters {
+    fn read() -> Self {
+        let mut found = Self { files: Vec::new(), tensors: Vec::new(), bases: Vec::new() };
+        for adapter in folder(ADAPTERS) {
+            let files = ADAPTER_FILES.map(|name| fs::read(adapter.join(name)).unwrap());
+            let config: serde_json::Value = serde_json::from_slice(&files[0]).unwrap();
+            let base = adapter.join(config["base_model_name_or_path"].as_str().unwrap());
+            found.tensors.push(Safetensors::read(&files[1]));
+            found.bases.push(Checkpoint::load(&base).unwrap());
+            found.files.push(files);
+        }
+        found
+    }
+}
+
 #[test]
 fn adapters() {
-    let (config, tensors) = ("adapter_config.json", "adapter_model.safetensors");
-    let valid = [config, tensors].map(|name| fixture(&format!("{ADAPTER}/{name}")));
-    let configs = Json::new([&*valid[0]]);
-    let files = Safetensors::read(&valid[1]);
-    let base = Checkpoint::load(&folder(MODELS)[0].with_file_name("llama")).unwrap();
+    let adapters = Adapters::read();
+    let configs = Json::new(adapters.files.iter().map(|files| &*files[0]));
+    let count = adapters.files.len();
     let scratch = Scratch::new();
     fuzz(
         "adapters",
-        // The first byte tells which of the two files the others are.
-        |random| match random.below(2) {
-            0 => [vec![0], configs.changed(random)].concat(),
-            _ => [vec![1], files.changed(random)].concat(),
+        // The first byte tells which of the two files the others are, the second whose the other file is.
+        |random| {
+            let which = random.below(2);
+            let of = random.below(count);
+            let changed = match which {
+                0 => configs.changed(random),
+                _ => adapters.tensors[of].changed(random),
+            };
+            [vec![which as u8, of as u8], changed].concat()
         },
         |input| {
             let which = usize::from(input.first() != Some(&0));
-            let changed = input.get(1..).unwrap_or_default();
-            scratch.write(config, if which == 0 { changed } else { &valid[0] });
-            let path = scratch.write(tensors, if which == 1 { changed } else { &valid[1] });
+            let of = usize::from(input.get(1).copied().unwrap_or_default()) % count;
+            let changed = input.get(2..).unwrap_or_default();
+            let content =
+                |file: usize| if which == file { changed } else { &adapters.files[of][file] };
+            scratch.write(ADAPTER_FILES[0], content(0));
+            let path = scratch.write(ADAPTER_FILES[1], content(1));
             match Adapter::load(path.parent().unwrap()) {
                 Ok(adapter) => {
-                    let mut parameters = base.parameters.clone();
-                    _ = adapter.merge_into(&mut parameters);
+                    let base = &adapters.bases[of];
+                    let (mut config, mut parameters) =
+                        (base.config.clone(), base.parameters.clone());
+                    if adapter.merge_into(&mut config, &mut parameters).is_ok() {
+                        let tensors = parameters.iter();
+                        let tensors = tensors
+                            .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
+                            .collect();
+                        // What took an adapter in is still a whole net.
+                        Parameters::from_tensors(&config, tensors).unwrap();
+                    }
+                    _ = adapter.check_trainable();
                     true
                 }
                 Err(error) => !error.to_string().contains(" column "),

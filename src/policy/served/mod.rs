@@ -18,8 +18,6 @@ mod wire;
 pub use completions::CompletionsEvaluator;
 pub use pooling::RewardModel;
 
-use std::path::Path;
-
 use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
 use serde_json::json;

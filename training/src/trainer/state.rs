@@ -85,7 +85,7 @@ impl TrainerState {
 /// The trained tensors of a saved state.
 pub(super) enum SavedNet {
     Whole(Box<Checkpoint>),
-    Adapter(Adapter),
+    Adapter(Box<Adapter>),
 }
 
 /// A state that was read back.
@@ -119,7 +119,7 @@ impl SavedRun {
     fn load(dir: &Path) -> Result<Self> {
         let folder = Folder::open(dir)?;
         let net = if folder.contains(ADAPTER_CONFIG) {
-            SavedNet::Adapter(Adapter::load_from(&folder)?)
+            SavedNet::Adapter(Box::new(Adapter::load_from(&folder)?))
         } else {
             SavedNet::Whole(Box::new(Checkpoint::load_from(&folder)?))
         };

@@ -58,9 +58,11 @@ impl Source<'_> {
                 let message = "base_model_name_or_path: leads through too many adapters";
                 return Err(Error::format(&folder.file(ADAPTER_CONFIG), message));
             }
+            // An adapter that is not supported is told before its base is looked for.
+            let named = base_model(&folder)?;
             path = match self.base.filter(|_| adapters.is_empty()) {
                 Some(base) => base.to_owned(),
-                None => named_base(&folder)?,
+                None => find(&folder, named)?,
             };
             adapters.push(folder);
         }
@@ -72,9 +74,9 @@ impl Source<'_> {
 }
 
 /// The base that an adapter names: a path beside it, or from here.
-fn named_base(folder: &Folder) -> Result<PathBuf> {
+fn find(folder: &Folder, named: Option<String>) -> Result<PathBuf> {
     let fail = |message: String| Err(Error::format(&folder.file(ADAPTER_CONFIG), message));
-    let Some(name) = base_model(folder)? else {
+    let Some(name) = named else {
         return fail(
             "base_model_name_or_path: missing; name the base model's folder or GGUF file with --base"
                 .to_owned(),

@@ -50,7 +50,7 @@ pub(super) enum Initial {
 const DEFAULT: usize = 8;
 
 /// A field's value; `None` where it is null or not there.
-pub(super) fn field<T: DeserializeOwned>(
+fn field<T: DeserializeOwned>(
     fields: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<T>, String> {

@@ -60,8 +60,8 @@ pub(super) fn complete(config: &AdapterConfig, modules: &BTreeMap<&str, Parts<'_
 }
 
 /// An adapter's tensor that cannot be used.
-pub(super) fn refusal(module: &str, part: Part, message: impl ToString) -> Error {
-    Error::Adapter { name: parts::name(module, part), message: message.to_string() }
+pub(super) fn refusal(module: &str, part: Part, message: impl Into<String>) -> Error {
+    Error::Adapter { name: parts::name(module, part), message: message.into() }
 }
 
 /// How an adapter changes embedding and head.

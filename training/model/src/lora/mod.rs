@@ -59,11 +59,14 @@ pub fn pair_names(module: &str) -> [String; 2] {
 /// The base model that the adapter of a folder names.
 ///
 /// # Errors
-/// When `adapter_config.json` is no JSON object, or the name no text.
+/// When the adapter is of a kind that this crate has no code for.
 pub(crate) fn base_model(folder: &Folder) -> Result<Option<String>> {
-    let fields: serde_json::Map<String, serde_json::Value> = folder.json(ADAPTER_CONFIG)?;
-    let fail = |message: String| Error::format(&folder.file(ADAPTER_CONFIG), message);
-    adapter_config::field(&fields, "base_model_name_or_path").map_err(fail)
+    let config = read_config(folder)?;
+    Ok(config.base_model().map(str::to_owned))
+}
+
+fn read_config(folder: &Folder) -> Result<AdapterConfig> {
+    AdapterConfig::read(folder.json(ADAPTER_CONFIG)?, &folder.file(ADAPTER_CONFIG))
 }
 
 impl Adapter {
@@ -136,7 +139,7 @@ impl Adapter {
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
         let path = folder.file(ADAPTER_CONFIG);
-        let config = AdapterConfig::read(folder.json(ADAPTER_CONFIG)?, &path)?;
+        let config = read_config(folder)?;
         if !folder.contains(ADAPTER_MODEL) && folder.contains(PICKLED_MODEL) {
             let message = "a Python pickle is not read, since it can hold code; in Python, load it with \
                            torch.load(FILE, weights_only=True) and write the result with \

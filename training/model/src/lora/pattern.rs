@@ -41,15 +41,18 @@ impl<'a> Patterns<'a> {
     pub fn scale(&self, module: &str) -> Result<Scale, String> {
         let rank = first(&self.ranks, module)?;
         let alpha = first(&self.alphas, module)?.unwrap_or(self.config.alpha());
-        let rank = match rank {
-            None => self.config.rank(),
-            Some(rank) if rank.fract() == 0.0 && (0.0..1e9).contains(&rank) => rank as usize,
+        let (field, rank) = match rank {
+            None => ("r", self.config.rank()),
+            Some(rank) if rank.fract() == 0.0 && (0.0..1e9).contains(&rank) => {
+                ("rank_pattern", rank as usize)
+            }
             Some(rank) => return Err(format!("rank_pattern: {rank} is no rank")),
         };
         let width = rank as f64;
         let factor = alpha / if self.config.rank_stabilised() { width.sqrt() } else { width };
         if rank == 0 || !factor.is_finite() {
-            let message = format!("r: {rank} with lora_alpha {alpha} gives {module} no scale");
+            let message =
+                format!("{field}: {rank} with lora_alpha {alpha} gives {module} no scale");
             return Err(message);
         }
         Ok(Scale { rank, factor })

@@ -198,7 +198,7 @@ fn an_adapter_that_is_not_whole_is_refused() {
         let message = refusal(name, |config, _| config[field] = value);
         assert!(message.contains(told), "{name}, {field}: {message}");
     }
-    for stranger in ["score.weight", "model.layers.9.self_attn.q_proj.lora_A.weight", "lora_A"] {
+    for stranger in ["score.weight", "model.layers.9.self_attn.q_proj.weight", "lora_A"] {
         let message = refusal("lora", |_, tensors| {
             let (_, first) = tensors.first_key_value().unwrap();
             tensors.insert(format!("base_model.model.{stranger}"), first.clone());
