@@ -86,7 +86,7 @@ fn find(folder: &Folder, named: Option<String>) -> Result<PathBuf> {
         Some(path) => Ok(path),
         None => fail(format!(
             "base_model_name_or_path: {name:?} is no folder or GGUF file here; download the model and name its folder or \
-             GGUF file with --base"
+             GGUF file with --base, as in espalier import ADAPTER --base PATH --out FOLDER"
         )),
     }
 }

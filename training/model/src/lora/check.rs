@@ -101,7 +101,8 @@ impl Adapter {
         Ok(())
     }
 
-    /// Checks that the adapter is one that can be trained beside the weights: pairs, which begin as deltas, and a value head.
+    /// Checks that the adapter is one that can be trained beside the weights: pairs of blocks' layers, which begin as deltas,
+    /// and a value head.
     ///
     /// # Errors
     /// [`Error::Adapter`] with the first tensor that cannot.
@@ -110,7 +111,7 @@ impl Adapter {
             let other = parts.keys().find(|part| ![Part::A, Part::B].contains(part));
             let part = match (other, self.config.initial) {
                 (Some(&part), _) => part,
-                (None, Initial::Plain) => continue,
+                (None, Initial::Plain) if module != HEAD => continue,
                 (None, _) => Part::A,
             };
             let message =

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::adapter_config::Initial;
 
 /// Fields that are read elsewhere in this crate, or that say only how the adapter was trained.
-const HARMLESS: [&str; 34] = [
+const HARMLESS: [&str; 33] = [
     "alpha_pattern",
     "auto_mapping",
     "base_model_name_or_path",
@@ -39,7 +39,6 @@ const HARMLESS: [&str; 34] = [
     "use_dora",
     "use_rslora",
     "merge_weights",
-    "layers",
 ];
 
 /// Whether a field says that its feature is not used.

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 use super::adapter_config::AdapterConfig;
 
+const RANKS: &str = "rank_pattern";
+const ALPHAS: &str = "alpha_pattern";
 /// Steps that the search for one match may take; a name has a hundred characters.
 const PATIENCE: usize = 100_000;
 
@@ -29,8 +31,8 @@ impl<'a> Patterns<'a> {
     /// # Errors
     /// Names the pattern that is no regular expression, or has no number.
     pub fn new(config: &'a AdapterConfig) -> Result<Self, String> {
-        let ranks = compile("rank_pattern", config.rank_pattern())?;
-        let alphas = compile("alpha_pattern", config.alpha_pattern())?;
+        let ranks = compile(RANKS, config.rank_pattern())?;
+        let alphas = compile(ALPHAS, config.alpha_pattern())?;
         Ok(Self { config, ranks, alphas })
     }
 
@@ -39,14 +41,14 @@ impl<'a> Patterns<'a> {
     /// # Errors
     /// When there is no such rank or scale, or a pattern takes too long.
     pub fn scale(&self, module: &str) -> Result<Scale, String> {
-        let rank = first(&self.ranks, module)?;
-        let alpha = first(&self.alphas, module)?.unwrap_or(self.config.alpha());
+        let rank = first(RANKS, &self.ranks, module)?;
+        let alpha = first(ALPHAS, &self.alphas, module)?.unwrap_or(self.config.alpha());
         let (field, rank) = match rank {
             None => ("r", self.config.rank()),
             Some(rank) if rank.fract() == 0.0 && (0.0..1e9).contains(&rank) => {
-                ("rank_pattern", rank as usize)
+                (RANKS, rank as usize)
             }
-            Some(rank) => return Err(format!("rank_pattern: {rank} is no rank")),
+            Some(rank) => return Err(format!("{RANKS}: {rank} is no rank")),
         };
         let width = rank as f64;
         let factor = alpha / if self.config.rank_stabilised() { width.sqrt() } else { width };
@@ -74,9 +76,10 @@ fn compile(field: &str, patterns: &Map<String, Value>) -> Result<Vec<(Regex, f64
 }
 
 /// The number of the first pattern that fits.
-fn first(patterns: &[(Regex, f64)], module: &str) -> Result<Option<f64>, String> {
+fn first(field: &str, patterns: &[(Regex, f64)], module: &str) -> Result<Option<f64>, String> {
     for (regex, number) in patterns {
-        if regex.is_match(module).map_err(|error| format!("{}: {error}", regex.as_str()))? {
+        let told = |error| format!("{field}: {}: {error}", regex.as_str());
+        if regex.is_match(module).map_err(told)? {
             return Ok(Some(*number));
         }
     }
