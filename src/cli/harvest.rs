@@ -117,11 +117,8 @@ impl Arguments {
             return self.refuse("--checkpoint DIR", "the policy that plays them");
         }
         let problems = problems::open(environment, problems)?;
-        let loaded = recipe.policy.kind().load(
-            environment,
-            &recipe.compute,
-            self.policy.checkpoint.as_deref(),
-        );
+        let source = self.policy.base.of_any(self.policy.checkpoint.as_deref())?;
+        let loaded = recipe.policy.kind().load(environment, &recipe.compute, source);
         let policy = loaded.map_err(policy_error)?;
         let player = Player {
             evaluator: policy.evaluator(),
