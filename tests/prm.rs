@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use espalier_training::Tokenizer;
+use espalier::training::Tokenizer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

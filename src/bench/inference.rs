@@ -155,7 +155,7 @@ impl Timing<'_> {
     }
 
     fn positions(&self) -> usize {
-        self.net.config.max_position_embeddings
+        self.net.config.max_length()
     }
 
     /// Numbers in words' stead, so that every tokenizer can read them: about [`CONTEXT`] tokens that begin differently.

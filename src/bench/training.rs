@@ -99,7 +99,7 @@ pub fn training(
     options: &TrainingOptions,
     mut take: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
-    let longest = (options.example_tokens as usize).min(net.config.max_position_embeddings);
+    let longest = (options.example_tokens as usize).min(net.config.max_length());
     for case in [TrainingCase::Equal, TrainingCase::Mixed] {
         let steps = usize::from(options.steps) + WARM_UP;
         let config = TrainConfig { max_steps: Some(steps), ..recipe.training.clone() };

@@ -118,7 +118,7 @@ pub fn dry_run(recipe: &Recipe) -> Result<DryRun> {
     let (problems, lengths) = contexts(&environment, recipe, tokenizer.as_ref())?;
     let wanted = recipe.rounds.problems.min(recipe.compute.concurrent_problems);
     let tokens = recipe.training.batch_tokens;
-    let longest = config.as_ref().map(|config| config.max_position_embeddings);
+    let longest = config.as_ref().map(ModelConfig::max_length);
     let memory = config.as_ref().map(|config| Memory::of(config, recipe)).transpose()?;
     Ok(DryRun {
         schema: "espalier.dry_run/1",
@@ -178,7 +178,7 @@ fn shape(config: &ModelConfig, from: String) -> Result<NetShape> {
         layers: config.num_hidden_layers,
         width: config.hidden_size,
         vocabulary: config.vocab_size,
-        longest: config.max_position_embeddings,
+        longest: config.max_length(),
         dtype: config.dtype()?.name(),
         parameters: Parameters::count_of(config),
     })

@@ -64,13 +64,22 @@ impl ValueSource {
                 let super::config::PoolingRecipe { url, model, task, mapping, suffix, http: _ } =
                     &**pooling;
                 let identity = json!({ "url": url, "model": model, "task": task, "mapping": mapping, "suffix": suffix });
-                Ok((Self::Reward(Box::new(RewardModel::new(pooling)?)), identity))
+                Ok((Self::pooling(pooling)?, identity))
             }
             #[cfg(not(feature = "served"))]
             ValueRecipe::Pooling(_) => Err(PolicyError::Usage(
                 "[policy] value.kind = \"pooling\" needs a program that was built with the feature `served`".to_owned(),
             )),
         }
+    }
+
+    /// A reward model behind a server.
+    ///
+    /// # Errors
+    /// When the API key's variable is not set.
+    #[cfg(feature = "served")]
+    pub fn pooling(recipe: &super::config::PoolingRecipe) -> Result<Self, PolicyError> {
+        Ok(Self::Reward(Box::new(RewardModel::new(recipe)?)))
     }
 
     /// Whether there is anything to ask.

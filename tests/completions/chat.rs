@@ -144,15 +144,18 @@ fn a_server_that_does_not_continue_a_message_is_refused_at_the_start() {
     }
 }
 
+/// `solve` by a served policy, with these arguments.
+fn solve<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let served = ["--config", TINY, "--set", "policy.kind=completions", "--set", "policy.model=m"];
+    [&["solve", "21: 3 7", "--json"], &served[..], arguments].concat()
+}
+
 #[test]
 fn the_program_solves_behind_a_chat_server_and_names_what_does_not_fit() {
     let server = serve(Begun::Repeated);
     let url = format!("policy.url={}", chat_url(server.url()));
-    let served = ["--config", TINY, "--set", "policy.kind=completions", "--set", "policy.model=m"];
-    let solve =
-        |arguments: &[&str]| [&["solve", "21: 3 7", "--json"], &served[..], arguments].concat();
     let solved: Value =
-        serde_json::from_str(&run(&solve(&["--set", "policy.chat.system=\"\"", "--set", &url])))
+        serde_json::from_str(&run(&solve(&["--set", "policy.chat.system=\"\"", "--set", &url]))
             .unwrap();
     assert_eq!((&solved["answer"], &solved["correct"]), (&json!("21"), &json!(true)));
     let error = fail(&solve(&["--set", &url]), 2);

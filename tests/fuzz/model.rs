@@ -32,7 +32,7 @@ fn config_json() {
             if config.validate().is_ok() {
                 config.architecture().unwrap();
                 _ = Parameters::count_of(&config);
-                _ = rotary::tables(&config, 4);
+                _ = config.architecture().unwrap().ropes[0].tables(4);
             }
             true
         },

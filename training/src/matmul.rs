@@ -31,9 +31,20 @@ pub fn matmul_rate(
     let width = config.hidden_size;
     let query = config.num_attention_heads * config.head_dim();
     let qkv = query + 2 * config.key_value_heads() * config.head_dim();
-    let inner = config.intermediate_size;
-    let layer = [(width, qkv), (query, width), (width, 2 * inner), (inner, width)];
-    let mut shapes = layer.repeat(config.num_hidden_layers);
+    let architecture = config.architecture()?;
+    let mut shapes = Vec::new();
+    for layer in 0..config.num_hidden_layers {
+        shapes.extend([(width, qkv), (query, width)]);
+        // Of experts, those that one row goes through.
+        let inner = match architecture.experts_of(layer) {
+            None => vec![config.intermediate_size],
+            Some(experts) => {
+                let shared = experts.shared.into_iter();
+                std::iter::repeat_n(experts.inner, experts.per_token).chain(shared).collect()
+            }
+        };
+        shapes.extend(inner.iter().flat_map(|&inner| [(width, 2 * inner), (inner, width)]));
+    }
     shapes.push((width, config.vocab_size));
     let random =
         |rows: usize, columns: usize| Tensor::f_rand([rows as i64, columns as i64], (kind, device));

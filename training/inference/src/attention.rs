@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::elementwise::{rms_norm, rotate, soft_cap, softmax};
+use super::elementwise::{rms_norm, rotate, soft_cap, softmax, vectorised};
 use super::kernel::{Lane, Output, PANEL, Start, TOGETHER, multiply};
 use super::linear::{Packed, Panels};
 use super::pages::{CacheShape, Table};
@@ -27,7 +27,8 @@ pub(super) struct Heads<'a> {
     pub window: Option<usize>,
     /// RMSNorm over each query and key head: their weights `[head_dim]`, and epsilon.
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
-    /// Rotary tables, `[positions, head_dim / 2]`.
+    /// Pairs of a head that are rotated, and their tables, `[positions, pairs]`.
+    pub pairs: usize,
     pub cosines: &'a [f32],
     pub sines: &'a [f32],
 }
@@ -120,13 +121,44 @@ impl Heads<'_> {
     /// Normalises and rotates a head.
     #[inline(always)]
     fn place(&self, head: &mut [f32], weight: Option<(&[f32], f32)>, position: usize) {
-        let (dim, half) = (self.cache.head_dim, self.cache.head_dim / 2);
+        let (dim, pairs) = (self.cache.head_dim, self.pairs);
         if let Some((weight, epsilon)) = weight {
             rms_norm(&mut head[..dim], weight, epsilon);
         }
-        let cosines = &self.cosines[position * half..][..half];
-        let sines = &self.sines[position * half..][..half];
-        rotate(&mut head[..dim], cosines, sines);
+        let cosines = &self.cosines[position * pairs..][..pairs];
+        let sines = &self.sines[position * pairs..][..pairs];
+        rotate(&mut head[..2 * pairs], cosines, sines);
+    }
+
+    /// Normalises each row's query and key, over all of their heads.
+    pub fn normalise(
+        &self,
+        arch: Arch,
+        qkv: &mut Panels,
+        (query, key, epsilon): (&[f32], &[f32], f32),
+    ) {
+        let (dim, panels) = (self.cache.head_dim, self.cache.panels());
+        let mut values = Vec::new();
+        vectorised(
+            arch,
+            #[inline(always)]
+            || {
+                for row in 0..qkv.rows() {
+                    for (first, weight) in [(0, query), (self.heads, key)] {
+                        values.resize(weight.len(), 0.0);
+                        for (head, values) in (first..).zip(values.chunks_exact_mut(dim)) {
+                            qkv.read(head * panels, row, values);
+                        }
+                        rms_norm(&mut values, weight, epsilon);
+                        for (head, values) in (first..).zip(values.chunks_exact(dim)) {
+                            for (panel, values) in (head * panels..).zip(values.chunks(PANEL)) {
+                                qkv.lane_mut(panel, row)[..values.len()].copy_from_slice(values);
+                            }
+                        }
+                    }
+                }
+            },
+        );
     }
 
     /// Stores the keys and values of all rows.

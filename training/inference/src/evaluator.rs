@@ -104,7 +104,7 @@ impl LocalEvaluator {
         head: Head,
         config: InferenceConfig,
     ) -> Result<Self> {
-        config.validate(checkpoint.config.max_position_embeddings)?;
+        config.validate(checkpoint.config.max_length())?;
         let (schedulers, width) = model.schedulers(resolve_threads(config.threads));
         let engine = Arc::new(Engine::new(model, checkpoint, head, &config)?);
         let (sender, receiver) = bounded(config.queue);

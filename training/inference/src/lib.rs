@@ -20,6 +20,7 @@ pub mod config;
 mod elementwise;
 mod engine;
 pub mod evaluator;
+mod experts;
 mod group;
 mod job;
 mod kernel;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use espalier_model::checkpoint::Checkpoint;
-use espalier_model::config::architecture::{Activation, Architecture};
-use espalier_model::rotary;
+use espalier_model::config::architecture::{Architecture, NormWidth};
 use pulp::Arch;
 
 use super::attention::{Heads, Sequence, Unit};
-use super::elementwise::{geglu, rms_norm, soft_cap, swiglu, vectorised};
+use super::elementwise::{rms_norm, soft_cap, vectorised};
+use super::experts::{FeedForward, Mixture};
 use super::kernel::PANEL;
 use super::linear::{Linear, Matrix, Packed, Panels};
 use super::numbers::Numbers;
@@ -23,27 +23,31 @@ pub(super) struct Model {
     pub max_length: usize,
     pub width: usize,
     heads: usize,
-    inner: usize,
     epsilon: f32,
     architecture: Architecture,
     embedding: Numbers,
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Linear,
+    ropes: Vec<Rotation>,
+}
+
+/// Tables of a rotary embedding, `[positions, pairs]`.
+struct Rotation {
+    pairs: usize,
     cosines: Vec<f32>,
     sines: Vec<f32>,
 }
 
 struct Layer {
-    attention_norm: Vec<f32>,
-    /// RMSNorm of each query and key head, `[head_dim]`.
-    head_norms: Option<(Vec<f32>, Vec<f32>)>,
+    attention_norm: Option<Vec<f32>>,
+    /// RMSNorm of query and key, of each head or of all together.
+    query_key_norms: Option<(Vec<f32>, Vec<f32>)>,
     qkv: Linear,
     output: Linear,
     after_attention_norm: Option<Vec<f32>>,
-    feed_forward_norm: Vec<f32>,
-    gate_up: Linear,
-    down: Linear,
+    feed_forward_norm: Option<Vec<f32>>,
+    feed_forward: FeedForward,
     after_feed_forward_norm: Option<Vec<f32>>,
 }
 
@@ -56,8 +60,9 @@ pub(super) struct Activations {
     qkv: Panels,
     mixed: Vec<f32>,
     gate_up: Panels,
-    /// A block's part that is normalised before it is added to the residual stream.
+    /// A block's part that is changed before it is added to the residual stream.
     branch: Panels,
+    mixture: Mixture,
     logits: Panels,
 }
 
@@ -108,7 +113,7 @@ impl Model {
         let values = |name: &str| parameters.values(name);
         let find = |name: &str| parameters.get(name).map(|tensor| tensor.values.as_slice());
         let architecture = config.architecture().expect("the configuration was checked");
-        let norms = architecture.block_norms();
+        let norms = architecture.norms;
         let offset = architecture.norm_offset;
         let norm = |name: &str| -> Vec<f32> {
             values(name).iter().map(|weight| weight + offset).collect()
@@ -124,27 +129,28 @@ impl Model {
                 group,
             };
             let head = cache.head_dim;
-            let head_norms = architecture
+            let query_key_norms = architecture
                 .query_key_norms
-                .then(|| (part("self_attn.q_norm"), part("self_attn.k_norm")));
+                .map(|_| (part("self_attn.q_norm"), part("self_attn.k_norm")));
             let query = matrix("self_attn.q_proj", head);
             let (key, value) = (matrix("self_attn.k_proj", head), matrix("self_attn.v_proj", head));
-            let inner = config.intermediate_size;
-            let (gate, up) = (matrix("mlp.gate_proj", inner), matrix("mlp.up_proj", inner));
             let output = matrix("self_attn.o_proj", width);
             let padded = pad_inputs(output.weights, head, cache.panels() * PANEL);
             Layer {
-                attention_norm: part(norms.attention),
-                head_norms,
+                attention_norm: norms.attention.map(part),
+                query_key_norms,
                 qkv: Linear::new(width, &[query, key, value]),
                 output: Linear::new(
                     config.num_attention_heads * cache.panels() * PANEL,
                     &[Matrix { weights: &padded, ..output }],
                 ),
                 after_attention_norm: norms.after_attention.map(part),
-                feed_forward_norm: part(norms.feed_forward),
-                gate_up: Linear::new(width, &[gate, up]),
-                down: Linear::new(inner, &[matrix("mlp.down_proj", width)]),
+                feed_forward_norm: norms.feed_forward.map(part),
+                feed_forward: FeedForward::new(
+                    (width, config.intermediate_size),
+                    architecture.experts_of(layer),
+                    matrix,
+                ),
                 after_feed_forward_norm: norms.after_feed_forward.map(part),
             }
         });
@@ -152,22 +158,23 @@ impl Model {
         let head = if config.tied() { embedding } else { "lm_head.weight" };
         let vocab_size = config.vocab_size;
         let head = Matrix { weights: values(head), bias: None, group: vocab_size };
-        let (cosines, sines) = rotary::tables(config, config.max_position_embeddings);
+        let ropes = architecture.ropes.iter().map(|rope| {
+            let (cosines, sines) = rope.tables(architecture.max_length);
+            Rotation { pairs: rope.pairs(), cosines, sines }
+        });
         Self {
             arch: Arch::new(),
             cache,
             vocab_size,
-            max_length: config.max_position_embeddings,
+            max_length: architecture.max_length,
             width,
             heads: config.num_attention_heads,
-            inner: config.intermediate_size,
-            epsilon: config.rms_norm_eps as f32,
+            epsilon: config.rms_norm_eps() as f32,
             embedding: Numbers::exact(values(embedding).to_vec()),
             layers: layers.collect(),
             norm: norm("model.norm.weight"),
             head: Linear::new(width, &[head]),
-            cosines,
-            sines,
+            ropes: ropes.collect(),
             architecture,
         }
     }
@@ -175,7 +182,7 @@ impl Model {
     /// Multiply-adds of the blocks' matrices for one row.
     pub fn body_cost(&self) -> usize {
         let layer = |layer: &Layer| -> usize {
-            [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(Linear::cost).iter().sum()
+            layer.qkv.cost() + layer.output.cost() + layer.feed_forward.cost()
         };
         self.layers.iter().map(layer).sum()
     }
@@ -188,23 +195,32 @@ impl Model {
     /// Bytes of the matrices that a pass reads whole.
     pub fn bytes(&self) -> usize {
         let layer = |layer: &Layer| -> usize {
-            [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(Linear::bytes).iter().sum()
+            layer.qkv.bytes() + layer.output.bytes() + layer.feed_forward.bytes()
         };
         self.layers.iter().map(layer).sum::<usize>() + self.head.bytes()
     }
 
     fn heads_of(&self, index: usize) -> Heads<'_> {
-        let norms = self.layers[index].head_norms.as_ref();
+        let whole = self.architecture.query_key_norms == Some(NormWidth::Heads);
+        let norms = self.query_key_norms(index).filter(|_| !whole);
+        let rope = self.architecture.rope_of_layer[index].map(|rope| &self.ropes[rope]);
         Heads {
             scale: self.architecture.query_scale(),
             cap: self.architecture.attention_cap,
             window: self.architecture.windows[index],
             cache: self.cache,
             heads: self.heads,
-            norms: norms.map(|(query, key)| (query.as_slice(), key.as_slice(), self.epsilon)),
-            cosines: &self.cosines,
-            sines: &self.sines,
+            norms,
+            pairs: rope.map_or(0, |rope| rope.pairs),
+            cosines: rope.map_or(&[], |rope| &rope.cosines),
+            sines: rope.map_or(&[], |rope| &rope.sines),
         }
+    }
+
+    /// Weights of a layer's query and key norms, and epsilon.
+    fn query_key_norms(&self, index: usize) -> Option<(&[f32], &[f32], f32)> {
+        let norms = self.layers[index].query_key_norms.as_ref();
+        norms.map(|(query, key)| (query.as_slice(), key.as_slice(), self.epsilon))
     }
 
     /// Runs the blocks over a pass. The final states of the wanted rows are left in `work`, for [`Self::state`].
@@ -227,7 +243,7 @@ impl Model {
         }
         let mut units = pass.units(false);
         for (index, layer) in self.layers.iter().enumerate() {
-            work.norm(self, team, &layer.attention_norm);
+            work.norm(self, team, layer.attention_norm.as_deref());
             layer.qkv.apply(team, arch, &work.packed, &mut work.qkv);
             if index + 1 == self.layers.len() {
                 // Nothing reads the other rows any more.
@@ -235,17 +251,48 @@ impl Model {
                 units = pass.units(true);
             }
             let heads = self.heads_of(index);
+            if let (None, Some(norms)) = (heads.norms, self.query_key_norms(index)) {
+                heads.normalise(arch, &mut work.qkv, norms);
+            }
             heads.store(arch, index, &work.qkv, &mut pass.sequences);
             let (qkv, sequences) = (&work.qkv, &pass.sequences);
             heads.attend((team, arch), index, qkv, sequences, &units, &mut work.mixed);
             heads.pack(team, &units, &work.mixed, &mut work.packed);
             work.add(self, team, &layer.output, layer.after_attention_norm.as_deref());
 
-            work.norm(self, team, &layer.feed_forward_norm);
-            layer.gate_up.apply(team, arch, &work.packed, &mut work.gate_up);
-            work.gate(self, team);
-            work.add(self, team, &layer.down, layer.after_feed_forward_norm.as_deref());
+            let norm = layer.feed_forward_norm.as_deref();
+            let after = layer.after_feed_forward_norm.as_deref();
+            let activation = self.architecture.activation;
+            match &layer.feed_forward {
+                FeedForward::Plain(gated) => {
+                    work.norm(self, team, norm);
+                    let Activations { packed, gate_up, .. } = work;
+                    gated.open((team, arch), activation, packed, gate_up);
+                    work.add(self, team, &gated.down, after);
+                }
+                FeedForward::Experts(experts) => {
+                    let Activations { hidden, packed, gate_up, branch, mixture, .. } = work;
+                    let row = |row: usize, out: &mut [f32]| self.normed(hidden, norm, row, out);
+                    let (size, work_) = ((hidden.rows(), self.width), (mixture, packed, gate_up));
+                    experts.apply((team, arch), activation, size, row, work_, branch);
+                    work.add_branch(self, after);
+                }
+            }
         }
+    }
+
+    /// A row of the residual stream, normalised if there is a norm.
+    fn normed(&self, hidden: &Panels, weight: Option<&[f32]>, row: usize, out: &mut [f32]) {
+        vectorised(
+            self.arch,
+            #[inline(always)]
+            || {
+                hidden.read(0, row, out);
+                if let Some(weight) = weight {
+                    rms_norm(out, weight, self.epsilon);
+                }
+            },
+        );
     }
 
     /// The final state `[hidden_size]` of a wanted row of the last forward pass, normalised.
@@ -274,6 +321,9 @@ impl Model {
     pub fn logits_of(&self, work: &Activations, row: usize, out: &mut Vec<f32>) {
         out.resize(self.vocab_size, 0.0);
         work.logits.read(0, row, out);
+        if let Some(scale) = self.architecture.logit_scale {
+            out.iter_mut().for_each(|logit| *logit *= scale);
+        }
         if let Some(cap) = self.architecture.final_cap {
             vectorised(
                 self.arch,
@@ -285,29 +335,17 @@ impl Model {
 }
 
 impl Activations {
-    /// Packs what the feed-forward layer's gate lets through.
-    fn gate(&mut self, model: &Model, team: &Team) {
-        let (gate_up, inner) = (&self.gate_up, model.inner);
-        let up = inner.div_ceil(PANEL);
-        let activation = model.architecture.activation;
-        self.packed.fill(team, (self.hidden.rows(), inner), |row, out| {
-            vectorised(
-                model.arch,
-                #[inline(always)]
-                || match activation {
-                    Activation::Silu => gate_row(gate_up, (row, up), out, swiglu),
-                    Activation::GeluTanh => gate_row(gate_up, (row, up), out, geglu),
-                },
-            );
-        });
+    /// Adds a product of the packed rows to the residual stream, as [`Self::add_branch`] does.
+    fn add(&mut self, model: &Model, team: &Team, linear: &Linear, norm: Option<&[f32]>) {
+        if norm.is_none() && model.architecture.residual_scale.is_none() {
+            return linear.apply_add(team, model.arch, &self.packed, &mut self.hidden);
+        }
+        linear.apply(team, model.arch, &self.packed, &mut self.branch);
+        self.add_branch(model, norm);
     }
 
-    /// Adds a product of the packed rows to the residual stream, normalised first where the block has a norm for it.
-    fn add(&mut self, model: &Model, team: &Team, linear: &Linear, norm: Option<&[f32]>) {
-        let Some(weight) = norm else {
-            return linear.apply_add(team, model.arch, &self.packed, &mut self.hidden);
-        };
-        linear.apply(team, model.arch, &self.packed, &mut self.branch);
+    /// Adds a block's part to the residual stream, normalised and scaled first where the family does so.
+    fn add_branch(&mut self, model: &Model, norm: Option<&[f32]>) {
         let (branch, hidden) = (&self.branch, &mut self.hidden);
         let mut values = vec![0.0; model.width];
         vectorised(
@@ -316,7 +354,12 @@ impl Activations {
             || {
                 for row in 0..hidden.rows() {
                     branch.read(0, row, &mut values);
-                    rms_norm(&mut values, weight, model.epsilon);
+                    if let Some(weight) = norm {
+                        rms_norm(&mut values, weight, model.epsilon);
+                    }
+                    if let Some(scale) = model.architecture.residual_scale {
+                        values.iter_mut().for_each(|value| *value *= scale);
+                    }
                     for (panel, values) in values.chunks(PANEL).enumerate() {
                         let lane = hidden.lane_mut(panel, row);
                         lane.iter_mut().zip(values).for_each(|(x, value)| *x += value);
@@ -326,33 +369,12 @@ impl Activations {
         );
     }
 
-    /// Packs `rms_norm(hidden)`.
-    fn norm(&mut self, model: &Model, team: &Team, weight: &[f32]) {
+    /// Packs what a part of a block reads.
+    fn norm(&mut self, model: &Model, team: &Team, weight: Option<&[f32]>) {
         let hidden = &self.hidden;
         self.packed.fill(team, (hidden.rows(), model.width), |row, out| {
-            vectorised(
-                model.arch,
-                #[inline(always)]
-                || {
-                    hidden.read(0, row, out);
-                    rms_norm(out, weight, model.epsilon);
-                },
-            );
+            model.normed(hidden, weight, row, out);
         });
-    }
-}
-
-/// Gates every row: `activation(gate) * up`, panel by panel.
-#[inline(always)]
-fn gate_row(
-    gate_up: &Panels,
-    (row, up): (usize, usize),
-    out: &mut [f32],
-    activate: impl Fn(&mut [f32], &[f32]),
-) {
-    for (panel, gate) in out.chunks_mut(PANEL).enumerate() {
-        gate.copy_from_slice(&gate_up.lane(panel, row)[..gate.len()]);
-        activate(gate, gate_up.lane(up + panel, row));
     }
 }
 

@@ -358,9 +358,9 @@ mod tests {
             ..InferenceConfig::default()
         };
         let model = Backend::host(&checkpoint);
-        let engine =
-            Engine::new(model, &checkpoint, Head::of_value(&checkpoint.parameters), &config)
-                .unwrap();
+        let head = Head::of_value(&checkpoint.parameters);
+        let engine = Engine::new(model, &checkpoint, head, &config).unwrap();
+        #[cfg(feature = "torch")]
         engine.model.attach(1);
         engine
     }

@@ -28,6 +28,11 @@ impl Dtype {
         }
     }
 
+    /// Whether a name is that of IEEE 754 binary64, which is read and never written.
+    pub(crate) fn is_float64(name: &str) -> bool {
+        name.strip_prefix("torch.").unwrap_or(name) == "float64"
+    }
+
     /// `transformers`' name.
     #[must_use]
     pub fn name(self) -> &'static str {

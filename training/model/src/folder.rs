@@ -156,6 +156,13 @@ pub enum Content<'a> {
         /// Element type in the file.
         dtype: Dtype,
     },
+    /// As [`Self::Tensors`], where the rows of several parameters may be one tensor.
+    Joined {
+        /// Names, and the parameters whose rows follow one another.
+        tensors: Vec<(String, Vec<&'a Parameter>)>,
+        /// Element type in the file.
+        dtype: Dtype,
+    },
 }
 
 impl Content<'_> {
@@ -168,6 +175,13 @@ impl Content<'_> {
                 Ok(checksum(bytes))
             }
             Self::Tensors { tensors, dtype } => {
+                let tensors = tensors.iter().map(|&(name, parameter)| (name, vec![parameter]));
+                tensor_file::write(path, tensors, *dtype)?;
+                sync(path)?;
+                tensor_file::checksum_of_file(path)
+            }
+            Self::Joined { tensors, dtype } => {
+                let tensors = tensors.iter().map(|(name, rows)| (name.as_str(), rows.clone()));
                 tensor_file::write(path, tensors, *dtype)?;
                 sync(path)?;
                 tensor_file::checksum_of_file(path)

@@ -1,6 +1,7 @@
 //! The policy-value net over libtorch, for training.
 
 mod arithmetic;
+mod experts;
 mod gradients;
 mod layers;
 mod layout;
@@ -32,9 +33,8 @@ pub struct PolicyValueNet {
     tensors: BTreeMap<String, Tensor>,
     /// The adapter that is trained in the weights' place, without its numbers.
     adapter: Option<Adapter>,
-    rope: Rope,
-    /// Cosines and sines of the positions that nearly all batches have.
-    tables: [Tensor; 2],
+    /// Cosines and sines of each rotary embedding, for the positions that nearly all batches have.
+    tables: Vec<[Tensor; 2]>,
     arithmetic: Arithmetic,
     /// Whether a block's inner states are computed again in the backward pass instead of being kept.
     activation_checkpointing: bool,
@@ -43,9 +43,9 @@ pub struct PolicyValueNet {
 /// What attention reads beside the states of a pass.
 #[derive(Debug)]
 struct Turns {
-    /// Cosines and sines of each token's angles, each `[N, 1, head_dim]`.
-    cosines: Tensor,
-    sines: Tensor,
+    /// Cosines and sines of each token's angles by each rotary embedding, each `[N, 1, width]`; `width` elements of a head
+    /// are rotated.
+    angles: Vec<[Tensor; 2]>,
     /// Tokens of each block, and of each of its rows.
     sizes: Vec<i64>,
     lengths: Vec<i64>,
@@ -69,15 +69,13 @@ impl PolicyValueNet {
             (name.to_owned(), tensor)
         });
         let tensors = tensors.collect();
-        let rope = Rope::new(&config).expect("the configuration was checked");
         let architecture = config.architecture().expect("the configuration was checked");
-        let tables = tables(&rope, config.max_position_embeddings.min(KEPT_POSITIONS));
+        let tables = tables(&architecture.ropes, architecture.max_length.min(KEPT_POSITIONS));
         Self {
             config,
             architecture,
             tensors,
             adapter: None,
-            rope,
             tables,
             arithmetic: Arithmetic::new(Dtype::Float32, Device::Cpu),
             activation_checkpointing: false,
@@ -126,7 +124,7 @@ impl PolicyValueNet {
 
     /// Where the net's tensors are.
     pub(crate) fn device(&self) -> Device {
-        self.tables[0].device()
+        self.tables[0][0].device()
     }
 
     /// The net of a checkpoint with an adapter beside its weights: adapter and value head have gradients, and nothing
@@ -161,8 +159,11 @@ impl PolicyValueNet {
             architecture: self.architecture.clone(),
             tensors: tensors.collect(),
             adapter: self.adapter.clone(),
-            rope: self.rope.clone(),
-            tables: self.tables.each_ref().map(Tensor::shallow_clone),
+            tables: self
+                .tables
+                .iter()
+                .map(|tables| tables.each_ref().map(Tensor::shallow_clone))
+                .collect(),
             arithmetic: self.arithmetic,
             activation_checkpointing: self.activation_checkpointing,
         }
@@ -175,7 +176,7 @@ impl PolicyValueNet {
     }
 
     /// Final hidden states `[B, T, D]` of token ids `[B, T]` (i64, below `vocab_size`, T at most
-    /// `max_position_embeddings`). Attention is causal, so padding on the right changes nothing before it.
+    /// [`ModelConfig::max_length`]). Attention is causal, so padding on the right changes nothing before it.
     ///
     /// # Errors
     /// When libtorch refuses, as when memory runs out.
@@ -213,12 +214,12 @@ impl PolicyValueNet {
 
     /// The angles of a pass's tokens, and the masks of its blocks.
     fn turns(&self, layout: &Layout) -> Result<Turns> {
-        let known = self.tables[0].size()[0] as usize;
+        let known = self.tables[0][0].size()[0] as usize;
         let longer;
         let tables = if layout.longest <= known {
             &self.tables
         } else {
-            longer = on(tables(&self.rope, layout.longest), self.device())?;
+            longer = on(tables(&self.architecture.ropes, layout.longest), self.device())?;
             &longer
         };
         let of_tokens = |table: &Tensor| -> Result<Tensor> {
@@ -236,8 +237,9 @@ impl PolicyValueNet {
             }
         }
         let lengths = layout.blocks.iter().map(|block| block.length).collect();
-        let [cosines, sines] = tables.each_ref().map(of_tokens);
-        Ok(Turns { cosines: cosines?, sines: sines?, sizes, lengths, masks })
+        let angles =
+            tables.iter().map(|[cosines, sines]| Ok([of_tokens(cosines)?, of_tokens(sines)?]));
+        Ok(Turns { angles: angles.collect::<Result<_>>()?, sizes, lengths, masks })
     }
 
     /// Logits `[.., V]`, fp32 and not normalised, of hidden states `[.., D]`.
@@ -248,7 +250,10 @@ impl PolicyValueNet {
         let tied = self.config.tied();
         let weight = self.tensor(if tied { EMBEDDING } else { "lm_head.weight" });
         let logits = self.arithmetic.linear(&self.arithmetic.operand(hidden)?, weight, None)?;
-        let logits = logits.f_to_kind(Kind::Float)?;
+        let mut logits = logits.f_to_kind(Kind::Float)?;
+        if let Some(scale) = self.architecture.logit_scale {
+            logits = logits.f_mul_scalar(f64::from(scale))?;
+        }
         match self.architecture.final_cap.map(f64::from) {
             Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
             None => Ok(logits),
@@ -319,17 +324,23 @@ impl PolicyValueNet {
     }
 }
 
-/// Cosines and sines of the first positions' angles, each `[T, head_dim]`.
-fn tables(rope: &Rope, length: usize) -> [Tensor; 2] {
-    let (cosines, sines) = rope.tables(length);
-    [cosines, sines].map(|values| {
-        let halves = Tensor::from_slice(&values).view([length as i64, -1]);
-        Tensor::cat(&[&halves, &halves], 1)
-    })
+/// Cosines and sines of the first positions' angles by each rotary embedding, each `[T, width]`.
+fn tables(ropes: &[Rope], length: usize) -> Vec<[Tensor; 2]> {
+    let of_rope = |rope: &Rope| {
+        let (cosines, sines) = rope.tables(length);
+        [cosines, sines].map(|values| {
+            let halves = Tensor::from_slice(&values).view([length as i64, -1]);
+            Tensor::cat(&[&halves, &halves], 1)
+        })
+    };
+    ropes.iter().map(of_rope).collect()
 }
 
-fn on([cosines, sines]: [Tensor; 2], device: Device) -> Result<[Tensor; 2]> {
-    Ok([cosines.f_to_device(device)?, sines.f_to_device(device)?])
+fn on(tables: Vec<[Tensor; 2]>, device: Device) -> Result<Vec<[Tensor; 2]>> {
+    let moved = |[cosines, sines]: [Tensor; 2]| {
+        Ok([cosines.f_to_device(device)?, sines.f_to_device(device)?])
+    };
+    tables.into_iter().map(moved).collect()
 }
 
 const EMBEDDING: &str = "model.embed_tokens.weight";

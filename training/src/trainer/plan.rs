@@ -63,7 +63,7 @@ type Epoch = Arc<Batches>;
 impl<'a> Plan<'a> {
     pub fn new(job: &Job<'a>) -> Result<Self> {
         let Job { base, examples, config, seed, compute, .. } = *job;
-        let limit = base.config.max_position_embeddings;
+        let limit = base.config.max_length();
         let (mut used, mut too_long, mut empty) = (Vec::new(), 0, 0);
         for index in 0..examples.len() {
             let shape = examples.shape(index);

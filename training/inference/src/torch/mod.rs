@@ -5,6 +5,7 @@
 //! operations a layer and size, however many rows there are.
 
 mod draw;
+mod experts;
 mod pages;
 mod plan;
 mod weights;
@@ -12,7 +13,7 @@ mod weights;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use espalier_model::checkpoint::Checkpoint;
-use espalier_model::config::architecture::{Activation, Architecture};
+use espalier_model::config::architecture::Architecture;
 use espalier_model::dtype::Dtype;
 use espalier_torch::attention::{Scores, attention};
 use espalier_torch::error::Result;
@@ -36,6 +37,7 @@ pub(super) struct TorchModel {
     pub body_cost: usize,
     pub head_cost: usize,
     width: usize,
+    logit_scale: Option<f64>,
     final_cap: Option<f64>,
     /// One scheduler runs the passes, so no thread waits here: the lock exists because tensors are not `Sync`.
     net: Mutex<Net>,
@@ -75,13 +77,15 @@ impl TorchModel {
         windows.sort_unstable();
         windows.dedup();
         let final_cap = architecture.final_cap.map(f64::from);
+        let logit_scale = architecture.logit_scale.map(f64::from);
+        let max_length = architecture.max_length;
         let net = Net {
             pages: Pages::new(cache, cached.map_or(weights.kind, kind), device)?,
             weights,
             device,
             heads: Heads { queries: config.num_attention_heads, keys: config.key_value_heads() },
             head_dim: config.head_dim() as i64,
-            epsilon: config.rms_norm_eps,
+            epsilon: config.rms_norm_eps(),
             scores: Scores {
                 scale: 1.0 / architecture.score_width.sqrt(),
                 cap: architecture.attention_cap.map(f64::from),
@@ -91,10 +95,11 @@ impl TorchModel {
         };
         Ok(Self {
             cache,
-            max_length: config.max_position_embeddings,
+            max_length,
             body_cost,
             head_cost: config.vocab_size * config.hidden_size,
             width: config.hidden_size,
+            logit_scale,
             final_cap,
             net: Mutex::new(net),
         })
@@ -126,7 +131,10 @@ impl TorchModel {
         let rows = Tensor::f_from_slice(&states.concat())?.f_view([-1, self.width as i64])?;
         self.with_net(|net| {
             let rows = rows.f_to_device(net.device)?;
-            let logits = rows.f_linear(&net.weights.head, None::<Tensor>)?;
+            let mut logits = rows.f_linear(&net.weights.head, None::<Tensor>)?;
+            if let Some(scale) = self.logit_scale {
+                logits = logits.f_mul_scalar(scale)?;
+            }
             match self.final_cap {
                 Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
                 None => Ok(logits),
@@ -140,31 +148,29 @@ impl Net {
     fn forward(&mut self, pass: &mut Pass<'_>) -> Result<Tensor> {
         self.prepare(pass)?;
         let plan = Plan::new(pass, self.heads, &self.windows, (self.weights.kind, self.device))?;
-        let Weights { kind, embedding, cosines, sines, .. } = &self.weights;
+        let Weights { kind, embedding, ropes, .. } = &self.weights;
         let kind = *kind;
-        let turns = [cosines, sines].map(|table| table.f_index_select(0, &plan.positions));
-        let [cosines, sines] = turns;
-        let turns = (cosines?, sines?);
+        let turns = ropes.iter().map(|[cosines, sines]| {
+            let of_rows = |table: &Tensor| table.f_index_select(0, &plan.positions);
+            Ok([of_rows(cosines)?, of_rows(sines)?])
+        });
+        let turns = turns.collect::<Result<Vec<_>>>()?;
         let mut hidden = embedding.f_index_select(0, &plan.tokens)?.f_to_kind(Kind::Float)?;
         if let Some(scale) = self.architecture.embedding_scale {
             hidden = hidden.f_mul_scalar(f64::from(scale))?;
         }
         for index in 0..self.weights.layers.len() {
             let layer = &self.weights.layers[index];
-            let normed = self.norm(&hidden, &layer.attention_norm)?.f_to_kind(kind)?;
+            let normed = self.before(&hidden, layer.attention_norm.as_ref())?.f_to_kind(kind)?;
             let qkv = layer.qkv.apply(&normed)?;
-            let mixed = self.attend(index, &qkv, &turns, &plan)?;
+            let turns = self.architecture.rope_of_layer[index].map(|rope| &turns[rope]);
+            let mixed = self.attend(index, &qkv, turns, &plan)?;
             let layer = &self.weights.layers[index];
             let attended = layer.output.apply(&mixed)?;
             let _ = hidden.f_add_(&self.after(attended, layer.after_attention_norm.as_ref())?)?;
 
-            let normed = self.norm(&hidden, &layer.feed_forward_norm)?.f_to_kind(kind)?;
-            let gate_up = layer.gate_up.apply(&normed)?.f_chunk(2, 1)?;
-            let gate = match self.architecture.activation {
-                Activation::Silu => gate_up[0].f_silu()?,
-                Activation::GeluTanh => gate_up[0].f_gelu("tanh")?,
-            };
-            let fed = layer.down.apply(&gate.f_mul(&gate_up[1])?)?;
+            let normed = self.before(&hidden, layer.feed_forward_norm.as_ref())?;
+            let fed = layer.feed_forward.apply(&normed, self.architecture.activation, kind)?;
             let _ = hidden.f_add_(&self.after(fed, layer.after_feed_forward_norm.as_ref())?)?;
         }
         let wanted = hidden.f_index_select(0, &plan.wanted)?;
@@ -194,10 +200,19 @@ impl Net {
         Ok(hidden.f_rms_norm([width], Some(weight), self.epsilon)?)
     }
 
+    /// What a block's part reads.
+    fn before(&self, hidden: &Tensor, norm: Option<&Tensor>) -> Result<Tensor> {
+        norm.map_or_else(|| Ok(hidden.shallow_clone()), |weight| self.norm(hidden, weight))
+    }
+
     /// A block's part as it is added to the residual stream.
     fn after(&self, part: Tensor, norm: Option<&Tensor>) -> Result<Tensor> {
-        match norm {
-            Some(weight) => self.norm(&part.f_to_kind(Kind::Float)?, weight),
+        let part = match norm {
+            Some(weight) => self.norm(&part.f_to_kind(Kind::Float)?, weight)?,
+            None => part,
+        };
+        match self.architecture.residual_scale {
+            Some(scale) => Ok(part.f_to_kind(Kind::Float)?.f_mul_scalar(f64::from(scale))?),
             None => Ok(part),
         }
     }
@@ -208,13 +223,20 @@ impl Net {
         &mut self,
         layer: usize,
         qkv: &Tensor,
-        (cosines, sines): &(Tensor, Tensor),
+        turns: Option<&[Tensor; 2]>,
         plan: &Plan,
     ) -> Result<Tensor> {
         let Self { heads: Heads { queries, keys }, head_dim, .. } = *self;
         let (queries, keys) = (queries as i64, keys as i64);
+        if let Some(weights) = &self.weights.layers[layer].whole_norms {
+            let of_query = qkv.f_narrow(1, 0, queries * head_dim)?;
+            let of_key = qkv.f_narrow(1, queries * head_dim, keys * head_dim)?;
+            for (mut states, weight) in [of_query, of_key].into_iter().zip(weights) {
+                states.f_copy_(&self.norm(&states.f_to_kind(Kind::Float)?, weight)?)?;
+            }
+        }
         let qkv = qkv.f_view([-1, queries + 2 * keys, head_dim])?;
-        let turned = qkv.f_narrow(1, 0, queries + keys)?;
+        let mut turned = qkv.f_narrow(1, 0, queries + keys)?;
         let both = match &self.weights.layers[layer].head_norms {
             None => turned.shallow_clone(),
             Some(weight) => {
@@ -222,11 +244,22 @@ impl Net {
                 both.f_rms_norm([head_dim], None::<Tensor>, self.epsilon)?.f_mul(weight)?
             }
         };
-        // Pairs lie half a head apart.
-        let halves = both.f_chunk(2, 2)?;
-        let exchanged = Tensor::f_cat(&[&halves[1], &halves[0]], 2)?;
-        // In the tables' 32 bits, and rounded where it is written.
-        let _ = both.f_mul(cosines)?.f_addcmul_out(&turned, &exchanged, sines)?;
+        let width = turns.map_or(0, |[cosines, _]| cosines.size()[2]);
+        if width < head_dim && self.weights.layers[layer].head_norms.is_some() {
+            turned.f_copy_(&both)?;
+        }
+        if let Some([cosines, sines]) = turns {
+            let part = |heads: Tensor| match width == head_dim {
+                true => Ok(heads),
+                false => heads.f_narrow(2, 0, width),
+            };
+            let (both, turned) = (part(both)?, part(turned)?);
+            // Pairs lie half of the rotated part apart.
+            let halves = both.f_chunk(2, 2)?;
+            let exchanged = Tensor::f_cat(&[&halves[1], &halves[0]], 2)?;
+            // In the tables' 32 bits, and rounded where it is written.
+            let _ = both.f_mul(cosines)?.f_addcmul_out(&turned, &exchanged, sines)?;
+        }
         self.pages.write(layer, &plan.targets, &qkv.f_narrow(1, queries, 2 * keys)?)?;
         let rows = qkv.f_view([-1, head_dim])?;
         let mixed = plan.batches.iter().map(|batch| self.mix(layer, &rows, batch));

@@ -1,10 +1,13 @@
 //! A net's weights on a device.
 
 use espalier_model::checkpoint::Checkpoint;
-use espalier_model::rotary;
+use espalier_model::config::architecture::NormWidth;
+use espalier_model::rotary::Rope;
 use espalier_torch::error::Result;
 use espalier_torch::tensor::{kind, to_tensor};
 use tch::{Device, Kind, Tensor};
+
+use super::experts::FeedForward;
 
 /// Weights in the checkpoint's element type; norms and head in fp32. The residual stream is fp32 as well: it is small,
 /// and what 16 bits would round off it adds up over the layers.
@@ -17,9 +20,8 @@ pub(super) struct Weights {
     /// fp32, `[vocab_size, width]`: a logit that was rounded to 8 bits is off by as much as a likely step's probability.
     /// A tied embedding is this tensor.
     pub head: Tensor,
-    /// `[positions, 1, head_dim]`; the sine of the first half is negative.
-    pub cosines: Tensor,
-    pub sines: Tensor,
+    /// Cosines and sines of each rotary embedding, `[positions, 1, width]`; the sine of the first half is negative.
+    pub ropes: Vec<[Tensor; 2]>,
 }
 
 /// A matrix `[out, in]` and its bias `[out]`.
@@ -29,15 +31,16 @@ pub(super) struct Linear {
 }
 
 pub(super) struct Layer {
-    pub attention_norm: Tensor,
+    pub attention_norm: Option<Tensor>,
     /// What normalised queries and keys are multiplied by, `[query and key heads, head_dim]`.
     pub head_norms: Option<Tensor>,
+    /// What a query and a key that are normalised over all heads are multiplied by.
+    pub whole_norms: Option<[Tensor; 2]>,
     pub qkv: Linear,
     pub output: Linear,
     pub after_attention_norm: Option<Tensor>,
-    pub feed_forward_norm: Tensor,
-    pub gate_up: Linear,
-    pub down: Linear,
+    pub feed_forward_norm: Option<Tensor>,
+    pub feed_forward: FeedForward,
     pub after_feed_forward_norm: Option<Tensor>,
 }
 
@@ -47,7 +50,7 @@ impl Linear {
         Ok(input.f_linear(&self.weight, self.bias.as_ref())?)
     }
 
-    fn cost(&self) -> usize {
+    pub fn cost(&self) -> usize {
         self.weight.numel()
     }
 }
@@ -55,7 +58,7 @@ impl Linear {
 impl Layer {
     /// Multiply-adds of the matrices for one row.
     pub fn cost(&self) -> usize {
-        [&self.qkv, &self.output, &self.gate_up, &self.down].map(Linear::cost).iter().sum()
+        self.qkv.cost() + self.output.cost() + self.feed_forward.cost()
     }
 }
 
@@ -64,7 +67,7 @@ impl Weights {
         let config = &checkpoint.config;
         let kind = kind(config.dtype()?);
         let architecture = config.architecture()?;
-        let norms = architecture.block_norms();
+        let norms = architecture.norms;
         let offset = f64::from(architecture.norm_offset);
         let find = |name: &str, kind: Kind| -> Result<Option<Tensor>> {
             let Some(parameter) = checkpoint.parameters.get(name) else { return Ok(None) };
@@ -92,9 +95,15 @@ impl Weights {
             let norm = |part: &str| -> Result<Tensor> {
                 Ok(get(&name(part, "weight"), Kind::Float)?.f_add_scalar(offset)?)
             };
+            let whole_norms = match architecture.query_key_norms {
+                Some(NormWidth::Heads) => {
+                    Some([norm("self_attn.q_norm")?, norm("self_attn.k_norm")?])
+                }
+                _ => None,
+            };
             let head_norms = match architecture.query_key_norms {
-                false => None,
-                true => {
+                None | Some(NormWidth::Heads) => None,
+                Some(NormWidth::Head) => {
                     let repeated = |norm: &Tensor, heads: usize| {
                         norm.f_unsqueeze(0)?.f_expand([heads as i64, -1], false)
                     };
@@ -105,14 +114,16 @@ impl Weights {
                 }
             };
             Ok(Layer {
-                attention_norm: norm(norms.attention)?,
+                attention_norm: norms.attention.map(norm).transpose()?,
                 head_norms,
+                whole_norms,
                 qkv: linear(&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"])?,
                 output: linear(&["self_attn.o_proj"])?,
                 after_attention_norm: norms.after_attention.map(norm).transpose()?,
-                feed_forward_norm: norm(norms.feed_forward)?,
-                gate_up: linear(&["mlp.gate_proj", "mlp.up_proj"])?,
-                down: linear(&["mlp.down_proj"])?,
+                feed_forward_norm: norms.feed_forward.map(norm).transpose()?,
+                feed_forward: FeedForward::new(architecture.experts_of(layer), linear, |part| {
+                    get(&name(part, "weight"), Kind::Float)
+                })?,
                 after_feed_forward_norm: norms.after_feed_forward.map(norm).transpose()?,
             })
         };
@@ -123,12 +134,14 @@ impl Weights {
         } else {
             (get(embedding, kind)?, get("lm_head.weight", Kind::Float)?)
         };
-        let (cosines, sines) = rotary::tables(config, config.max_position_embeddings);
-        let half = (config.head_dim() / 2) as i64;
-        let table = |values: &[f32], first: f64| -> Result<Tensor> {
-            let halves = Tensor::f_from_slice(values)?.f_view([-1, 1, half])?;
-            let halves = [halves.f_mul_scalar(first)?, halves];
-            Ok(Tensor::f_cat(&halves, 2)?.f_to_device(device)?)
+        let tables = |rope: &Rope| -> Result<[Tensor; 2]> {
+            let (cosines, sines) = rope.tables(architecture.max_length);
+            let table = |values: &[f32], first: f64| -> Result<Tensor> {
+                let halves = Tensor::f_from_slice(values)?.f_view([-1, 1, rope.pairs() as i64])?;
+                let halves = [halves.f_mul_scalar(first)?, halves];
+                Ok(Tensor::f_cat(&halves, 2)?.f_to_device(device)?)
+            };
+            Ok([table(&cosines, 1.0)?, table(&sines, -1.0)?])
         };
         Ok(Self {
             kind,
@@ -136,8 +149,7 @@ impl Weights {
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             norm: get("model.norm.weight", Kind::Float)?.f_add_scalar(offset)?,
             head,
-            cosines: table(&cosines, 1.0)?,
-            sines: table(&sines, -1.0)?,
+            ropes: architecture.ropes.iter().map(tables).collect::<Result<_>>()?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use espalier_fixtures::nets::{opinionated, tiny, windowed};
 use espalier_inference::{InferenceConfig, LocalEvaluator};
+use espalier_model::config::Family;
 use espalier_model::{Checkpoint, Dtype, NetConfig, Tokenizer, Tokens};
 use espalier_search::{Action, Cancel, Evaluation, Evaluator, EvaluatorError, Request};
 
@@ -66,6 +67,15 @@ pub(crate) fn check_any_batch(checkpoint: &Checkpoint, requests: &[Request]) {
 fn a_request_is_answered_the_same_bit_for_bit_alone_and_in_any_batch() {
     let checkpoint = opinionated(&NetConfig { width: 64, ..tiny() }, 1);
     check_any_batch(&checkpoint, &mixed_requests());
+}
+
+#[test]
+fn nets_of_every_family_change_no_bit_from_batch_to_batch() {
+    for name in ["gemma3_text", "granite", "olmo2", "phi3", "qwen2_moe", "qwen3_moe", "smollm3"] {
+        let family = Family::of_model_type(name).unwrap();
+        let checkpoint = opinionated(&NetConfig { family, ..tiny() }, 41);
+        check_any_batch(&checkpoint, &mixed_requests());
+    }
 }
 
 /// Contexts of up to 200 tokens, which are prefixes of one another.

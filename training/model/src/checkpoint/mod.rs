@@ -1,6 +1,7 @@
 //! A policy-value net on disk: a Hugging Face model folder with the value head beside it.
 
 mod companions;
+pub(crate) mod fused;
 mod open;
 pub(crate) mod weights;
 
@@ -10,10 +11,11 @@ pub use open::{Source, read_form};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::chat::ChatTemplate;
-use crate::config::{ModelConfig, NetConfig};
+use crate::config::{Family, ModelConfig, NetConfig};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, Content, Folder, VALUE_HEAD};
@@ -37,6 +39,12 @@ pub struct Checkpoint {
     /// Small files that travel with the net unchanged, by name: `generation_config.json`, `tokenizer_config.json`,
     /// `special_tokens_map.json`, `chat_template.jinja`, `chat_template.json` and [`FORM`], those that there are.
     pub companions: BTreeMap<String, Vec<u8>>,
+}
+
+/// What `config.json` of every family has.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: String,
 }
 
 impl Checkpoint {
@@ -103,12 +111,23 @@ impl Checkpoint {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
-        let shell = Self::shell(folder, folder.json(CONFIG)?)?;
+        let shell = Self::shell(folder, Self::read_config(folder)?)?;
         let mut tensors = weights::read(folder)?;
         if folder.contains(VALUE_HEAD) {
             tensors.extend(folder.tensors(VALUE_HEAD)?);
         }
         shell.filled(tensors)
+    }
+
+    /// A folder's configuration, unchecked.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of a family that is not supported.
+    pub(crate) fn read_config(folder: &Folder) -> Result<ModelConfig> {
+        // Of a family that is not supported, files may lack what the others have.
+        let Kind { model_type } = folder.json(CONFIG)?;
+        Family::of_model_type(&model_type)?;
+        folder.json(CONFIG)
     }
 
     /// A folder's net of this configuration, without its numbers.
@@ -129,7 +148,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Parameters::from_tensors`].
-    pub(crate) fn filled(mut self, tensors: BTreeMap<String, Parameter>) -> Result<Self> {
+    pub(crate) fn filled(mut self, mut tensors: BTreeMap<String, Parameter>) -> Result<Self> {
+        fused::split(&self.config, &mut tensors)?;
         self.parameters = Parameters::from_tensors(&self.config, tensors)?;
         Ok(self)
     }
@@ -189,7 +209,8 @@ impl Checkpoint {
         for (name, bytes) in &self.companions {
             files.insert(name.clone(), Content::Bytes(bytes.clone()));
         }
-        weights::add(&mut files, &self.parameters, dtype, shard_bytes)?;
+        let tensors = fused::join(&self.config, &self.parameters);
+        weights::add(&mut files, tensors, dtype, shard_bytes)?;
         let tensors = self.parameters.iter().filter(|(name, _)| is_value_head(name)).collect();
         let value_head = Content::Tensors { tensors, dtype: Dtype::Float32 };
         files.insert(VALUE_HEAD.to_owned(), value_head);

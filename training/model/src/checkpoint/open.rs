@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, companions, read_tokenizer};
 use crate::chat::ChatTemplate;
-use crate::config::ModelConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{ADAPTER_CONFIG, CONFIG, Folder};
@@ -140,7 +139,7 @@ impl Checkpoint {
     /// As [`Self::load`].
     pub fn load_shell(dir: &Path) -> Result<Self> {
         let folder = Folder::open(dir)?;
-        let mut config: ModelConfig = folder.json(CONFIG)?;
+        let mut config = Self::read_config(&folder)?;
         config.architectures = vec![config.family()?.class().to_owned()];
         Self::shell(&folder, config)
     }

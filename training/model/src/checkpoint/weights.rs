@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{Content, Folder};
-use crate::parameters::{Parameter, Parameters, is_value_head};
+use crate::parameters::Parameter;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -53,21 +53,21 @@ pub(crate) fn read(folder: &Folder) -> Result<BTreeMap<String, Parameter>> {
     }
 }
 
-/// Adds the language model's tensors to the files of a folder, in shards of at most `shard_bytes` (a tensor that is
+/// Adds tensors, each of the rows of some parameters, to the files of a folder, in shards of at most `shard_bytes` (a tensor that is
 /// larger is a shard alone) when one file would be larger than that.
 ///
 /// # Errors
 /// When the index cannot be written as JSON.
 pub(crate) fn add<'a>(
     files: &mut BTreeMap<String, Content<'a>>,
-    parameters: &'a Parameters,
+    tensors: Vec<(String, Vec<&'a Parameter>)>,
     dtype: Dtype,
     shard_bytes: usize,
 ) -> Result<()> {
-    let mut shards: Vec<Vec<(&str, &Parameter)>> = vec![Vec::new()];
+    let mut shards: Vec<Vec<(String, Vec<&Parameter>)>> = vec![Vec::new()];
     let (mut total, mut size) = (0, 0);
-    for (name, parameter) in parameters.iter().filter(|(name, _)| !is_value_head(name)) {
-        let bytes = parameter.values.len() * dtype.size();
+    for (name, rows) in tensors {
+        let bytes = rows.iter().map(|part| part.values.len()).sum::<usize>() * dtype.size();
         if size > 0 && size + bytes > shard_bytes {
             shards.push(Vec::new());
             size = 0;
@@ -75,12 +75,12 @@ pub(crate) fn add<'a>(
         size += bytes;
         total += bytes;
         if let Some(shard) = shards.last_mut() {
-            shard.push((name, parameter));
+            shard.push((name, rows));
         }
     }
     if shards.len() == 1 {
         let tensors = shards.pop().unwrap_or_default();
-        files.insert(SINGLE.to_owned(), Content::Tensors { tensors, dtype });
+        files.insert(SINGLE.to_owned(), Content::Joined { tensors, dtype });
         return Ok(());
     }
     let mut index = Index::default();
@@ -88,9 +88,9 @@ pub(crate) fn add<'a>(
     let count = shards.len();
     for (number, tensors) in shards.into_iter().enumerate() {
         let file = format!("model-{:05}-of-{count:05}.safetensors", number + 1);
-        let entries = tensors.iter().map(|(name, _)| ((*name).to_owned(), file.clone()));
+        let entries = tensors.iter().map(|(name, _)| (name.clone(), file.clone()));
         index.weight_map.extend(entries);
-        files.insert(file, Content::Tensors { tensors, dtype });
+        files.insert(file, Content::Joined { tensors, dtype });
     }
     let index = serde_json::to_vec_pretty(&index)
         .map_err(|error| Error::format(std::path::Path::new(INDEX), error))?;

@@ -17,16 +17,12 @@ pub(crate) use family::Gguf;
 pub use lora::LoraConfig;
 pub use net::NetConfig;
 
-/// RMSNorm's epsilon where a file is silent (`transformers`' default for all families).
-const DEFAULT_RMS_NORM_EPS: f64 = 1e-6;
-/// Rotary base where a file is silent (`transformers`' default for all families).
-pub(crate) const DEFAULT_ROPE_THETA: f64 = 10_000.0;
-
 /// Hugging Face's `config.json` of a model of one of the families ([`Family`]). What the fields ask for beyond plain sizes
 /// is [`Self::architecture`]; fields that this crate does not use are kept as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
-    /// Must hold the name that belongs to `model_type`, such as `LlamaForCausalLM`.
+    /// Must hold the name that belongs to `model_type`, such as `LlamaForCausalLM`, unless it is empty.
+    #[serde(default)]
     pub architectures: Vec<String>,
     /// The family's name, such as `llama`.
     pub model_type: String,
@@ -46,13 +42,13 @@ pub struct ModelConfig {
     /// Width of a head; see [`Self::head_dim`] for what absence means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_dim: Option<usize>,
-    /// Added to the mean square in RMSNorm.
-    #[serde(default = "default_rms_norm_eps")]
-    pub rms_norm_eps: f64,
-    /// Base of the rotary position embedding, unless `rope_parameters` has one. Absent means 10,000.
+    /// Added to the mean square in RMSNorm; see [`Self::rms_norm_eps`].
+    #[serde(default)]
+    pub rms_norm_eps: Option<f64>,
+    /// Base of the rotary position embedding, unless `rope_parameters` has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope_theta: Option<f64>,
-    /// Longest sequence in tokens.
+    /// Longest sequence in tokens; see [`Self::max_length`].
     pub max_position_embeddings: usize,
     /// Whether the head reuses the embedding matrix; see [`Self::tied`].
     #[serde(default)]
@@ -69,10 +65,6 @@ pub struct ModelConfig {
     /// Everything else in the file.
     #[serde(flatten)]
     pub other: serde_json::Map<String, Value>,
-}
-
-fn default_rms_norm_eps() -> f64 {
-    DEFAULT_RMS_NORM_EPS
 }
 
 /// Hugging Face writes one id as a number and several as a list.
@@ -116,6 +108,24 @@ impl ModelConfig {
         self.head_dim.or_else(family).unwrap_or_else(share)
     }
 
+    /// Added to the mean square in RMSNorm.
+    #[must_use]
+    pub fn rms_norm_eps(&self) -> f64 {
+        self.rms_norm_eps.or_else(|| Some(self.family().ok()?.rms_norm_eps())).unwrap_or(f64::NAN)
+    }
+
+    /// Base of the rotary position embedding where `rope_parameters` has none.
+    pub(crate) fn rope_theta(&self) -> f64 {
+        self.rope_theta.or_else(|| Some(self.family().ok()?.rope_theta())).unwrap_or(f64::NAN)
+    }
+
+    /// Longest sequence in tokens that the net computes as it was trained to.
+    #[must_use]
+    pub fn max_length(&self) -> usize {
+        let architecture = self.architecture();
+        architecture.map_or(self.max_position_embeddings, |architecture| architecture.max_length)
+    }
+
     /// How the net computes: the facts of its family.
     ///
     /// # Errors
@@ -133,10 +143,22 @@ impl ModelConfig {
     /// Writes down what the file leaves to its family's defaults, so that it is saved with the net.
     pub(crate) fn complete(&mut self) {
         self.tie_word_embeddings = Some(self.tied());
+        self.rms_norm_eps = Some(self.rms_norm_eps());
+        if self.architectures.is_empty()
+            && let Ok(family) = self.family()
+        {
+            self.architectures.push(family.class().to_owned());
+        }
+        // Read numbers have 32 bits, and are saved so.
+        for name in [&mut self.dtype, &mut self.torch_dtype].into_iter().flatten() {
+            if Dtype::is_float64(name) {
+                Dtype::Float32.name().clone_into(name);
+            }
+        }
     }
 
-    /// Element type in which the language model's tensors are saved: `dtype`, else `torch_dtype`, else `float32`. This
-    /// crate computes in `float32` whatever it is.
+    /// Element type in which the language model's tensors are saved: `dtype`, else `torch_dtype`, else `float32`, which
+    /// also stands for `float64`. This crate computes in `float32` whatever it is.
     ///
     /// # Errors
     /// [`Error::Model`] when it is none of the three that this crate writes.
@@ -146,9 +168,12 @@ impl ModelConfig {
             (None, Some(name)) => ("torch_dtype", name),
             (None, None) => return Ok(Dtype::Float32),
         };
-        Dtype::of_name(name).ok_or_else(|| Error::Model {
-            field,
-            message: format!("{name:?} is not supported, only float32, bfloat16 and float16 are"),
+        if Dtype::is_float64(name) {
+            return Ok(Dtype::Float32);
+        }
+        Dtype::of_name(name).ok_or_else(|| {
+            let message = "is not supported, only float64, float32, bfloat16 and float16 are";
+            Error::Model { field, message: format!("{name:?} {message}") }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_RMS_NORM_EPS, DEFAULT_ROPE_THETA, Family, ModelConfig};
+use super::{Family, ModelConfig};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -76,8 +76,8 @@ impl NetConfig {
             num_attention_heads: self.heads,
             num_key_value_heads: Some(self.key_value_heads),
             head_dim: None,
-            rms_norm_eps: DEFAULT_RMS_NORM_EPS,
-            rope_theta: Some(DEFAULT_ROPE_THETA),
+            rms_norm_eps: Some(self.family.rms_norm_eps()),
+            rope_theta: Some(self.family.rope_theta()),
             max_position_embeddings: self.max_length,
             tie_word_embeddings: Some(self.tie_embeddings),
             torch_dtype: Some(self.dtype.name().to_owned()),

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::ModelConfig;
 use crate::error::{Error, Result};
-use crate::rotary::Rope;
 
 /// Keeps the product of any two sizes inside 64 bits.
 const LARGEST_SIZE: usize = i32::MAX as usize;
@@ -19,7 +18,9 @@ impl ModelConfig {
     /// [`Error::Model`] with the field that is out of range or asks for something that is not supported.
     pub fn validate(&self) -> Result<()> {
         let family = self.family()?;
-        if self.architectures.iter().all(|name| name != family.class()) {
+        let named = self.architectures.is_empty()
+            || self.architectures.iter().any(|name| name == family.class());
+        if !named {
             return fail(
                 "architectures",
                 format!(
@@ -31,14 +32,13 @@ impl ModelConfig {
             );
         }
         self.validate_sizes()?;
-        let epsilon = self.rms_norm_eps;
+        let epsilon = self.rms_norm_eps();
         if !(epsilon.is_finite() && epsilon > 0.0) {
             return fail("rms_norm_eps", format!("must be a positive number, is {epsilon}"));
         }
         self.dtype()?;
         self.validate_other()?;
-        self.architecture()?;
-        Rope::new(self).map(drop)
+        self.architecture().map(drop)
     }
 
     fn validate_sizes(&self) -> Result<()> {

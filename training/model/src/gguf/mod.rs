@@ -9,6 +9,7 @@ mod tokenizer;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::checkpoint::fused;
 use crate::config::{Gguf, ModelConfig};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -45,7 +46,9 @@ pub(crate) fn read(path: &Path, dtype: Dtype) -> Result<Contents> {
         return Err(Error::format(path, message));
     }
     let tokenizer_config = tokenizer::settings(&file, config.max_position_embeddings)?;
-    let parameters = Parameters::from_tensors(&config, tensors(&mut file, &config)?)?;
+    let mut tensors = tensors(&mut file, &config)?;
+    fused::split(&config, &mut tensors)?;
+    let parameters = Parameters::from_tensors(&config, tensors)?;
     Ok(Contents { config, tokenizer, parameters, tokenizer_config })
 }
 

@@ -44,6 +44,11 @@ impl Parameter {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parameters(BTreeMap<String, Parameter>);
 
+/// The names and shapes of a checked configuration's tensors, the value head's included.
+pub(crate) fn shapes(config: &ModelConfig) -> impl Iterator<Item = (String, Vec<usize>)> {
+    specs(config).into_iter().map(|spec| (spec.name, spec.shape))
+}
+
 /// Whether a tensor is stored in `value_head.safetensors`.
 #[must_use]
 pub fn is_value_head(name: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{VALUE_BIAS, VALUE_WEIGHT};
 use crate::config::ModelConfig;
+use crate::config::architecture::NormWidth;
 
 /// How a fresh tensor is filled.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +23,6 @@ pub(super) struct Spec {
 pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
     let architecture = config.architecture().expect("the configuration was checked");
     let (head_dim, biases) = (architecture.head_dim, architecture.biases);
-    let norms = architecture.block_norms();
     let width = config.hidden_size;
     let query = config.num_attention_heads * head_dim;
     let key_value = config.key_value_heads() * head_dim;
@@ -54,21 +54,33 @@ pub(super) fn specs(config: &ModelConfig) -> Vec<Spec> {
         linear("self_attn.k_proj", key_value, width, normal, bias);
         linear("self_attn.v_proj", key_value, width, normal, bias);
         linear("self_attn.o_proj", width, query, residual, biases.attention_output);
-        let bias = biases.feed_forward;
-        linear("mlp.gate_proj", inner, width, normal, bias);
-        linear("mlp.up_proj", inner, width, normal, bias);
-        linear("mlp.down_proj", width, inner, residual, bias);
-        if architecture.query_key_norms {
-            add(name("self_attn.q_norm"), &[head_dim], one);
-            add(name("self_attn.k_norm"), &[head_dim], one);
+        let mut feed_forward = |module: &str, inner: usize, bias: bool| {
+            linear(&format!("{module}.gate_proj"), inner, width, normal, bias);
+            linear(&format!("{module}.up_proj"), inner, width, normal, bias);
+            linear(&format!("{module}.down_proj"), width, inner, residual, bias);
+        };
+        match architecture.experts_of(layer) {
+            None => feed_forward("mlp", inner, biases.feed_forward),
+            Some(experts) => {
+                for expert in 0..experts.count {
+                    feed_forward(&format!("mlp.experts.{expert}"), experts.inner, false);
+                }
+                if let Some(inner) = experts.shared {
+                    feed_forward("mlp.shared_expert", inner, false);
+                    linear("mlp.shared_expert_gate", 1, width, normal, false);
+                }
+                linear("mlp.gate", experts.count, width, normal, false);
+            }
         }
-        let norms = [
-            Some(norms.attention),
-            norms.after_attention,
-            Some(norms.feed_forward),
-            norms.after_feed_forward,
-        ];
-        for norm in norms.into_iter().flatten() {
+        if let Some(over) = architecture.query_key_norms {
+            let [query, key] = match over {
+                NormWidth::Head => [head_dim; 2],
+                NormWidth::Heads => [query, key_value],
+            };
+            add(name("self_attn.q_norm"), &[query], one);
+            add(name("self_attn.k_norm"), &[key], one);
+        }
+        for norm in architecture.norms.iter() {
             add(name(norm), &[width], one);
         }
     }

@@ -33,7 +33,7 @@ impl Source<'_> {
     }
 }
 
-/// A safetensors file's tensors by name, 16-bit floats widened, and its SHA-256 in hexadecimal.
+/// A safetensors file's tensors by name, 16-bit floats widened and 64-bit ones rounded, and its SHA-256 in hexadecimal.
 ///
 /// # Errors
 /// When the file cannot be read, is cut off, or holds a tensor of another element type.
@@ -50,26 +50,32 @@ pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Parameter>, String)>
         let Some(info) = metadata.info(&name) else {
             continue;
         };
-        let dtype = match info.dtype {
-            StoredDtype::F32 => Dtype::Float32,
-            StoredDtype::BF16 => Dtype::BFloat16,
-            StoredDtype::F16 => Dtype::Float16,
+        let (size, widen): (usize, fn(&[u8], &mut Vec<f32>)) = match info.dtype {
+            StoredDtype::F64 => (8, round),
+            StoredDtype::F32 => (4, |bytes, values| Dtype::Float32.widen(bytes, values)),
+            StoredDtype::BF16 => (2, |bytes, values| Dtype::BFloat16.widen(bytes, values)),
+            StoredDtype::F16 => (2, |bytes, values| Dtype::Float16.widen(bytes, values)),
             other => {
                 let message = format!("tensor {name}: element type {other:?} is not supported");
                 return Err(Error::format(path, message));
             }
         };
         let mut rest = info.data_offsets.1 - info.data_offsets.0;
-        let mut values = Vec::with_capacity(rest / dtype.size());
+        let mut values = Vec::with_capacity(rest / size);
         while rest > 0 {
             let chunk = &mut buffer[..rest.min(chunk)];
             source.fill(chunk)?;
-            dtype.widen(chunk, &mut values);
+            widen(chunk, &mut values);
             rest -= chunk.len();
         }
         tensors.insert(name, Parameter { shape: info.shape.clone(), values });
     }
     Ok((tensors, hexadecimal(source.digest)))
+}
+
+/// Appends the numbers of little-endian binary64s, rounded to the nearest.
+fn round(bytes: &[u8], values: &mut Vec<f32>) {
+    values.extend(bytes.as_chunks().0.iter().map(|&number| f64::from_le_bytes(number) as f32));
 }
 
 /// Reads the header and checks that the file is as long as it says.
@@ -128,19 +134,35 @@ pub(crate) fn check_range(name: &str, parameter: &Parameter, dtype: Dtype) -> Re
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write(path: &Path, tensors: &[(&str, &Parameter)], dtype: Dtype) -> Result<()> {
-    for &(name, parameter) in tensors {
-        check_range(name, parameter, dtype)?;
+pub(crate) fn write<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, Rows<'a>)>,
+    dtype: Dtype,
+) -> Result<()> {
+    let tensors: Vec<_> = tensors.collect();
+    for (name, rows) in &tensors {
+        rows.iter().try_for_each(|parameter| check_range(name, parameter, dtype))?;
     }
-    let views = tensors.iter().map(|&(name, parameter)| (name, Stored { parameter, dtype }));
+    let stored = |(name, rows): (&'a str, Rows<'a>)| {
+        let mut shape = rows.first().map_or_else(Vec::new, |part| part.shape.clone());
+        if let Some(count) = shape.first_mut() {
+            *count = rows.iter().filter_map(|part| part.shape.first()).sum();
+        }
+        (name, Stored { rows, shape, dtype })
+    };
+    let views = tensors.into_iter().map(stored);
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(views, Some(metadata), path)
         .map_err(|error| Error::format(path, error))
 }
 
-/// A parameter that is encoded when its turn comes.
+/// Parameters whose rows, one after the other, are a tensor of a file.
+pub(crate) type Rows<'a> = Vec<&'a Parameter>;
+
+/// A tensor that is encoded when its turn comes.
 struct Stored<'a> {
-    parameter: &'a Parameter,
+    rows: Rows<'a>,
+    shape: Vec<usize>,
     dtype: Dtype,
 }
 
@@ -154,15 +176,18 @@ impl View for Stored<'_> {
     }
 
     fn shape(&self) -> &[usize] {
-        &self.parameter.shape
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.dtype.narrow(&self.parameter.values).into()
+        match self.rows.as_slice() {
+            [alone] => self.dtype.narrow(&alone.values).into(),
+            rows => rows.iter().flat_map(|part| self.dtype.narrow(&part.values)).collect(),
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.parameter.values.len() * self.dtype.size()
+        self.shape.iter().product::<usize>() * self.dtype.size()
     }
 }
 

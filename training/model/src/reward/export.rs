@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::{Checkpoint, weights};
+use crate::checkpoint::{Checkpoint, fused, weights};
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, Content};
 use crate::parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
@@ -48,7 +48,8 @@ pub fn save_token_classifier(checkpoint: &Checkpoint, dir: &Path) -> Result<()> 
     for (name, bytes) in &checkpoint.companions {
         files.insert(name.clone(), Content::Bytes(bytes.clone()));
     }
-    weights::add(&mut files, &tensors, checkpoint.config.dtype()?, SHARD_BYTES)?;
+    let tensors = fused::join(&checkpoint.config, &tensors);
+    weights::add(&mut files, tensors, checkpoint.config.dtype()?, SHARD_BYTES)?;
     let config = serde_json::to_vec_pretty(&config).map_err(written)?;
     files.insert(CONFIG.to_owned(), Content::Bytes(config));
     files.insert(tokenizer::FILE.to_owned(), Content::Bytes(checkpoint.tokenizer.to_bytes()?));

@@ -11,7 +11,6 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, weights};
-use crate::config::ModelConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{CONFIG, Folder, VALUE_HEAD};
@@ -50,7 +49,7 @@ impl RewardModel {
     }
 
     fn load_from(folder: &Folder) -> Result<Self> {
-        let mut config: ModelConfig = folder.json(CONFIG)?;
+        let mut config = Checkpoint::read_config(folder)?;
         // The class says which head there is, and the tensors say it again.
         config.architectures = vec![config.family()?.class().to_owned()];
         let tied = config.tied();

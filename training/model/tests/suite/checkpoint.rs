@@ -200,7 +200,7 @@ fn other_architectures_and_settings_are_refused() {
         ("rope_theta", serde_json::json!(0.0)),
         ("partial_rotary_factor", serde_json::json!(0.5)),
         ("attention_bias", serde_json::json!("yes")),
-        ("sliding_window", serde_json::json!(4096)),
+        ("sliding_window", serde_json::json!(8)),
         ("use_sliding_window", serde_json::json!(true)),
         ("layer_types", serde_json::json!(["full_attention", "sliding_attention"])),
         ("head_dim", serde_json::json!(7)),

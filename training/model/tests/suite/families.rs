@@ -189,6 +189,172 @@ fn tensors_that_a_family_needs_are_missed_by_name() {
     assert!(message.contains("proj.bias: not part of this model"), "{message}");
 }
 
+/// What a fixture's configuration becomes after `edit`, or the message.
+fn edited(name: &str, edit: impl FnOnce(&mut serde_json::Value)) -> Result<Checkpoint, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy(name, dir.path());
+    edit_json(&path.join("config.json"), edit);
+    Checkpoint::load(&path).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_changes_no_number_is_accepted() {
+    let plain = Checkpoint::load(&folder("models/llama-biases-tied")).unwrap();
+    let changes: [(&str, serde_json::Value); 5] = [
+        ("hidden_act", "swish".into()),
+        ("sliding_window", 64.into()),
+        ("use_sliding_window", false.into()),
+        ("architectures", serde_json::json!([])),
+        ("layer_types", serde_json::json!(["full_attention", "full_attention"])),
+    ];
+    for (field, value) in changes {
+        let found = edited("llama-biases-tied", |json| json[field] = value).unwrap();
+        assert_eq!(found.parameters, plain.parameters, "{field}");
+        assert_eq!(found.config.architecture().unwrap(), plain.config.architecture().unwrap());
+        assert_eq!(found.config.architectures, ["LlamaForCausalLM"], "{field}");
+    }
+    let silent = edited("llama-biases-tied", |json| {
+        json.as_object_mut().unwrap().remove("architectures");
+    });
+    assert_eq!(silent.unwrap().config.architectures, ["LlamaForCausalLM"]);
+    // Off by a flag, whatever its length, and in every layer as long as the context.
+    let off = edited("llama-biases-tied", |json| {
+        json["use_sliding_window"] = false.into();
+        json["sliding_window"] = 8.into();
+    });
+    assert_eq!(off.unwrap().config.architecture().unwrap().windows, [None, None]);
+    for (name, field) in [("mistral-window", "sliding_window"), ("gemma2", "sliding_window")] {
+        let long = edited(name, |json| json[field] = 64.into()).unwrap();
+        assert_eq!(long.config.architecture().unwrap().windows, [None, None], "{name}");
+        let short = edited(name, |json| json[field] = 63.into()).unwrap();
+        assert_ne!(short.config.architecture().unwrap().windows, [None, None], "{name}");
+    }
+}
+
+#[test]
+fn numbers_of_64_bits_are_rounded_to_32() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy("llama", dir.path());
+    let bytes = fs::read(path.join("model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let widen = |name: String, view: &safetensors::tensor::TensorView<'_>| {
+        let numbers = view.data().as_chunks().0.iter();
+        let wide = numbers.map(|&number| f64::from(f32::from_le_bytes(number)) * (1.0 + 1e-12));
+        let bytes: Vec<u8> = wide.flat_map(f64::to_le_bytes).collect();
+        (name, view.shape().to_vec(), bytes)
+    };
+    let wide: Vec<_> = file.tensors().iter().map(|(n, view)| widen(n.clone(), view)).collect();
+    let views = wide.iter().map(|(name, shape, bytes)| {
+        let dtype = safetensors::Dtype::F64;
+        let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).unwrap();
+        (name.as_str(), view)
+    });
+    safetensors::serialize_to_file(views, None, &path.join("model.safetensors")).unwrap();
+    edit_json(&path.join("config.json"), |json| json["torch_dtype"] = "float64".into());
+    let read = Checkpoint::load(&path).unwrap();
+    let plain = Checkpoint::load(&folder("models/llama")).unwrap();
+    assert_eq!(read.parameters, plain.parameters);
+    // What is saved says what it is.
+    let saved = dir.path().join("saved");
+    read.save(&saved).unwrap();
+    assert_eq!(config(&saved)["torch_dtype"], "float32");
+    assert_eq!(stored(&saved), stored(&folder("models/llama")));
+}
+
+#[test]
+fn matrices_that_files_hold_as_one_are_checked_by_their_own_names() {
+    let tensor = |path: &Path, change: &dyn Fn(&mut BTreeMap<String, (Vec<usize>, Vec<u8>)>)| {
+        let file = path.join("model.safetensors");
+        let bytes = fs::read(&file).unwrap();
+        let read = SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: BTreeMap<_, _> = read
+            .iter()
+            .map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), view.data().to_vec())))
+            .collect();
+        change(&mut tensors);
+        let views = tensors.iter().map(|(name, (shape, bytes))| {
+            let dtype = safetensors::Dtype::BF16;
+            (name, safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).unwrap())
+        });
+        safetensors::serialize_to_file(views, None, &file).unwrap();
+    };
+    let fused = "model.layers.1.self_attn.qkv_proj.weight";
+    let message = refusal("phi3", |path| tensor(path, &|all| drop(all.remove(fused))));
+    assert!(message.contains(fused) && message.contains("[32, 16]"), "{message}");
+    let message = refusal("phi3", |path| {
+        tensor(path, &|all| {
+            let (shape, bytes) = all.get_mut(fused).unwrap();
+            shape[0] -= 1;
+            bytes.truncate(bytes.len() - 2 * shape[1]);
+        });
+    });
+    assert!(message.contains(fused) && message.contains("found [31, 16]"), "{message}");
+}
+
+#[test]
+fn longrope_ends_where_other_divisors_would_begin() {
+    let checkpoint = Checkpoint::load(&folder("models/phi3-longrope-old")).unwrap();
+    assert_eq!(
+        (checkpoint.config.max_position_embeddings, checkpoint.config.max_length()),
+        (64, 48)
+    );
+    for (field, value) in [
+        ("short_factor", serde_json::json!([1.0, 2.0])),
+        ("short_factor", serde_json::json!([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, -8.0])),
+        ("long_factor", serde_json::Value::Null),
+        ("attention_factor", serde_json::json!("large")),
+    ] {
+        let found = edited("phi3-longrope-old", |json| json["rope_scaling"][field] = value);
+        let message = found.unwrap_err();
+        assert!(message.contains("rope_scaling") && message.contains(field), "{message}");
+    }
+    let message = edited("phi3-longrope-old", |json| {
+        json.as_object_mut().unwrap().remove("original_max_position_embeddings");
+    });
+    let message = message.unwrap_err();
+    assert!(message.contains("original_max_position_embeddings is missing"), "{message}");
+}
+
+#[test]
+fn settings_of_one_family_are_refused_by_name() {
+    let list = |values: &[u64]| serde_json::json!(values);
+    for (name, field, value) in [
+        ("phi3", "attention_bias", true.into()),
+        ("phi3-partial-old", "partial_rotary_factor", 1.5.into()),
+        ("phi3-partial-old", "partial_rotary_factor", 0.1.into()),
+        ("smollm3", "no_rope_layers", list(&[1])),
+        ("smollm3", "no_rope_layers", list(&[1, 2])),
+        ("gemma3", "rope_parameters", serde_json::json!({"rope_theta": 5.0})),
+        ("gemma3-old", "rope_local_base_freq", "ten".into()),
+        ("gemma3", "use_bidirectional_attention", true.into()),
+        ("gemma3", "attn_logit_softcapping", 50.into()),
+        ("gemma3", "layer_types", list(&[0, 0, 0])),
+        ("granite", "logits_scaling", 0.into()),
+        ("granite", "residual_multiplier", serde_json::Value::Null),
+        ("olmo2", "sliding_window", 8.into()),
+        ("qwen3-moe", "num_experts_per_tok", 6.into()),
+        ("qwen3-moe", "num_local_experts", 0.into()),
+        ("qwen3-moe", "num_local_experts", 40_000.into()),
+        ("qwen3-moe", "moe_intermediate_size", serde_json::Value::Null),
+        ("qwen3-moe", "mlp_only_layers", "all".into()),
+        ("qwen2-moe", "decoder_sparse_step", 0.into()),
+        ("qwen2-moe", "num_experts", serde_json::Value::Null),
+        ("qwen2-moe", "shared_expert_intermediate_size", serde_json::Value::Null),
+    ] {
+        let message = edited(name, |json| json[field] = value).unwrap_err();
+        let named = if field == "num_local_experts" { "experts" } else { field };
+        assert!(message.contains(named), "{name} {field}: {message}");
+    }
+    // A model of texts and images, whose files hold the sizes deeper.
+    let images = |json: &mut serde_json::Value| {
+        let mut text = json.take();
+        text["model_type"] = "gemma3_text".into();
+        *json = serde_json::json!({"model_type": "gemma3", "text_config": text});
+    };
+    let message = edited("gemma3", images).unwrap_err();
+    assert!(message.contains("\"gemma3\" is not supported"), "{message}");
+}
+
 #[test]
 fn numbers_beyond_the_saved_type_are_refused_and_the_old_checkpoint_stays() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Description, Gguf, fail};
-use crate::config::architecture::{Activation, Architecture, Biases};
+use super::{Description, Gguf, PLAIN, PLAIN_GGUF, fail};
+use crate::config::architecture::{Activation, Architecture, Biases, BlockNorms};
 use crate::config::{ModelConfig, NetConfig};
 use crate::error::Result;
 
@@ -18,21 +18,24 @@ pub(super) const FAMILY: Description = Description {
     gguf: Some(&Gguf {
         architecture: "gemma2",
         hidden_act: "gelu_pytorch_tanh",
-        permuted: false,
-        parts: &[
-            ("post_attention_norm", "post_attention_layernorm"),
-            ("ffn_norm", "pre_feedforward_layernorm"),
-            ("post_ffw_norm", "post_feedforward_layernorm"),
-        ],
+        parts: NORMS,
         numbers: &[
             ("attn_logit_softcapping", "attn_logit_softcapping"),
             ("final_logit_softcapping", "final_logit_softcapping"),
             ("attention.sliding_window", "sliding_window"),
         ],
-        complete,
+        complete: |fields| complete(fields, LARGEST),
+        ..PLAIN_GGUF
     }),
+    ..PLAIN
 };
 
+/// llama.cpp's names of the norms, and Hugging Face's.
+pub(super) const NORMS: &[(&str, &str)] = &[
+    ("post_attention_norm", "post_attention_layernorm"),
+    ("ffn_norm", "pre_feedforward_layernorm"),
+    ("post_ffw_norm", "post_feedforward_layernorm"),
+];
 /// Scores are divided by the root of this where a file is silent.
 const SCORE_WIDTH: f64 = 256.0;
 /// Where a file is silent; `null` is no window.
@@ -54,14 +57,9 @@ fn architecture(config: &ModelConfig) -> Result<Architecture> {
         Ok(config.number(field, default)?.map(|cap| cap as f32))
     };
     let window = config.whole("sliding_window", WINDOW)?;
-    let attention = config.flag("attention_bias");
     Ok(Architecture {
-        biases: Biases {
-            query_key_value: attention,
-            attention_output: attention,
-            feed_forward: false,
-        },
-        post_norms: true,
+        biases: Biases::attention(config.flag("attention_bias")),
+        norms: BlockNorms::AROUND,
         norm_offset: 1.0,
         activation: Activation::GeluTanh,
         embedding_scale: Some((config.hidden_size as f64).sqrt() as f32),
@@ -69,19 +67,21 @@ fn architecture(config: &ModelConfig) -> Result<Architecture> {
         attention_cap: cap("attn_logit_softcapping", ATTENTION_CAP)?,
         final_cap: cap("final_logit_softcapping", FINAL_CAP)?,
         windows: config.windows(window, |layer| layer % 2 == 0)?,
-        ..Architecture::llama(config)
+        ..Architecture::llama(config)?
     })
 }
 
-fn fresh(_: &NetConfig, fields: &mut Map<String, Value>) {
+pub(super) fn fresh(_: &NetConfig, fields: &mut Map<String, Value>) {
     fields.insert("hidden_activation".to_owned(), "gelu_pytorch_tanh".into());
 }
 
-/// llama.cpp's files leave out what its code knows by the model's size.
-fn complete(fields: &mut Map<String, Value>) {
+/// llama.cpp's files leave out what its code knows by the model's size. The largest model has `largest` blocks.
+pub(super) fn complete(fields: &mut Map<String, Value>, largest: u64) {
     let size = |field: &str| fields.get(field).and_then(Value::as_u64).unwrap_or(0);
     let width = match size("num_hidden_layers") {
-        LARGEST => size("hidden_size").checked_div(size("num_attention_heads")).unwrap_or(0),
+        layers if layers == largest => {
+            size("hidden_size").checked_div(size("num_attention_heads")).unwrap_or(0)
+        }
         _ => size("head_dim"),
     };
     fields.insert("query_pre_attn_scalar".to_owned(), width.into());

@@ -1,22 +1,41 @@
 //! The families of models that this crate computes. Each is one file here, and one line in [`ALL`].
 
 mod gemma2;
+mod gemma3;
+mod granite;
 mod llama;
 mod mistral;
+mod olmo2;
+mod phi3;
 mod qwen2;
+mod qwen2_moe;
 mod qwen3;
+mod qwen3_moe;
+mod smollm3;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::architecture::{Activation, Architecture};
+use super::architecture::{Activation, Architecture, Experts};
 use super::{ModelConfig, NetConfig};
 use crate::error::{Error, Result};
 
-const ALL: &[&Description] =
-    &[&gemma2::FAMILY, &llama::FAMILY, &mistral::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
+const ALL: &[&Description] = &[
+    &gemma2::FAMILY,
+    &gemma3::FAMILY,
+    &granite::FAMILY,
+    &llama::FAMILY,
+    &mistral::FAMILY,
+    &olmo2::FAMILY,
+    &phi3::FAMILY,
+    &qwen2::FAMILY,
+    &qwen2_moe::FAMILY,
+    &qwen3::FAMILY,
+    &qwen3_moe::FAMILY,
+    &smollm3::FAMILY,
+];
 
 /// What a family's file says of it.
 struct Description {
@@ -28,12 +47,39 @@ struct Description {
     head_dim: Option<usize>,
     /// Whether the head reuses the embedding matrix where a file is silent.
     tied: bool,
+    /// RMSNorm's epsilon where a file is silent.
+    rms_norm_eps: f64,
+    /// Base of the rotary embedding where a file is silent.
+    rope_theta: f64,
+    /// Matrices that the family's files hold as one.
+    fused: &'static [Fused],
     /// The facts of a configuration whose sizes were checked, or the first field that asks for something that is not
     /// supported.
     architecture: fn(&ModelConfig) -> Result<Architecture>,
     /// Adds to `config.json` of a fresh net what the family's files have beyond the fields of [`ModelConfig`].
     fresh: fn(&NetConfig, &mut Map<String, Value>),
     gguf: Option<&'static Gguf>,
+}
+
+/// What a family's file need not say.
+const PLAIN: Description = Description {
+    model_type: "",
+    class: "",
+    head_dim: None,
+    tied: false,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10_000.0,
+    fused: &[],
+    architecture: Architecture::llama,
+    fresh: silu,
+    gguf: None,
+};
+
+/// Matrices of one input that a family's files hold as one: the rows of the first, then those of the next.
+#[derive(Debug)]
+pub(crate) struct Fused {
+    pub name: &'static str,
+    pub parts: &'static [&'static str],
 }
 
 /// How llama.cpp's files hold a family.
@@ -53,6 +99,16 @@ pub(crate) struct Gguf {
     /// Adds to `config.json` what follows from the rest.
     pub complete: fn(&mut Map<String, Value>),
 }
+
+/// What a family's part of [`Gguf`] need not say.
+const PLAIN_GGUF: Gguf = Gguf {
+    architecture: "",
+    hidden_act: "silu",
+    permuted: false,
+    parts: &[],
+    numbers: &[],
+    complete: |_| {},
+};
 
 /// A family of models, by `model_type`.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -102,6 +158,18 @@ impl Family {
 
     pub(super) fn tied(self) -> bool {
         self.0.tied
+    }
+
+    pub(super) fn rms_norm_eps(self) -> f64 {
+        self.0.rms_norm_eps
+    }
+
+    pub(super) fn rope_theta(self) -> f64 {
+        self.0.rope_theta
+    }
+
+    pub(crate) fn fused(self) -> &'static [Fused] {
+        self.0.fused
     }
 
     pub(super) fn architecture(self, config: &ModelConfig) -> Result<Architecture> {
@@ -163,12 +231,12 @@ impl From<Family> for String {
 impl ModelConfig {
     /// Checks the name of the activation in one of two fields.
     fn check_activation(&self, field: &'static str, wanted: Activation) -> Result<()> {
-        let name = match wanted {
-            Activation::Silu => "silu",
-            Activation::GeluTanh => "gelu_pytorch_tanh",
+        let names: &[&str] = match wanted {
+            Activation::Silu => &["silu", "swish"],
+            Activation::GeluTanh => &["gelu_pytorch_tanh"],
         };
         match self.set(field) {
-            Some(value) if value != name => self.refuse(field),
+            Some(value) if names.iter().all(|name| value != name) => self.refuse(field),
             _ => Ok(()),
         }
     }
@@ -203,12 +271,29 @@ impl ModelConfig {
         }
     }
 
-    /// Refuses layers that do not see the whole context.
+    /// A number in a field that need not be there.
+    fn optional(&self, field: &'static str) -> Result<Option<f64>> {
+        self.set(field).map_or(Ok(None), |_| self.number(field, 1.0))
+    }
+
+    /// As [`Self::optional`], in whole positions or layers.
+    fn optional_whole(&self, field: &'static str) -> Result<Option<usize>> {
+        self.set(field).map_or(Ok(None), |_| self.whole(field, 1))
+    }
+
+    /// Refuses layers that do not see the whole context. A window that is off, or as long as the context, hides nothing.
     fn check_whole_context(&self) -> Result<()> {
-        if self.flag("use_sliding_window") {
+        let on = self.flag("use_sliding_window");
+        let off = self.other.contains_key("use_sliding_window") && !on;
+        let window = if off { None } else { self.optional_whole("sliding_window")? };
+        let hides = window.is_some_and(|window| window < self.max_position_embeddings);
+        if on && (hides || window.is_none()) {
             return fail("use_sliding_window", "is not supported in this family".to_owned());
         }
-        self.windows(None, |_| false).map(drop)
+        if hides {
+            return self.refuse("sliding_window");
+        }
+        self.windows(window, |_| false).map(drop)
     }
 
     /// The window of each layer: by `layer_types` where the file has them, else in the layers that `sliding` picks.
@@ -218,12 +303,14 @@ impl ModelConfig {
         sliding: impl Fn(usize) -> bool,
     ) -> Result<Vec<Option<usize>>> {
         let layers = self.num_hidden_layers;
+        // A window as long as the context hides nothing.
+        let hiding = window.filter(|window| *window < self.max_position_embeddings);
         let Some(types) = self.set("layer_types") else {
-            return Ok((0..layers).map(|layer| window.filter(|_| sliding(layer))).collect());
+            return Ok((0..layers).map(|layer| hiding.filter(|_| sliding(layer))).collect());
         };
         let kind = |kind: &Value| match kind.as_str() {
             Some("full_attention") => Some(None),
-            Some("sliding_attention") if window.is_some() => Some(window),
+            Some("sliding_attention") if window.is_some() => Some(hiding),
             _ => None,
         };
         let windows = types.as_array().filter(|types| types.len() == layers);
@@ -232,6 +319,18 @@ impl ModelConfig {
             field: "layer_types",
             message: format!("{types} is not supported"),
         })
+    }
+
+    /// Which layers are of a kind: by `layer_types` where the file has them, else those that `pick` picks.
+    fn layers_of(&self, kind: &str, pick: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
+        let layers = self.num_hidden_layers;
+        match self.set("layer_types") {
+            None => Ok((0..layers).map(pick).collect()),
+            Some(Value::Array(types)) if types.len() == layers => {
+                Ok(types.iter().map(|other| other == kind).collect())
+            }
+            Some(types) => fail("layer_types", format!("{types} is not supported")),
+        }
     }
 
     /// Qwen's windows: off unless `use_sliding_window`, and then in the layers from `max_window_layers` on.
@@ -245,10 +344,69 @@ impl ModelConfig {
         };
         self.windows(self.whole("sliding_window", 4096)?, |layer| layer >= first)
     }
+
+    /// A mixture of experts by the fields that Qwen's files have.
+    fn experts(&self) -> Result<Experts> {
+        let required = |field: &'static str| match self.optional_whole(field)? {
+            Some(number) if number <= MOST_EXPERTS => Ok(number),
+            Some(number) => fail(field, format!("{number} is too large")),
+            None => fail(field, "is missing".to_owned()),
+        };
+        // Newer files have the other name.
+        let name = match self.set("num_local_experts") {
+            Some(_) => "num_local_experts",
+            None => "num_experts",
+        };
+        let count = required(name)?;
+        let per_token = required("num_experts_per_tok")?;
+        if per_token > count {
+            return fail(
+                "num_experts_per_tok",
+                format!("{per_token} is more than num_experts = {count}"),
+            );
+        }
+        let layers = self.num_hidden_layers;
+        if count * layers > MOST_EXPERTS {
+            return fail("num_experts", format!("{count} in {layers} layers are too many"));
+        }
+        let step = self.whole("decoder_sparse_step", 1)?.unwrap_or(1);
+        let plain: Vec<u64> = match self.set("mlp_only_layers") {
+            None => Vec::new(),
+            Some(value) => {
+                let list = value.as_array().and_then(|all| all.iter().map(Value::as_u64).collect());
+                let Some(list) = list else {
+                    return fail("mlp_only_layers", format!("{value} is not a list of layers"));
+                };
+                list
+            }
+        };
+        let sparse =
+            |layer: usize| (layer + 1).is_multiple_of(step) && !plain.contains(&(layer as u64));
+        Ok(Experts {
+            count,
+            per_token,
+            inner: required("moe_intermediate_size")?,
+            normalised: self.flag("norm_topk_prob"),
+            shared: None,
+            layers: (0..layers).map(sparse).collect(),
+        })
+    }
 }
+
+/// Far beyond any model, in all layers together: a damaged file must not make a list of tensors that fills memory.
+const MOST_EXPERTS: usize = 1 << 16;
 
 fn fail<T>(field: &'static str, message: String) -> Result<T> {
     Err(Error::Model { field, message })
+}
+
+/// A fresh net's experts: four, of which two read a token, each of half the feed-forward layer's width.
+fn fresh_experts(net: &NetConfig, fields: &mut Map<String, Value>) {
+    silu(net, fields);
+    fields.insert("num_experts".to_owned(), 4.into());
+    fields.insert("num_experts_per_tok".to_owned(), 2.into());
+    fields.insert("moe_intermediate_size".to_owned(), (net.intermediate / 2).max(1).into());
+    fields.insert("norm_topk_prob".to_owned(), true.into());
 }
 
 /// A fresh net's activation, as most families' files name it.

@@ -1,6 +1,6 @@
 //! Qwen2 and Qwen2.5 (arXiv 2407.10671): biases on query, key and value.
 
-use super::{Description, Gguf, silu};
+use super::{Description, Gguf, PLAIN, PLAIN_GGUF};
 use crate::config::ModelConfig;
 use crate::config::architecture::{Activation, Architecture, Biases};
 use crate::error::Result;
@@ -8,23 +8,14 @@ use crate::error::Result;
 pub(super) const FAMILY: Description = Description {
     model_type: "qwen2",
     class: "Qwen2ForCausalLM",
-    head_dim: None,
-    tied: false,
     architecture,
-    fresh: silu,
-    gguf: Some(&Gguf {
-        architecture: "qwen2",
-        hidden_act: "silu",
-        permuted: false,
-        parts: &[],
-        numbers: &[],
-        complete: |_| {},
-    }),
+    gguf: Some(&Gguf { architecture: "qwen2", ..PLAIN_GGUF }),
+    ..PLAIN
 };
 
 fn architecture(config: &ModelConfig) -> Result<Architecture> {
     config.check_activation("hidden_act", Activation::Silu)?;
     let windows = config.late_windows()?;
     let biases = Biases { query_key_value: true, ..Biases::default() };
-    Ok(Architecture { biases, windows, ..Architecture::llama(config) })
+    Ok(Architecture { biases, windows, ..Architecture::llama(config)? })
 }
