@@ -3,7 +3,6 @@
 use std::fs;
 
 use espalier_model::folder::Folder;
-use espalier_model::rotary;
 use espalier_model::{Adapter, Checkpoint, ModelConfig, Parameters, Tokenizer};
 
 use crate::harness::fuzz;
@@ -30,9 +29,9 @@ fn config_json() {
         |input| {
             let Ok(config) = serde_json::from_slice::<ModelConfig>(input) else { return false };
             if config.validate().is_ok() {
-                config.architecture().unwrap();
+                let architecture = config.architecture().unwrap();
                 _ = Parameters::count_of(&config);
-                _ = config.architecture().unwrap().ropes[0].tables(4);
+                _ = architecture.ropes.iter().map(|rope| rope.tables(4)).count();
             }
             true
         },

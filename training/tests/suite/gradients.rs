@@ -65,7 +65,7 @@ fn a_step_s_gradients_are_those_of_pytorch() {
     tch::set_num_threads(1);
     let objective = AlphaMath { beta: 0.25, value_dropout: 0.0, ..AlphaMath::default() };
     let files = names("gradients");
-    assert!(files.len() >= 4, "{files:?}");
+    assert!(files.len() >= 10, "{files:?}");
     for file in files {
         let expected = fixture(&file);
         let dir = folder("models").join(file.trim_end_matches(".safetensors"));
@@ -85,10 +85,15 @@ fn a_step_s_gradients_are_those_of_pytorch() {
         for (name, tensor) in net.trainable() {
             let expected = expected.get(name).unwrap_or_else(|| panic!("{file}: {name}"));
             let scale = expected.iter().fold(0.0_f32, |most, number| most.max(number.abs()));
+            compared += 1;
+            // An expert that no token chose has none.
+            if !tensor.grad().defined() {
+                assert!(scale == 0.0 && name.contains(".experts."), "{file}: {name}");
+                continue;
+            }
             let off = largest_difference(&numbers(&tensor.grad()), expected) / scale;
             assert!(scale > 0.0 && off < TOLERANCE, "{file}: {name} is off by {off:.1e}");
             largest = largest.max(off);
-            compared += 1;
         }
         assert_eq!(compared, expected.len(), "{file}: every gradient of the fixture");
         println!(
