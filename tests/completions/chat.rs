@@ -155,7 +155,7 @@ fn the_program_solves_behind_a_chat_server_and_names_what_does_not_fit() {
     let server = serve(Begun::Repeated);
     let url = format!("policy.url={}", chat_url(server.url()));
     let solved: Value =
-        serde_json::from_str(&run(&solve(&["--set", "policy.chat.system=\"\"", "--set", &url]))
+        serde_json::from_str(&run(&solve(&["--set", "policy.chat.system=\"\"", "--set", &url])))
             .unwrap();
     assert_eq!((&solved["answer"], &solved["correct"]), (&json!("21"), &json!(true)));
     let error = fail(&solve(&["--set", &url]), 2);
