@@ -106,7 +106,7 @@ pub fn training(
         // An epoch of as many steps at least: its length is nobody's business here.
         let count = steps * config.batch_tokens.div_ceil(longest);
         let objective = recipe.objective.build();
-        let vocabulary = net.tokenizer.vocab_size();
+        let vocabulary = net.tokenizer.vocab_size().min(net.config.vocab_size);
         let mut examples = Vec::new();
         while examples.len() < count {
             let length = |index: u64| case.length(longest, index);

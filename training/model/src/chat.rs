@@ -27,6 +27,8 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     /// Texts that every template may use, such as `bos_token`.
     special_tokens: Vec<(String, String)>,
+    /// What encoding puts before a text.
+    beginning: Option<String>,
 }
 
 const NAME: &str = "chat_template";
@@ -48,13 +50,20 @@ impl ChatTemplate {
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
         environment.add_template_owned(NAME, without_marks(source)).map_err(refused)?;
-        Ok(Self { environment, special_tokens: special_tokens.into_iter().collect() })
+        let special_tokens = special_tokens.into_iter().collect();
+        Ok(Self { environment, special_tokens, beginning: None })
     }
 
-    /// The template without one of its special tokens.
+    /// The text of a special token, such as `bos_token`.
     #[must_use]
-    pub fn without_token(mut self, name: &str) -> Self {
-        self.special_tokens.retain(|(other, _)| other != name);
+    pub fn special_token(&self, name: &str) -> Option<&str> {
+        self.special_tokens.iter().find(|(other, _)| other == name).map(|(_, text)| text.as_str())
+    }
+
+    /// The template for texts before which encoding puts `beginning`: they do not begin with it themselves.
+    #[must_use]
+    pub fn after(mut self, beginning: Option<String>) -> Self {
+        self.beginning = beginning;
         self
     }
 
@@ -78,7 +87,9 @@ impl ChatTemplate {
         let tokens = self.special_tokens.iter();
         context.extend(tokens.map(|(name, text)| (name.as_str(), Value::from(text.as_str()))));
         let template = self.environment.get_template(NAME).map_err(refused)?;
-        template.render(Value::from_pairs(context)).map_err(refused)
+        let text = template.render(Value::from_pairs(context)).map_err(refused)?;
+        let rest = self.beginning.as_ref().and_then(|beginning| text.strip_prefix(beginning));
+        Ok(rest.map(str::to_owned).unwrap_or(text))
     }
 }
 

@@ -11,19 +11,24 @@ use crate::config::{ModelConfig, one_or_many};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::tokenizer::Tokenizer;
+use crate::tokenizer::beside::{self, NAMED};
 
 /// How the net was trained to be asked, as whoever trained it says.
 pub const FORM: &str = "espalier.json";
 pub(super) const GENERATION: &str = "generation_config.json";
-pub(super) const TOKENIZER: &str = "tokenizer_config.json";
-const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
+pub(super) const TOKENIZER: &str = beside::CONFIG;
 const TEMPLATE: &str = "chat_template.jinja";
 const OLD_TEMPLATE: &str = "chat_template.json";
-/// Tokens that templates may name.
-const SPECIAL_TOKENS: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Every file that is carried along unchanged.
-const NAMES: [&str; 6] = [GENERATION, TOKENIZER, SPECIAL_TOKENS_MAP, TEMPLATE, OLD_TEMPLATE, FORM];
+const NAMES: [&str; 7] = [
+    GENERATION,
+    TOKENIZER,
+    beside::SPECIAL_TOKENS,
+    beside::ADDED_TOKENS,
+    TEMPLATE,
+    OLD_TEMPLATE,
+    FORM,
+];
 
 /// The companions that a folder has.
 ///
@@ -111,7 +116,7 @@ pub(super) fn adapt(
         None => template_source(base)?,
     };
     for name in NAMES {
-        let of_tokenizer = [TOKENIZER, SPECIAL_TOKENS_MAP].contains(&name);
+        let of_tokenizer = beside::FILES.contains(&name);
         let of_template = [TEMPLATE, OLD_TEMPLATE].contains(&name);
         if of_template || (of_tokenizer && own_tokenizer) {
             base.remove(name);
@@ -135,7 +140,7 @@ pub(super) fn chat_template(
     companions: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Option<ChatTemplate>> {
     let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
-    let tokens = SPECIAL_TOKENS
+    let tokens = NAMED
         .iter()
         .filter_map(|&name| Some((name.to_owned(), token_text(&settings, name)?.to_owned())));
     template_source(companions)?.map(|source| ChatTemplate::new(&source, tokens)).transpose()

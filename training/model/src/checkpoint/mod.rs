@@ -37,7 +37,7 @@ pub struct Checkpoint {
     /// Its tensors, the value head's included.
     pub parameters: Parameters,
     /// Small files that travel with the net unchanged, by name: `generation_config.json`, `tokenizer_config.json`,
-    /// `special_tokens_map.json`, `chat_template.jinja`, `chat_template.json` and [`FORM`], those that there are.
+    /// `special_tokens_map.json`, `added_tokens.json`, `chat_template.jinja`, `chat_template.json` and [`FORM`], those that there are.
     pub companions: BTreeMap<String, Vec<u8>>,
 }
 
@@ -111,11 +111,12 @@ impl Checkpoint {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_from(folder: &Folder) -> Result<Self> {
-        let shell = Self::shell(folder, Self::read_config(folder)?)?;
+        let mut shell = Self::shell(folder, Self::read_config(folder)?)?;
         let mut tensors = weights::read(folder)?;
         if folder.contains(VALUE_HEAD) {
             tensors.extend(folder.tensors(VALUE_HEAD)?);
         }
+        Parameters::settle_head(&mut shell.config, &mut tensors);
         shell.filled(tensors)
     }
 
@@ -230,15 +231,9 @@ fn read_tokenizer(
     companions: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Tokenizer> {
     let bytes = folder.read(tokenizer::FILE)?;
-    let unfit = |message: String| Error::format(&folder.file(tokenizer::FILE), message);
-    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| unfit(error.to_string()))?;
-    if tokenizer.id_limit() > config.vocab_size {
-        return Err(unfit(format!(
-            "{} tokens, but config.json has vocab_size = {}",
-            tokenizer.id_limit(),
-            config.vocab_size
-        )));
-    }
+    let unfit = |error: Error| Error::format(&folder.file(tokenizer::FILE), error);
+    let mut tokenizer = Tokenizer::from_files(&bytes, companions).map_err(unfit)?;
     companions::name_special_tokens(&mut tokenizer, config, companions)?;
+    tokenizer.limit(config.vocab_size).map_err(unfit)?;
     Ok(tokenizer)
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::folder::{ADAPTER_CONFIG, CONFIG, Folder};
 use crate::gguf;
 use crate::lora::{Adapter, base_model};
-use crate::tokenizer;
+use crate::tokenizer::{self, Tokenizer};
 
 /// Adapters upon adapters; more are a circle.
 const MOST_ADAPTERS: usize = 8;
@@ -130,6 +130,7 @@ impl Checkpoint {
             gguf::read(path, dtype)?;
         let companions = BTreeMap::from([(companions::TOKENIZER.to_owned(), tokenizer_config)]);
         companions::name_special_tokens(&mut tokenizer, &config, &companions)?;
+        tokenizer.limit(config.vocab_size).map_err(|error| Error::format(path, error))?;
         Ok(Self { config, tokenizer, parameters, companions })
     }
 
@@ -151,43 +152,64 @@ impl Checkpoint {
         companions::adapt(&mut self.companions, companions::read(folder)?, own_tokenizer)?;
         if own_tokenizer {
             self.tokenizer = read_tokenizer(folder, &self.config, &self.companions)?;
-        } else if self.tokenizer.id_limit() > self.config.vocab_size {
-            let (tokens, rows) = (self.tokenizer.id_limit(), self.config.vocab_size);
-            let message = format!(
-                "the embedding has {rows} rows, but the base's tokenizer has {tokens} tokens"
-            );
-            return Err(Error::format(&folder.file(ADAPTER_CONFIG), message));
+        } else {
+            let unfit = |error| Error::format(&folder.file(ADAPTER_CONFIG), error);
+            self.tokenizer.limit(self.config.vocab_size).map_err(unfit)?;
         }
         self.eos_token_ids().map(drop)
     }
 }
 
 impl ChatTemplate {
-    /// The template of a checkpoint's or an adapter's folder, if it or an adapter's base has one, without the token that
-    /// begins a text: encoding puts that there where the tokenizer calls for it.
+    /// The template of a checkpoint's or an adapter's folder, if it or an adapter's base has one. Its texts do not begin with the
+    /// token that begins a text where encoding puts that there: by the folder's tokenizer, or by a server where the folder has
+    /// none.
     ///
     /// # Errors
     /// When a file is not what it should be, or the template is not valid.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
         let folder = Folder::open(dir)?;
-        let mut template = companions::chat_template(&companions::read(&folder)?)?;
-        if template.is_none() && folder.contains(ADAPTER_CONFIG) && !folder.contains(CONFIG) {
-            template = Self::of_base(dir)?;
+        let own = Self::of_folder(&folder)?;
+        if own.is_some() || !folder.contains(ADAPTER_CONFIG) || folder.contains(CONFIG) {
+            return Ok(own);
         }
-        Ok(template.map(|template| template.without_token("bos_token")))
-    }
-
-    fn of_base(dir: &Path) -> Result<Option<Self>> {
         let (adapters, base) = Source::from(dir).follow()?;
         for folder in adapters.iter().skip(1) {
-            if let Some(template) = companions::chat_template(&companions::read(folder)?)? {
+            if let Some(template) = Self::of_folder(folder)? {
                 return Ok(Some(template));
             }
         }
         if base.is_file() {
-            return Checkpoint::load_gguf(&base, Dtype::Float32)?.chat_template();
+            let checkpoint = Checkpoint::load_gguf(&base, Dtype::Float32)?;
+            let template = checkpoint.chat_template()?;
+            return Ok(template.map(|template| template.beside(Some(&checkpoint.tokenizer))));
         }
-        companions::chat_template(&companions::read(&Folder::open(&base)?)?)
+        Self::of_folder(&Folder::open(&base)?)
+    }
+
+    fn of_folder(folder: &Folder) -> Result<Option<Self>> {
+        let companions = companions::read(folder)?;
+        let Some(template) = companions::chat_template(&companions)? else {
+            return Ok(None);
+        };
+        let tokenizer = match folder.read_optional(tokenizer::FILE)? {
+            None => None,
+            Some(bytes) => {
+                let path = folder.file(tokenizer::FILE);
+                let tokenizer = Tokenizer::from_files(&bytes, &companions);
+                Some(tokenizer.map_err(|error| Error::format(&path, error))?)
+            }
+        };
+        Ok(Some(template.beside(tokenizer.as_ref())))
+    }
+
+    /// Without what the tokenizer puts before a text.
+    fn beside(self, tokenizer: Option<&Tokenizer>) -> Self {
+        let puts = |bos: &String| {
+            tokenizer.is_none_or(|own| own.id(bos).is_some() && own.beginning() == own.id(bos))
+        };
+        let bos = self.special_token("bos_token").map(str::to_owned).filter(puts);
+        self.after(bos)
     }
 }
 

@@ -1,8 +1,9 @@
 //! `config.json` from a GGUF file's metadata.
 
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::file::{GgufFile, Value};
+use super::rope;
 use crate::config::{Family, Gguf, ModelConfig};
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -34,7 +35,7 @@ impl GgufFile {
         }
     }
 
-    fn optional_float(&self, key: &str) -> Result<Option<f64>> {
+    pub fn optional_float(&self, key: &str) -> Result<Option<f64>> {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(Value::Float(number)) => Ok(Some(*number)),
@@ -145,7 +146,7 @@ pub(super) fn config(
         "eos_token_id": eos(file)?,
         "bos_token_id": file.optional_integer("tokenizer.ggml.bos_token_id")?,
         "pad_token_id": file.optional_integer("tokenizer.ggml.padding_token_id")?,
-        "rope_scaling": rope_scaling(file, &key, context, stretch)?,
+        "rope_scaling": rope::scaling(file, &key, context, stretch)?,
     });
     if let Some(fields) = config.as_object_mut() {
         // Families that have these biases in any case, or none, do not look at the fields.
@@ -182,71 +183,4 @@ fn eos(file: &GgufFile) -> Result<Vec<u64>> {
         }
     }
     Ok(ids)
-}
-
-fn rope_scaling(
-    file: &GgufFile,
-    key: &dyn Fn(&str) -> String,
-    context: u64,
-    stretch: Option<&[f32]>,
-) -> Result<Option<Map<String, serde_json::Value>>> {
-    let kind_key = key("rope.scaling.type");
-    let kind = file.optional_text(&kind_key)?.unwrap_or("none");
-    let factor = file.optional_float(&key("rope.scaling.factor"))?;
-    let mut scaling = Map::new();
-    match (kind, stretch) {
-        ("none", None) => return Ok(None),
-        ("linear", None) => {
-            scaling.insert("factor".to_owned(), factor.into());
-        }
-        ("yarn", None) => {
-            let name = key("rope.scaling.attn_factor");
-            if let Some(number) = file.optional_float(&name)?.filter(|number| *number != 1.0) {
-                return file.fail(format!("{name}: {number} is not supported"));
-            }
-            let original = file.optional_integer(&key("rope.scaling.original_context_length"))?;
-            scaling.insert("factor".to_owned(), factor.into());
-            let original = original.unwrap_or(context).into();
-            scaling.insert("original_max_position_embeddings".to_owned(), original);
-        }
-        ("none" | "llama3", Some(stretch)) => return llama3(file, key, stretch).map(Some),
-        (kind, _) => return file.fail(format!("{kind_key}: {kind:?} is not supported")),
-    }
-    scaling.insert("rope_type".to_owned(), kind.into());
-    Ok(Some(scaling))
-}
-
-/// The settings of Llama 3.1's scaling that give these divisors. A GGUF file has what they lead to and not the settings;
-/// all published models have the three that stand here and differ in the factor.
-fn llama3(
-    file: &GgufFile,
-    key: &dyn Fn(&str) -> String,
-    stretch: &[f32],
-) -> Result<Map<String, serde_json::Value>> {
-    const ORIGINAL: f64 = 8192.0;
-    const LOW: f64 = 1.0;
-    const HIGH: f64 = 4.0;
-    let theta = file.optional_float(&key("rope.freq_base"))?.unwrap_or(10_000.0);
-    let factor = f64::from(stretch.iter().copied().fold(1.0, f32::max));
-    let half = stretch.len() as f64;
-    let fits = stretch.iter().enumerate().all(|(pair, &found)| {
-        let waves = ORIGINAL * theta.powf(-(pair as f64) / half) / std::f64::consts::TAU;
-        let smooth = ((waves - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
-        let expected = 1.0 / ((1.0 - smooth) / factor + smooth);
-        (f64::from(found) - expected).abs() < 1e-3 * expected
-    });
-    if !fits {
-        return file.fail("tensor rope_freqs.weight: not the divisors of a known scaling");
-    }
-    let mut scaling = Map::new();
-    for (name, value) in [
-        ("rope_type", "llama3".into()),
-        ("factor", factor.into()),
-        ("low_freq_factor", LOW.into()),
-        ("high_freq_factor", HIGH.into()),
-        ("original_max_position_embeddings", (ORIGINAL as u64).into()),
-    ] {
-        scaling.insert(name.to_owned(), value);
-    }
-    Ok(scaling)
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod config;
 mod file;
+mod rope;
 mod sentencepiece;
 mod tokenizer;
 
@@ -40,11 +41,6 @@ pub(crate) fn read(path: &Path, dtype: Dtype) -> Result<Contents> {
     let stretch = stretch.map(|index| file.read(index)).transpose()?;
     let config = config::config(&file, dtype, stretch.as_ref().map(|tensor| &tensor.values[..]))?;
     let tokenizer = tokenizer::tokenizer(&file)?;
-    if tokenizer.id_limit() > config.vocab_size {
-        let (tokens, rows) = (tokenizer.id_limit(), config.vocab_size);
-        let message = format!("{tokens} tokens, but token_embd.weight has {rows} rows");
-        return Err(Error::format(path, message));
-    }
     let tokenizer_config = tokenizer::settings(&file, config.max_position_embeddings)?;
     let mut tensors = tensors(&mut file, &config)?;
     fused::split(&config, &mut tensors)?;

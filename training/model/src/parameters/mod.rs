@@ -18,6 +18,9 @@ pub const VALUE_WEIGHT: &str = "value_head.weight";
 /// Bias of the value head, `[1]`.
 pub const VALUE_BIAS: &str = "value_head.bias";
 
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
 /// One tensor in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
@@ -71,6 +74,24 @@ impl Parameters {
         Self(tensors.collect())
     }
 
+    /// Whether a folder's head is its embedding, as `transformers` decides it: a head that differs from the embedding
+    /// counts whatever `tie_word_embeddings` says, and a head alone is the embedding too. Writes that down in both.
+    pub(crate) fn settle_head(config: &mut ModelConfig, tensors: &mut BTreeMap<String, Parameter>) {
+        if !config.tied() {
+            return;
+        }
+        if let Some(head) = tensors.remove(HEAD) {
+            match tensors.get(EMBEDDING) {
+                None => _ = tensors.insert(EMBEDDING.to_owned(), head),
+                Some(embedding) if *embedding == head => {}
+                Some(_) => {
+                    tensors.insert(HEAD.to_owned(), head);
+                    config.tie_word_embeddings = Some(false);
+                }
+            }
+        }
+    }
+
     /// Collects tensors that were read or trained.
     ///
     /// # Errors
@@ -81,7 +102,7 @@ impl Parameters {
         mut tensors: BTreeMap<String, Parameter>,
     ) -> Result<Self> {
         if config.tied() {
-            tensors.remove("lm_head.weight");
+            tensors.remove(HEAD);
         }
         let fresh_value_head = !tensors.keys().any(|name| is_value_head(name));
         let mut checked = BTreeMap::new();

@@ -5,11 +5,11 @@ use serde_json::Value;
 /// Far beyond any vocabulary; the library makes a list of all ids below the largest that no token has.
 const MOST_IDS: u64 = 1 << 22;
 
-/// Checks a file before the library reads it.
+/// Checks a file before the library reads it; returns what it holds.
 ///
 /// # Errors
 /// Says what is wrong.
-pub(super) fn file(bytes: &[u8]) -> Result<(), String> {
+pub(super) fn file(bytes: &[u8]) -> Result<Value, String> {
     let json: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
     let model = &json["model"];
@@ -18,7 +18,7 @@ pub(super) fn file(bytes: &[u8]) -> Result<(), String> {
     if let Some(id) = added.chain(vocabulary).find(|id| id.as_u64() >= Some(MOST_IDS)) {
         return Err(format!("a token has id {id}; ids below {MOST_IDS} are supported"));
     }
-    Ok(())
+    Ok(json)
 }
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ mod tests {
             |model: &str| file(format!(r#"{{"added_tokens": [], "model": {model}}}"#).as_bytes());
         for good in [r#"{}"#, r#"{"vocab": {"a": 0, "b": 4194303}}"#, r#"{"vocab": [["a", 0.5]]}"#]
         {
-            assert_eq!(with(good), Ok(()), "{good}");
+            assert!(with(good).is_ok(), "{good}");
         }
         for (bad, part) in [("", "not JSON"), (r#"{"vocab": {"a": 4294967295}}"#, "id 4294967295")]
         {

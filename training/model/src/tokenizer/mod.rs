@@ -1,8 +1,10 @@
 //! Text to token ids and back, in Hugging Face's `tokenizer.json` form.
 
+pub(crate) mod beside;
 mod check;
 mod table;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub struct Tokenizer {
     eos: Option<u32>,
     pad: Option<u32>,
     add_special_tokens: bool,
+    /// Rows of the net's embedding, where there are fewer than tokens.
+    rows: Option<u32>,
 }
 
 impl Tokenizer {
@@ -76,14 +80,36 @@ impl Tokenizer {
         Ok(Self::wrap(inner, None))
     }
 
-    /// Reads `tokenizer.json` in a folder.
+    /// Reads `tokenizer.json` in a folder, with the tokens that only the files beside it have.
     ///
     /// # Errors
-    /// When the file cannot be read or is no tokenizer.
+    /// When a file cannot be read or is no tokenizer.
     pub fn load(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        Self::from_bytes(&bytes).map_err(|error| Error::format(&path, error))
+        let read = |name: &str| {
+            let path = dir.join(name);
+            std::fs::read(&path).map_err(Error::io(&path))
+        };
+        let mut beside = BTreeMap::new();
+        for name in beside::FILES.into_iter().filter(|name| dir.join(name).is_file()) {
+            beside.insert(name.to_owned(), read(name)?);
+        }
+        Self::from_files(&read(FILE)?, &beside)
+            .map_err(|error| Error::format(&dir.join(FILE), error))
+    }
+
+    /// Reads the content of a `tokenizer.json` with the tokens that only the files beside it (by name) have.
+    ///
+    /// # Errors
+    /// When it is no tokenizer, or the files do not fit each other.
+    pub fn from_files(bytes: &[u8], beside: &BTreeMap<String, Vec<u8>>) -> Result<Self> {
+        if beside::FILES.iter().all(|name| !beside.contains_key(*name)) {
+            return Self::from_bytes(bytes);
+        }
+        let json = check::file(bytes).map_err(Error::Tokenizer)?;
+        match beside::complete(&json, beside).map_err(Error::Tokenizer)? {
+            None => Self::from_bytes(bytes),
+            Some(whole) => Self::from_bytes(whole.to_string().as_bytes()),
+        }
     }
 
     /// Reads the content of a `tokenizer.json`.
@@ -106,7 +132,7 @@ impl Tokenizer {
     fn wrap(inner: tokenizers::Tokenizer, source: Option<Arc<[u8]>>) -> Self {
         let table = Table::of(&inner);
         let (eos, pad) = (inner.token_to_id(EOS), inner.token_to_id(PAD));
-        Self { inner, table, source, eos, pad, add_special_tokens: true }
+        Self { inner, table, source, eos, pad, add_special_tokens: true, rows: None }
     }
 
     /// Writes `tokenizer.json` into a folder.
@@ -137,6 +163,7 @@ impl Tokenizer {
         }
         let encode = || self.inner.encode_fast(text, self.add_special_tokens).map_err(refused);
         let encoding = guarded(encode)?;
+        self.check_rows(encoding.get_ids())?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -152,6 +179,7 @@ impl Tokenizer {
         }
         let encode = || self.inner.encode(text, self.add_special_tokens).map_err(refused);
         let encoding = guarded(encode)?;
+        self.check_rows(encoding.get_ids())?;
         let spans = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         Ok(encoding.get_ids().iter().copied().zip(spans).collect())
     }
@@ -180,9 +208,32 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// One more than the largest token id.
-    pub(crate) fn id_limit(&self) -> usize {
-        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+    /// Says how many rows the net's embedding has. Some checkpoints have tokens beyond them, which no text may need.
+    ///
+    /// # Errors
+    /// When the token that ends a text is beyond them.
+    pub(crate) fn limit(&mut self, rows: usize) -> Result<()> {
+        let last = self.inner.get_vocab(true).into_values().max();
+        if last.is_none_or(|last| (last as usize) < rows) {
+            return Ok(());
+        }
+        self.rows = Some(rows as u32);
+        // A token for padding alone is never looked up.
+        self.pad = self.pad.filter(|pad| (*pad as usize) < rows);
+        self.eos.map_or(Ok(()), |eos| self.check_rows(&[eos]))
+    }
+
+    fn check_rows(&self, ids: &[u32]) -> Result<()> {
+        let Some(rows) = self.rows else { return Ok(()) };
+        match ids.iter().find(|id| **id >= rows) {
+            None => Ok(()),
+            Some(id) => {
+                let token = self.inner.id_to_token(*id).unwrap_or_default();
+                Err(Error::Tokenizer(format!(
+                    "token {token:?} has id {id}, and the net's embedding {rows} rows: no text may need it"
+                )))
+            }
+        }
     }
 
     /// A token by its text in the vocabulary.
@@ -208,6 +259,11 @@ impl Tokenizer {
     /// first it does. A text that a [`ChatTemplate`](crate::ChatTemplate) made has them already: `false` is for those.
     pub fn set_add_special_tokens(&mut self, add: bool) {
         self.add_special_tokens = add;
+    }
+
+    /// The token that encoding puts before every text.
+    pub(crate) fn beginning(&self) -> Option<u32> {
+        self.encode("a").ok()?.first().copied()
     }
 
     /// Notes what a checkpoint says of its special tokens.

@@ -105,3 +105,41 @@ fn a_rendered_text_is_encoded_without_a_second_beginning() {
     // A special token in the text is one token all the same.
     assert_eq!(tokenizer.encode("<|pad|>3 + 4").unwrap(), with);
 }
+
+#[test]
+fn a_template_that_begins_a_text_itself_does_not_begin_it_twice() {
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder("chat.json")).unwrap()).unwrap();
+    let template = json["templates"]["llama2"].clone();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &serde_json::Value| {
+        fs::write(dir.path().join(name), content.to_string()).unwrap();
+    };
+    let settings = serde_json::json!({
+        "bos_token": "<|pad|>", "eos_token": "<|end|>", "chat_template": template,
+    });
+    write("tokenizer_config.json", &settings);
+    let asked = messages(&[("user", "1 + 1?"), ("assistant", "2"), ("user", "2 + 2?")]);
+    let rest = "[INST] 1 + 1? [/INST] 2 <|end|><|pad|>[INST] 2 + 2? [/INST]";
+    let rendered = || {
+        let template = ChatTemplate::load(dir.path()).unwrap().unwrap();
+        template.render(&asked, true).unwrap()
+    };
+    assert_eq!(rendered(), rest, "a server puts it there");
+    let source = fs::read(folder("models/llama/tokenizer.json")).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&source).unwrap();
+    write("tokenizer.json", &tokenizer);
+    assert_eq!(rendered(), format!("<|pad|>{rest}"), "nothing else puts it there");
+    tokenizer["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|pad|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|pad|>": {"id": "<|pad|>", "ids": [1], "tokens": ["<|pad|>"]}},
+    });
+    write("tokenizer.json", &tokenizer);
+    assert_eq!(rendered(), rest, "the tokenizer puts it there");
+    let tokenizer = Tokenizer::load(dir.path()).unwrap();
+    let ids = tokenizer.encode(&rendered()).unwrap();
+    assert_eq!(ids.iter().filter(|&&id| id == 1).count(), 2);
+    assert_eq!(ids[0], 1);
+}

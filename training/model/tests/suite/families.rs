@@ -70,6 +70,9 @@ fn every_family_is_read_as_by_transformers_and_comes_back() {
         // Every field is kept; one token that ends a text is written as a list of one.
         let (mut expected, found) = (config(&source), config(&saved));
         expected["eos_token_id"] = serde_json::json!([0]);
+        if name == "llama-tied-own-head" {
+            expected["tie_word_embeddings"] = false.into();
+        }
         let kept = expected.as_object().unwrap().iter();
         let lost: Vec<_> = kept.filter(|(key, value)| found[*key] != **value).collect();
         assert!(lost.is_empty(), "{name}: {lost:?}");
@@ -399,9 +402,67 @@ fn further_tokens_that_end_a_text_are_read_and_kept() {
 }
 
 #[test]
-fn a_tokenizer_larger_than_the_net_is_refused() {
-    let message = refusal("qwen2", |dir| {
-        edit_json(&dir.join("config.json"), |json| json["vocab_size"] = 40.into());
+fn a_head_of_its_own_counts_though_the_file_says_it_is_tied() {
+    let source = folder("models/llama-tied-own-head");
+    let checkpoint = Checkpoint::load(&source).unwrap();
+    assert_eq!(checkpoint.config.tie_word_embeddings, Some(false));
+    let values = |name: &str| checkpoint.parameters.get(name).unwrap().values.clone();
+    assert_ne!(values("lm_head.weight"), values("model.embed_tokens.weight"));
+
+    // The same head twice is a tied one, and a head alone is the embedding too.
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy("llama-biases-tied", dir.path());
+    let tied = Checkpoint::load(&path).unwrap();
+    let bytes = fs::read(path.join("model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight");
+    for names in [&[embedding, head][..], &[head]] {
+        let mut views: Vec<_> = file.iter().filter(|(name, _)| *name != embedding).collect();
+        views.extend(names.iter().map(|name| (*name, file.tensor(embedding).unwrap())));
+        let changed = safetensors::serialize(views, None).unwrap();
+        fs::write(path.join("model.safetensors"), changed).unwrap();
+        let again = Checkpoint::load(&path).unwrap();
+        assert_eq!((&again.config, &again.parameters), (&tied.config, &tied.parameters));
+        let saved = dir.path().join("saved");
+        again.save(&saved).unwrap();
+        assert_eq!(stored(&saved).keys().filter(|name| !name.contains("layers")).count(), 2);
+    }
+    // An untied net lacks what it lacks.
+    let message = refusal("llama", |dir| {
+        let bytes = fs::read(dir.join("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let views = file.iter().filter(|(name, _)| *name != embedding);
+        fs::write(dir.join("model.safetensors"), safetensors::serialize(views, None).unwrap())
+            .unwrap();
     });
-    assert!(message.contains("tokenizer.json") && message.contains("vocab_size = 40"), "{message}");
+    assert!(message.contains("tensor model.embed_tokens.weight: missing"), "{message}");
+}
+
+#[test]
+fn tokens_beyond_the_embedding_are_read_and_no_text_may_need_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy("qwen2", dir.path());
+    let added = serde_json::json!({"<a>": 60, "<b>": 61, "<c>": 62, "<d>": 63, "<e>": 64});
+    fs::write(path.join("added_tokens.json"), added.to_string()).unwrap();
+    let config = serde_json::json!({"pad_token": "<e>"});
+    fs::write(path.join("tokenizer_config.json"), config.to_string()).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    let tokenizer = &checkpoint.tokenizer;
+    assert_eq!(tokenizer.encode("<d>").unwrap(), [63]);
+    assert_eq!(tokenizer.pad(), None, "a row that is not there pads nothing");
+    let refused = [tokenizer.encode("1 <e>").err(), tokenizer.encode_with_spans("1 <e>").err()];
+    for error in refused {
+        let message = error.unwrap().to_string();
+        assert!(
+            message.contains("token \"<e>\" has id 64") && message.contains("64 rows"),
+            "{message}"
+        );
+    }
+    // A text must be able to end.
+    fs::write(path.join("tokenizer_config.json"), r#"{"eos_token": "<e>"}"#).unwrap();
+    let message = Checkpoint::load(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("tokenizer.json") && message.contains("\"<e>\" has id 64"),
+        "{message}"
+    );
 }
