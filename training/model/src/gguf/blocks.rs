@@ -2,23 +2,41 @@
 
 use half::f16;
 
+use super::{four_bit_blocks, grid_blocks, k_blocks, ternary_blocks};
 use crate::dtype::Dtype;
 
 /// An element type of a GGUF tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(non_camel_case_types, reason = "ggml's names")]
 pub(super) enum Kind {
     Plain(Dtype),
+    Q1_0,
+    Q2_K,
+    Q3_K,
     Q4_0,
     Q4_1,
+    Q4_K,
     Q5_0,
     Q5_1,
+    Q5_K,
+    Q6_K,
     Q8_0,
-    Q4K,
-    Q5K,
-    Q6K,
+    IQ1_S,
+    IQ1_M,
+    IQ2_XXS,
+    IQ2_XS,
+    IQ2_S,
+    IQ3_XXS,
+    IQ3_S,
+    IQ4_NL,
+    IQ4_XS,
+    TQ1_0,
+    TQ2_0,
+    MXFP4,
+    NVFP4,
 }
 
-/// Numbers in a block of the K kinds.
+/// Numbers in a block of the larger kinds.
 const SUPER: usize = 256;
 
 impl Kind {
@@ -32,13 +50,27 @@ impl Kind {
             6 => Self::Q5_0,
             7 => Self::Q5_1,
             8 => Self::Q8_0,
-            12 => Self::Q4K,
-            13 => Self::Q5K,
-            14 => Self::Q6K,
+            10 => Self::Q2_K,
+            11 => Self::Q3_K,
+            12 => Self::Q4_K,
+            13 => Self::Q5_K,
+            14 => Self::Q6_K,
+            16 => Self::IQ2_XXS,
+            17 => Self::IQ2_XS,
+            18 => Self::IQ3_XXS,
+            19 => Self::IQ1_S,
+            20 => Self::IQ4_NL,
+            21 => Self::IQ3_S,
+            22 => Self::IQ2_S,
+            23 => Self::IQ4_XS,
+            29 => Self::IQ1_M,
             30 => Self::Plain(Dtype::BFloat16),
-            10 => return Err("Q2_K".to_owned()),
-            11 => return Err("Q3_K".to_owned()),
-            other => return Err(format!("ggml type {other}")),
+            34 => Self::TQ1_0,
+            35 => Self::TQ2_0,
+            39 => Self::MXFP4,
+            40 => Self::NVFP4,
+            41 => Self::Q1_0,
+            other => return Err(other_name(other)),
         })
     }
 
@@ -46,14 +78,27 @@ impl Kind {
     pub fn block(self) -> (usize, usize) {
         match self {
             Self::Plain(dtype) => (1, dtype.size()),
-            Self::Q4_0 => (32, 18),
+            Self::Q1_0 => (128, 18),
+            Self::Q2_K => (SUPER, 84),
+            Self::Q3_K | Self::IQ3_S => (SUPER, 110),
+            Self::Q4_0 | Self::IQ4_NL => (32, 18),
             Self::Q4_1 => (32, 20),
+            Self::Q4_K => (SUPER, 144),
             Self::Q5_0 => (32, 22),
             Self::Q5_1 => (32, 24),
+            Self::Q5_K => (SUPER, 176),
+            Self::Q6_K => (SUPER, 210),
             Self::Q8_0 => (32, 34),
-            Self::Q4K => (SUPER, 144),
-            Self::Q5K => (SUPER, 176),
-            Self::Q6K => (SUPER, 210),
+            Self::IQ1_S => (SUPER, 50),
+            Self::IQ1_M => (SUPER, 56),
+            Self::IQ2_XXS | Self::TQ2_0 => (SUPER, 66),
+            Self::IQ2_XS => (SUPER, 74),
+            Self::IQ2_S => (SUPER, 82),
+            Self::IQ3_XXS => (SUPER, 98),
+            Self::IQ4_XS => (SUPER, 136),
+            Self::TQ1_0 => (SUPER, 54),
+            Self::MXFP4 => (32, 17),
+            Self::NVFP4 => (64, 36),
         }
     }
 
@@ -65,10 +110,14 @@ impl Kind {
         for block in bytes.chunks_exact(self.block().1) {
             match self {
                 Self::Plain(_) => {}
+                Self::Q1_0 => ternary_blocks::q1_0(block, values),
+                Self::Q2_K => k_blocks::q2_k(block, values),
+                Self::Q3_K => k_blocks::q3_k(block, values),
                 Self::Q4_0 => nibbles(&block[2..], [0; 4], values, |x| (x - 8.0) * half(block, 0)),
                 Self::Q4_1 => {
                     nibbles(&block[4..], [0; 4], values, |x| x * half(block, 0) + half(block, 2));
                 }
+                Self::Q4_K => k_blocks::q4_q5_k(block, None, &block[16..], values),
                 Self::Q5_0 => {
                     let high = four(block, 2);
                     nibbles(&block[6..], high, values, |x| (x - 16.0) * half(block, 0));
@@ -77,20 +126,58 @@ impl Kind {
                     let high = four(block, 4);
                     nibbles(&block[8..], high, values, |x| x * half(block, 0) + half(block, 2));
                 }
+                Self::Q5_K => {
+                    k_blocks::q4_q5_k(block, Some(&block[16..48]), &block[48..], values);
+                }
+                Self::Q6_K => k_blocks::q6_k(block, values),
                 Self::Q8_0 => {
                     let scale = half(block, 0);
                     values.extend(block[2..].iter().map(|&x| f32::from(x.cast_signed()) * scale));
                 }
-                Self::Q4K => q4_q5_k(block, None, &block[16..], values),
-                Self::Q5K => q4_q5_k(block, Some(&block[16..48]), &block[48..], values),
-                Self::Q6K => q6_k(block, values),
+                Self::IQ1_S => grid_blocks::iq1_s(block, values),
+                Self::IQ1_M => grid_blocks::iq1_m(block, values),
+                Self::IQ2_XXS => grid_blocks::iq2_xxs(block, values),
+                Self::IQ2_XS => grid_blocks::iq2_xs(block, values),
+                Self::IQ2_S => grid_blocks::iq2_s(block, values),
+                Self::IQ3_XXS => grid_blocks::iq3_xxs(block, values),
+                Self::IQ3_S => grid_blocks::iq3_s(block, values),
+                Self::IQ4_NL => four_bit_blocks::iq4_nl(block, values),
+                Self::IQ4_XS => four_bit_blocks::iq4_xs(block, values),
+                Self::TQ1_0 => ternary_blocks::tq1_0(block, values),
+                Self::TQ2_0 => ternary_blocks::tq2_0(block, values),
+                Self::MXFP4 => four_bit_blocks::mxfp4(block, values),
+                Self::NVFP4 => four_bit_blocks::nvfp4(block, values),
             }
         }
     }
 }
 
+/// ggml's names of types that are not read: numbers that no net's weights are, forms that only computations have, and forms that are gone.
+fn other_name(number: u32) -> String {
+    let name = match number {
+        4 => "Q4_2",
+        5 => "Q4_3",
+        9 => "Q8_1",
+        15 => "Q8_K",
+        24 => "I8",
+        25 => "I16",
+        26 => "I32",
+        27 => "I64",
+        28 => "F64",
+        31 => "Q4_0_4_4",
+        32 => "Q4_0_4_8",
+        33 => "Q4_0_8_8",
+        36 => "IQ4_NL_4_4",
+        37 => "IQ4_NL_4_8",
+        38 => "IQ4_NL_8_8",
+        42 => "Q2_0",
+        other => return format!("ggml type {other}"),
+    };
+    name.to_owned()
+}
+
 /// A binary16 in a block.
-fn half(block: &[u8], at: usize) -> f32 {
+pub(super) fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
@@ -107,56 +194,9 @@ fn nibbles(bytes: &[u8], high: [u8; 4], values: &mut Vec<f32>, scale: impl Fn(f3
     values.extend(low.chain(upper).map(|x| scale(f32::from(x))));
 }
 
-/// 256 numbers of 4 bits (5 with `high`) in 8 groups, each with a 6-bit scale and a 6-bit minimum.
-fn q4_q5_k(block: &[u8], high: Option<&[u8]>, quants: &[u8], values: &mut Vec<f32>) {
-    let (scale, minimum) = (half(block, 0), half(block, 2));
-    let packed = &block[4..16];
-    let group_scales = |group: usize| {
-        let (a, b) = if group < 4 {
-            (packed[group] & 63, packed[group + 4] & 63)
-        } else {
-            let (last, first) = (packed[group + 4], group - 4);
-            let upper = |at: usize| (packed[at] >> 6) << 4;
-            ((last & 15) | upper(first), (last >> 4) | upper(group))
-        };
-        (scale * f32::from(a), minimum * f32::from(b))
-    };
-    for (pair, bytes) in quants.chunks_exact(32).enumerate() {
-        for side in 0..2 {
-            let group = 2 * pair + side;
-            let (scale, minimum) = group_scales(group);
-            values.extend(bytes.iter().enumerate().map(|(index, &byte)| {
-                let low = if side == 0 { byte & 15 } else { byte >> 4 };
-                let fifth = high.map_or(0, |high| ((high[index] >> group) & 1) << 4);
-                scale * f32::from(low | fifth) - minimum
-            }));
-        }
-    }
-}
-
-/// 256 numbers of 6 bits in 16 groups with 8-bit scales.
-fn q6_k(block: &[u8], values: &mut Vec<f32>) {
-    let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
-    let scale = half(block, 208);
-    for part in 0..2 {
-        let (low, high) = (&low[64 * part..][..64], &high[32 * part..][..32]);
-        let scales = &scales[8 * part..][..8];
-        for quarter in 0..4 {
-            let lows = &low[32 * (quarter % 2)..][..32];
-            values.extend(lows.iter().zip(high).enumerate().map(|(index, (&low, &high))| {
-                let low = if quarter < 2 { low & 15 } else { low >> 4 };
-                let upper = ((high >> (2 * quarter)) & 3) << 4;
-                let group = f32::from(scales[2 * quarter + index / 16].cast_signed());
-                scale * group * (f32::from(low | upper) - 32.0)
-            }));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::Parameter;
 
     /// `make.py` let the gguf package widen random blocks.
     #[test]
@@ -165,26 +205,20 @@ mod tests {
             concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/gguf_blocks.safetensors");
         let file = std::fs::read(path).unwrap();
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
-        for (name, number) in [
-            ("F16", 1),
-            ("BF16", 30),
-            ("Q4_0", 2),
-            ("Q4_1", 3),
-            ("Q5_0", 6),
-            ("Q5_1", 7),
-            ("Q8_0", 8),
-            ("Q4_K", 12),
-            ("Q5_K", 13),
-            ("Q6_K", 14),
-        ] {
-            let kind = Kind::of_number(number).unwrap();
+        let mut kinds = 0;
+        for name in file.names().iter().filter_map(|name| name.strip_suffix(".bytes")) {
+            kinds += 1;
+            let number = file.tensor(&format!("{name}.number")).unwrap().data()[0];
+            let kind = Kind::of_number(number.into()).unwrap();
+            assert!(format!("{kind:?}") == name || matches!(kind, Kind::Plain(_)));
             let bytes = file.tensor(&format!("{name}.bytes")).unwrap();
             let (mut found, mut expected) = (Vec::new(), Vec::new());
             kind.widen(bytes.data(), &mut found);
             let values = file.tensor(&format!("{name}.values")).unwrap();
             Dtype::Float32.widen(values.data(), &mut expected);
-            let parameter = |values| Parameter { shape: vec![256], values };
-            assert_eq!(parameter(found), parameter(expected), "{name}");
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(found), bits(expected), "{name}");
         }
+        assert_eq!(kinds, 26);
     }
 }

@@ -28,33 +28,37 @@ pub(super) struct TensorInfo {
     /// Row-major, outermost first; the file has them the other way round.
     pub shape: Vec<usize>,
     kind: Kind,
+    /// Which of the net's files it is in.
+    pub part: usize,
     /// From the start of the file.
     start: u64,
     bytes: u64,
 }
 
-/// An open file whose header was read.
+/// An open file whose header was read, or all files of a net ([`super::split`]).
 pub(super) struct GgufFile {
     pub path: PathBuf,
     pub metadata: BTreeMap<String, Value>,
     pub tensors: Vec<TensorInfo>,
-    reader: Reader,
+    pub parts: Vec<Reader>,
 }
 
 /// Bytes that are read at once; a whole number of blocks of every kind is taken out of it.
 const CHUNK: usize = 1 << 20;
+/// Bytes of a header that are read at once.
+const HEADER_CHUNK: usize = 1 << 16;
 const MOST_DIMENSIONS: u64 = 4;
 const DEFAULT_ALIGNMENT: u64 = 32;
 
 impl GgufFile {
-    /// Reads everything but the tensors' numbers.
+    /// Reads everything of one file but the tensors' numbers.
     ///
     /// # Errors
     /// When the file cannot be read, is cut off, or is of another form.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open_one(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
-        let stream = BufReader::with_capacity(CHUNK, file);
+        let stream = BufReader::with_capacity(HEADER_CHUNK, file);
         let mut reader = Reader { path: path.to_path_buf(), stream, position: 0, length };
         if reader.array::<4>()? != *b"GGUF" {
             return reader.fail("not a GGUF file");
@@ -100,7 +104,7 @@ impl GgufFile {
                 }
             }
         }
-        Ok(Self { path: path.to_path_buf(), metadata, tensors, reader })
+        Ok(Self { path: path.to_path_buf(), metadata, tensors, parts: vec![reader] })
     }
 
     /// A tensor's numbers.
@@ -108,8 +112,8 @@ impl GgufFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&mut self, index: usize) -> Result<Parameter> {
-        let TensorInfo { shape, kind, start, bytes, .. } = &self.tensors[index];
-        let Reader { stream, path, .. } = &mut self.reader;
+        let TensorInfo { shape, kind, part, start, bytes, .. } = &self.tensors[index];
+        let Reader { stream, path, .. } = &mut self.parts[*part];
         stream.seek(SeekFrom::Start(*start)).map_err(Error::io(path))?;
         let (_, block) = kind.block();
         let mut values = Vec::with_capacity(shape.iter().product());
@@ -131,7 +135,7 @@ impl GgufFile {
 }
 
 /// The header's primitives. Every length is held against what is left of the file before memory is taken for it.
-struct Reader {
+pub(super) struct Reader {
     path: PathBuf,
     stream: BufReader<File>,
     position: u64,
@@ -249,6 +253,6 @@ impl Reader {
         };
         let bytes = blocks.saturating_mul(bytes as u64);
         let shape = shape.iter().rev().map(|&size| size as usize).collect();
-        Ok(TensorInfo { name, shape, kind, start, bytes })
+        Ok(TensorInfo { name, shape, kind, part: 0, start, bytes })
     }
 }

@@ -3,8 +3,14 @@
 mod blocks;
 mod config;
 mod file;
+mod four_bit_blocks;
+mod grid_blocks;
+mod grids;
+mod k_blocks;
 mod rope;
 mod sentencepiece;
+mod split;
+mod ternary_blocks;
 mod tokenizer;
 
 use std::collections::BTreeMap;

@@ -6,19 +6,21 @@ use espalier_fixtures::fixtures::folder;
 use espalier_model::{Checkpoint, Error};
 
 /// A value of a metadata pair.
-enum Value {
+pub enum Value {
     Float(f32),
     Text(&'static str),
+    Integer(u32),
 }
 
 /// A file with further pairs before its own.
-fn with(file: &[u8], pairs: &[(&str, Value)]) -> Vec<u8> {
+pub fn with(file: &[u8], pairs: &[(&str, Value)]) -> Vec<u8> {
     let text = |text: &[u8]| [&(text.len() as u64).to_le_bytes(), text].concat();
     let mut inserted = Vec::new();
     for (key, value) in pairs {
         inserted.extend(text(key.as_bytes()));
         inserted.extend(match value {
             Value::Float(number) => [6_u32.to_le_bytes(), number.to_le_bytes()].concat(),
+            Value::Integer(number) => [4_u32, *number].map(u32::to_le_bytes).concat(),
             Value::Text(word) => [&8_u32.to_le_bytes()[..], &text(word.as_bytes())].concat(),
         });
     }

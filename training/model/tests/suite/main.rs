@@ -7,4 +7,5 @@ mod checkpoint;
 mod families;
 mod gguf;
 mod gguf_metadata;
+mod gguf_parts;
 mod tokenizer;
