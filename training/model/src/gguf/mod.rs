@@ -7,6 +7,9 @@ mod four_bit_blocks;
 mod grid_blocks;
 mod grids;
 mod k_blocks;
+#[cfg(test)]
+mod llama_cpp;
+mod pre_tokenizers;
 mod rope;
 mod sentencepiece;
 mod split;

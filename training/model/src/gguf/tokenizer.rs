@@ -3,64 +3,30 @@
 use serde_json::{Map, Value, json};
 
 use super::file::{self, GgufFile};
+use super::pre_tokenizers::PreTokenizer;
 use super::sentencepiece::{self, Parts};
 use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
 /// llama.cpp's kinds of tokens.
+const UNKNOWN: u64 = 2;
 const CONTROL: u64 = 3;
 const USER_DEFINED: u64 = 4;
 const UNUSED: u64 = 5;
 
-/// Llama 3's way of cutting a text into words (its `tokenizer.json`).
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Qwen2's.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-/// How a kind of tokenizer works before byte-pair encoding.
-struct Preparation {
-    normalizer: Value,
-    pre_tokenizer: Value,
-    /// Whether a word that is a token stays one, whatever the merges say.
-    ignore_merges: bool,
-    /// Whether a text begins with the token for it, where the file is silent.
-    add_bos: bool,
-}
-
-fn preparation(file: &GgufFile) -> Result<Preparation> {
+/// How a file's byte-level BPE cuts texts; as llama.cpp, by default where the file is silent.
+fn pre_tokenizer(file: &GgufFile) -> Result<&'static PreTokenizer> {
     let key = "tokenizer.ggml.pre";
-    let byte_level = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-    let sequence = |first: Value, use_regex: bool| json!({"type": "Sequence", "pretokenizers": [first, byte_level(use_regex)]});
-    let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
-    let plain = Preparation {
-        normalizer: Value::Null,
-        pre_tokenizer: byte_level(true),
-        ignore_merges: false,
-        add_bos: false,
-    };
-    Ok(match file.text(key)? {
-        "gpt-2" | "gpt2" => plain,
-        "smollm" | "starcoder" | "refact" => Preparation {
-            pre_tokenizer: sequence(json!({"type": "Digits", "individual_digits": true}), true),
-            ..plain
+    let name = file.optional_text(key)?.unwrap_or("default");
+    PreTokenizer::of(name).map_or_else(
+        || {
+            let known = PreTokenizer::names();
+            file.fail(format!(
+                "{key}: {name:?} is not supported, only {known} and their synonyms are"
+            ))
         },
-        "llama-bpe" | "llama3" | "llama-v3" => Preparation {
-            pre_tokenizer: sequence(split(LLAMA3), false),
-            ignore_merges: true,
-            add_bos: true,
-            ..plain
-        },
-        "qwen2" | "deepseek-r1-qwen" => Preparation {
-            normalizer: json!({"type": "NFC"}),
-            pre_tokenizer: sequence(split(QWEN2), false),
-            ..plain
-        },
-        other => {
-            return file.fail(format!(
-                "{key}: {other:?} is not supported, only gpt-2, smollm, llama-bpe and qwen2 are"
-            ));
-        }
-    })
+        Ok,
+    )
 }
 
 /// The tokens with their kinds, in the order of their ids.
@@ -113,28 +79,27 @@ pub(super) fn tokenizer(file: &GgufFile) -> Result<Tokenizer> {
             continue;
         }
         vocabulary.insert(token.to_owned(), id.into());
-        if kind == CONTROL || kind == USER_DEFINED {
+        if [UNKNOWN, CONTROL, USER_DEFINED].contains(&kind) {
             added.push(json!({
                 "id": id, "content": token, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": kind == CONTROL,
+                "rstrip": false, "normalized": false, "special": kind != USER_DEFINED,
             }));
         }
     }
     let (parts, pre_tokenizer, add_bos) = match model {
         "gpt2" => {
-            let Preparation { normalizer, pre_tokenizer, ignore_merges, add_bos } =
-                preparation(file)?;
+            let pre_tokenizer = pre_tokenizer(file)?;
             let merges = merges(file, &vocabulary)?;
             let parts = Parts {
-                normalizer,
+                normalizer: pre_tokenizer.normalizer(),
                 decoder: json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
                 model: json!({
                     "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
                     "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-                    "ignore_merges": ignore_merges, "vocab": vocabulary, "merges": merges,
+                    "ignore_merges": pre_tokenizer.ignore_merges, "vocab": vocabulary, "merges": merges,
                 }),
             };
-            (parts, pre_tokenizer, add_bos)
+            (parts, pre_tokenizer.json(), pre_tokenizer.add_bos)
         }
         "llama" => {
             let unknown = special(file, &tokens, "tokenizer.ggml.unknown_token_id")?;
