@@ -15,7 +15,7 @@ use super::outputs::refuse_overwriting;
 /// LoRA adapters, which are merged into their base. A Hugging Face folder needs no import: name it where a command takes a checkpoint.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// GGUF file, or an adapter's folder.
+    /// GGUF file, or any one of a net in several files (`NAME-00001-of-00003.gguf`); or an adapter's folder.
     #[arg(value_name = "PATH")]
     path: PathBuf,
     #[command(flatten)]

@@ -92,13 +92,17 @@ fn files() -> BTreeMap<&'static str, (Vec<u8>, Kind)> {
     let template = json!({
         "bos_token": {"content": "<s>"}, "eos_token": "<eos>", "pad_token": null,
         "chat_template": [{"name": "default", "template": TEMPLATE}],
+        "added_tokens_decoder": {"60": {"content": "<x>", "lstrip": true, "special": false}, "0": {"content": "<|end|>", "special": true}},
     });
+    let special = json!({"sep_token": {"content": "<x>", "rstrip": true}, "additional_special_tokens": ["<x>", "<|end|>"]});
     let form = json!({"schema": "espalier.form/1", "round": 1, "environment": {"kind": "countdown", "numbers": 3}});
     let mut files = BTreeMap::from([
         ("generation_config.json", json(json!({"eos_token_id": [1, 2], "max_length": 20}))),
         ("tokenizer_config.json", json(template)),
         ("chat_template.jinja", TEMPLATE.into()),
         ("espalier.json", json(form)),
+        ("special_tokens_map.json", json(special)),
+        ("added_tokens.json", json(json!({"<x>": 60}))),
     ]);
     for name in [
         "config.json",

@@ -6,8 +6,10 @@ use espalier_model::folder::Folder;
 use espalier_model::{Adapter, Checkpoint, ModelConfig, Parameters, Tokenizer};
 
 use crate::harness::fuzz;
+use crate::mutate::bytes;
 use crate::mutate::json::Json;
 use crate::mutate::safetensors::Safetensors;
+use crate::mutate::torch::Torch;
 use crate::scratch::{Scratch, fixture, folder};
 
 const MODELS: &str = "training/tests/fixtures/models";
@@ -151,6 +153,33 @@ impl Adapters {
         }
         found
     }
+}
+
+#[test]
+fn torch_files() {
+    let file = |name: &str| fixture(&format!("training/tests/fixtures/torch/{name}.bin"));
+    let seeds = ["tensors", "qwen2"].map(|name| Torch::read(&file(name)));
+    let scratch = Scratch::new();
+    let read = |input: &[u8]| {
+        let path = scratch.write("net.bin", input);
+        Folder::open(path.parent().unwrap()).unwrap().tensors("net.bin")
+    };
+    seeds.iter().for_each(|seed| drop(read(&seed.write()).unwrap()));
+    fuzz(
+        "torch files",
+        |random| {
+            let mut file = random.pick(&seeds).clone();
+            file.change(random);
+            let mut bytes = file.write();
+            if random.once_in(24) {
+                bytes::damage(&mut bytes, random);
+            }
+            bytes
+        },
+        |input| {
+            read(input).map_or_else(|error| !error.to_string().contains("not a PyTorch"), |_| true)
+        },
+    );
 }
 
 #[test]

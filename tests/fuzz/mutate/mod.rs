@@ -7,3 +7,4 @@ pub mod latex;
 pub mod lines;
 pub mod safetensors;
 pub mod thrift;
+pub mod torch;

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
 /// An element type of checkpoints, and of cached keys and values. Read from a checkpoint every number is an `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// IEEE 754 binary32.

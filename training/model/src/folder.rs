@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::parameters::{Parameter, tensor_file};
+use crate::parameters::{Parameter, tensor_file, torch_file};
 
 /// A model's shape, in every checkpoint.
 pub const CONFIG: &str = "config.json";
@@ -105,12 +105,16 @@ impl Folder {
         serde_json::from_slice(&bytes).map_err(|error| Error::format(&self.file(name), error))
     }
 
-    /// A safetensors file's tensors.
+    /// A safetensors file's tensors, or those of a PyTorch file whose name ends in `.bin`.
     ///
     /// # Errors
-    /// As [`Self::read`], and when it is no whole safetensors file.
+    /// As [`Self::read`], and when it is no whole file of its kind.
     pub fn tensors(&self, name: &str) -> Result<BTreeMap<String, Parameter>> {
         let path = self.file(name);
+        if Path::new(name).extension().is_some_and(|extension| extension == "bin") {
+            self.check(name, || tensor_file::checksum_of_file(&path))?;
+            return torch_file::read(&path);
+        }
         match tensor_file::read(&path) {
             Ok((tensors, found)) => self.check(name, || Ok(found)).map(|()| tensors),
             Err(error) => {

@@ -95,8 +95,11 @@ pub(super) fn name_special_tokens(
 ) -> Result<()> {
     let settings: Value = json(companions, TOKENIZER)?.unwrap_or_default();
     let named = |name: &str| token_text(&settings, name).and_then(|text| tokenizer.id(text));
-    let eos = named("eos_token").or_else(|| config.eos_token_id.first().copied());
-    let pad = named("pad_token").or_else(|| config.pad_token_id());
+    // One that the net has no row for says less than `config.json`.
+    let known = |name: &str| named(name).filter(|id| (*id as usize) < config.vocab_size);
+    let eos = known("eos_token").or_else(|| config.eos_token_id.first().copied());
+    let eos = eos.or_else(|| named("eos_token"));
+    let pad = known("pad_token").or_else(|| config.pad_token_id());
     tokenizer.name_special_tokens(eos, pad);
     Ok(())
 }

@@ -230,6 +230,7 @@ fn read_tokenizer(
     config: &ModelConfig,
     companions: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Tokenizer> {
+    Tokenizer::check_there(&folder.file(""))?;
     let bytes = folder.read(tokenizer::FILE)?;
     let unfit = |error: Error| Error::format(&folder.file(tokenizer::FILE), error);
     let mut tokenizer = Tokenizer::from_files(&bytes, companions).map_err(unfit)?;

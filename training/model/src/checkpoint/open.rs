@@ -118,9 +118,8 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Reads a GGUF file (version 2 or 3; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K). Quantised
-    /// numbers are widened to what they stand for; [`Checkpoint::save`] will write them as `dtype`. The value head is
-    /// fresh.
+    /// Reads a GGUF file (version 2 or 3), or a net in several of them by any one. Quantised numbers are widened to what
+    /// they stand for; [`Checkpoint::save`] will write them as `dtype`. The value head is fresh.
     ///
     /// # Errors
     /// When the file is damaged, of another family, or holds an element type or a tokenizer that is not supported; the

@@ -12,7 +12,11 @@ use crate::parameters::Parameter;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// `model.safetensors.index.json`.
+/// PyTorch's own form, in which older models lie.
+const TORCH_SINGLE: &str = "pytorch_model.bin";
+const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
+
+/// `model.safetensors.index.json`, and PyTorch's.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Index {
     #[serde(default)]
@@ -21,16 +25,27 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Reads the tensors of a folder; a single file wins over an index, as in `transformers`.
+/// Reads the tensors of a folder; a single file wins over an index, and safetensors over PyTorch's files, as in `transformers`.
 ///
 /// # Errors
 /// When a file is missing or damaged, or the index and its files do not agree.
 pub(crate) fn read(folder: &Folder) -> Result<BTreeMap<String, Parameter>> {
-    if folder.contains(SINGLE) || !folder.contains(INDEX) {
-        return folder.tensors(SINGLE);
+    for (single, index) in [(SINGLE, INDEX), (TORCH_SINGLE, TORCH_INDEX)] {
+        if folder.contains(single) {
+            return folder.tensors(single);
+        }
+        if folder.contains(index) {
+            return read_indexed(folder, index);
+        }
     }
-    let index: Index = folder.json(INDEX)?;
-    let broken = |message: String| Err(Error::format(&folder.file(INDEX), message));
+    let message = format!("missing, as are {INDEX}, {TORCH_SINGLE} and {TORCH_INDEX}");
+    Err(Error::format(&folder.file(SINGLE), message))
+}
+
+/// The tensors of the files that an index names.
+fn read_indexed(folder: &Folder, name: &str) -> Result<BTreeMap<String, Parameter>> {
+    let index: Index = folder.json(name)?;
+    let broken = |message: String| Err(Error::format(&folder.file(name), message));
     let mut tensors: BTreeMap<String, Parameter> = BTreeMap::new();
     for file in index.weight_map.values().collect::<BTreeSet<_>>() {
         // An index must not lead out of its folder.
@@ -44,9 +59,9 @@ pub(crate) fn read(folder: &Folder) -> Result<BTreeMap<String, Parameter>> {
             tensors.insert(name, tensor);
         }
     }
-    match index.weight_map.iter().find(|(name, _)| !tensors.contains_key(*name)) {
-        Some((name, file)) => {
-            let message = format!("tensor {name}: {INDEX} says that it is here, and it is not");
+    match index.weight_map.iter().find(|(tensor, _)| !tensors.contains_key(*tensor)) {
+        Some((tensor, file)) => {
+            let message = format!("tensor {tensor}: {name} says that it is here, and it is not");
             Err(Error::format(&folder.file(file), message))
         }
         None => Ok(tensors),

@@ -1,7 +1,9 @@
 //! The numbers of a net, by their Hugging Face names, and the safetensors form that they are stored in.
 
+mod element_type;
 mod specs;
 pub(crate) mod tensor_file;
+pub(crate) mod torch_file;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype as StoredDtype, Metadata, View};
 use sha2::{Digest, Sha256};
 
 use super::Parameter;
+use super::element_type::ElementType;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 
@@ -33,7 +34,7 @@ impl Source<'_> {
     }
 }
 
-/// A safetensors file's tensors by name, 16-bit floats widened and 64-bit ones rounded, and its SHA-256 in hexadecimal.
+/// A safetensors file's tensors by name, each as `f32`, and its SHA-256 in hexadecimal.
 ///
 /// # Errors
 /// When the file cannot be read, is cut off, or holds a tensor of another element type.
@@ -50,32 +51,27 @@ pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Parameter>, String)>
         let Some(info) = metadata.info(&name) else {
             continue;
         };
-        let (size, widen): (usize, fn(&[u8], &mut Vec<f32>)) = match info.dtype {
-            StoredDtype::F64 => (8, round),
-            StoredDtype::F32 => (4, |bytes, values| Dtype::Float32.widen(bytes, values)),
-            StoredDtype::BF16 => (2, |bytes, values| Dtype::BFloat16.widen(bytes, values)),
-            StoredDtype::F16 => (2, |bytes, values| Dtype::Float16.widen(bytes, values)),
+        let element = match info.dtype {
+            StoredDtype::F64 => ElementType::Float64,
+            StoredDtype::F32 => ElementType::Own(Dtype::Float32),
+            StoredDtype::BF16 => ElementType::Own(Dtype::BFloat16),
+            StoredDtype::F16 => ElementType::Own(Dtype::Float16),
             other => {
                 let message = format!("tensor {name}: element type {other:?} is not supported");
                 return Err(Error::format(path, message));
             }
         };
         let mut rest = info.data_offsets.1 - info.data_offsets.0;
-        let mut values = Vec::with_capacity(rest / size);
+        let mut values = Vec::with_capacity(rest / element.size());
         while rest > 0 {
             let chunk = &mut buffer[..rest.min(chunk)];
             source.fill(chunk)?;
-            widen(chunk, &mut values);
+            element.read(chunk, &mut values);
             rest -= chunk.len();
         }
         tensors.insert(name, Parameter { shape: info.shape.clone(), values });
     }
     Ok((tensors, hexadecimal(source.digest)))
-}
-
-/// Appends the numbers of little-endian binary64s, rounded to the nearest.
-fn round(bytes: &[u8], values: &mut Vec<f32>) {
-    values.extend(bytes.as_chunks().0.iter().map(|&number| f64::from_le_bytes(number) as f32));
 }
 
 /// Reads the header and checks that the file is as long as it says.

@@ -110,7 +110,7 @@ fn a_rendered_text_is_encoded_without_a_second_beginning() {
 fn a_template_that_begins_a_text_itself_does_not_begin_it_twice() {
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(folder("chat.json")).unwrap()).unwrap();
-    let template = json["templates"]["llama2"].clone();
+    let template = json["templates"]["begins-every-question"].clone();
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &serde_json::Value| {
         fs::write(dir.path().join(name), content.to_string()).unwrap();
@@ -120,7 +120,7 @@ fn a_template_that_begins_a_text_itself_does_not_begin_it_twice() {
     });
     write("tokenizer_config.json", &settings);
     let asked = messages(&[("user", "1 + 1?"), ("assistant", "2"), ("user", "2 + 2?")]);
-    let rest = "[INST] 1 + 1? [/INST] 2 <|end|><|pad|>[INST] 2 + 2? [/INST]";
+    let rest = "[user] 1 + 1? [answer] 2 <|end|><|pad|>[user] 2 + 2? [answer]";
     let rendered = || {
         let template = ChatTemplate::load(dir.path()).unwrap().unwrap();
         template.render(&asked, true).unwrap()

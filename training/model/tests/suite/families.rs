@@ -449,7 +449,7 @@ fn tokens_beyond_the_embedding_are_read_and_no_text_may_need_them() {
     let checkpoint = Checkpoint::load(&path).unwrap();
     let tokenizer = &checkpoint.tokenizer;
     assert_eq!(tokenizer.encode("<d>").unwrap(), [63]);
-    assert_eq!(tokenizer.pad(), None, "a row that is not there pads nothing");
+    assert_eq!(tokenizer.pad(), Some(1), "config.json's: a row that is not there pads nothing");
     let refused = [tokenizer.encode("1 <e>").err(), tokenizer.encode_with_spans("1 <e>").err()];
     for error in refused {
         let message = error.unwrap().to_string();
@@ -458,8 +458,10 @@ fn tokens_beyond_the_embedding_are_read_and_no_text_may_need_them() {
             "{message}"
         );
     }
-    // A text must be able to end.
     fs::write(path.join("tokenizer_config.json"), r#"{"eos_token": "<e>"}"#).unwrap();
+    assert_eq!(Checkpoint::load(&path).unwrap().tokenizer.eos(), Some(0), "config.json's");
+    // A text must be able to end.
+    edit_json(&path.join("config.json"), |json| json["eos_token_id"] = serde_json::Value::Null);
     let message = Checkpoint::load(&path).unwrap_err().to_string();
     assert!(
         message.contains("tokenizer.json") && message.contains("\"<e>\" has id 64"),

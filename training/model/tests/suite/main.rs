@@ -9,3 +9,4 @@ mod gguf;
 mod gguf_metadata;
 mod gguf_parts;
 mod tokenizer;
+mod torch_files;
