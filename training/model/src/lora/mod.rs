@@ -140,16 +140,12 @@ impl Adapter {
     pub fn load_from(folder: &Folder) -> Result<Self> {
         let path = folder.file(ADAPTER_CONFIG);
         let config = read_config(folder)?;
-        if !folder.contains(ADAPTER_MODEL) && folder.contains(PICKLED_MODEL) {
-            let message = "a Python pickle is not read, since it can hold code; in Python, load it with \
-                           torch.load(FILE, weights_only=True) and write the result with \
-                           safetensors.torch.save_file(tensors, \"adapter_model.safetensors\")";
-            return Err(Error::format(&folder.file(PICKLED_MODEL), message));
-        }
-        let mut tensors = folder.tensors(ADAPTER_MODEL)?;
+        let pickled = !folder.contains(ADAPTER_MODEL) && folder.contains(PICKLED_MODEL);
+        let file = if pickled { PICKLED_MODEL } else { ADAPTER_MODEL };
+        let mut tensors = folder.tensors(file)?;
         let modules = parts::modules(&tensors)?;
         if modules.is_empty() {
-            return Err(Error::format(&folder.file(ADAPTER_MODEL), "holds no tensors"));
+            return Err(Error::format(&folder.file(file), "holds no tensors"));
         }
         check::complete(&config, &modules)?;
         let in_config = |message: String| Error::format(&path, message);
