@@ -149,6 +149,16 @@ fn pairs_that_are_no_deltas_and_cannot_be_made_so_are_refused() {
         let (_dir, path) = changed("lora", |config, _| config["init_lora_weights"] = kind.into());
         assert_eq!(Checkpoint::load(&path).unwrap().parameters, plain, "{kind}");
     }
+    for (field, value) in [
+        ("fan_in_fan_out", json!(true)),
+        ("lora_dropout", json!(0.5)),
+        ("layers_to_transform", json!([0])),
+        ("loftq_config", json!({"loftq_bits": 4})),
+        ("what_a_later_version_adds", json!(false)),
+    ] {
+        let (_dir, path) = changed("lora", |config, _| config[field] = value);
+        assert_eq!(Checkpoint::load(&path).unwrap().parameters, plain, "{field}");
+    }
     // Columns that are alike determine no direction.
     let dir = tempfile::tempdir().unwrap();
     let mut net = Checkpoint::load(&folder("models/llama")).unwrap();
