@@ -170,3 +170,43 @@ fn checkpoints() {
         },
     );
 }
+
+/// Nets whose files hold matrices otherwise than they are computed: several as one, and experts.
+const OTHERS: [&str; 2] = ["phi3-partial", "qwen2-moe"];
+
+#[test]
+fn fused_and_experts() {
+    let names = ["config.json", "model.safetensors", "tokenizer.json"];
+    let nets = OTHERS.map(|model| {
+        let file = |name| fixture(&format!("training/tests/fixtures/models/{model}/{name}"));
+        let [config, tensors, tokenizer] = names.map(file);
+        let kinds = (Json::new([config.as_slice()]), Safetensors::read(&tensors));
+        let scratch = Scratch::new();
+        scratch.write(names[2], &tokenizer);
+        (scratch, [config, tensors], kinds)
+    });
+    fuzz(
+        "fused and experts",
+        // The first byte tells which net, and which of its files the others are.
+        |random| {
+            let which = random.below(4);
+            let (configs, tensors) = &nets[which / 2].2;
+            let changed = match which % 2 {
+                0 => configs.changed(random),
+                _ => tensors.changed(random),
+            };
+            [vec![which as u8], changed].concat()
+        },
+        |input| {
+            let Some((which, changed)) = input.split_first() else { return false };
+            let (scratch, valid, _) = &nets[usize::from(*which) / 2 % 2];
+            for (index, file) in valid.iter().enumerate() {
+                let this = index == usize::from(*which) % 2;
+                scratch.write(names[index], if this { changed } else { file });
+            }
+            let folder = scratch.path(names[0]).parent().unwrap().to_owned();
+            let loaded = Checkpoint::load(&folder);
+            loaded.map_or_else(|error| !error.to_string().contains(" column "), |_| true)
+        },
+    );
+}

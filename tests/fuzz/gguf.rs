@@ -19,7 +19,20 @@ const OF_THE_FORM: [&str; 6] = [
 
 #[test]
 fn gguf() {
-    let families = ["gemma2", "llama", "llama-sentencepiece", "llama3", "qwen2", "qwen3"];
+    let families = [
+        "gemma2",
+        "gemma3",
+        "granite",
+        "llama",
+        "llama-sentencepiece",
+        "llama3",
+        "olmo2",
+        "qwen2",
+        "qwen2moe",
+        "qwen3",
+        "qwen3moe",
+        "smollm3",
+    ];
     let file = |family| fixture(&format!("training/tests/fixtures/gguf/{family}/model.gguf"));
     let seeds: Vec<Gguf> = families.map(|family| Gguf::read(&file(family))).into();
     let scratch = Scratch::new();

@@ -86,9 +86,11 @@ fn a_step_s_gradients_are_those_of_pytorch() {
             let expected = expected.get(name).unwrap_or_else(|| panic!("{file}: {name}"));
             let scale = expected.iter().fold(0.0_f32, |most, number| most.max(number.abs()));
             compared += 1;
-            // An expert that no token chose has none.
-            if !tensor.grad().defined() {
-                assert!(scale == 0.0 && name.contains(".experts."), "{file}: {name}");
+            // An expert that no token chose, or padding alone, has none.
+            if scale == 0.0 {
+                let gradient = tensor.grad();
+                let none = !gradient.defined() || numbers(&gradient).iter().all(|&x| x == 0.0);
+                assert!(none && name.contains(".experts."), "{file}: {name}");
                 continue;
             }
             let off = largest_difference(&numbers(&tensor.grad()), expected) / scale;

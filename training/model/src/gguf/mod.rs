@@ -84,11 +84,31 @@ fn tensors(file: &mut GgufFile, config: &ModelConfig) -> Result<BTreeMap<String,
         if offset != 0.0 && theirs.ends_with("norm.weight") {
             tensor.values.iter_mut().for_each(|value| *value -= offset);
         }
-        if tensors.insert(name, tensor).is_some() {
-            return file.fail(format!("tensor {theirs}: there twice"));
+        // A matrix of one row may be a list.
+        if name.ends_with("shared_expert_gate.weight") && tensor.shape.len() == 1 {
+            tensor.shape.insert(0, 1);
+        }
+        for (name, tensor) in unstacked(name, tensor) {
+            if tensors.insert(name, tensor).is_some() {
+                return file.fail(format!("tensor {theirs}: there twice"));
+            }
         }
     }
     Ok(tensors)
+}
+
+/// The matrices of a stack, whose name has a `*` for their numbers; a tensor with another name as it is, and a stack of
+/// another shape under its own name, so that it is refused by it.
+fn unstacked(name: String, tensor: Parameter) -> Vec<(String, Parameter)> {
+    let (&[count, rows, columns], true) = (tensor.shape.as_slice(), name.contains('*')) else {
+        return vec![(name, tensor)];
+    };
+    let matrices = tensor.values.chunks(rows.saturating_mul(columns).max(1)).take(count);
+    let numbered = matrices.enumerate().map(|(number, values)| {
+        let values = values.to_vec();
+        (name.replace('*', &number.to_string()), Parameter { shape: vec![rows, columns], values })
+    });
+    numbered.collect()
 }
 
 /// `blk.3.attn_q.weight` is `model.layers.3.self_attn.q_proj.weight`.

@@ -92,7 +92,8 @@ pub(crate) struct Gguf {
     /// Whether the two rows of a rotary pair lie side by side in query and key, where Hugging Face has them half a head
     /// apart.
     pub permuted: bool,
-    /// Parts of tensors' names that are not Llama's: theirs, and Hugging Face's.
+    /// Parts of tensors' names that are not Llama's: theirs, and Hugging Face's, where a `*` stands for the number of each
+    /// matrix in a stack of them.
     pub parts: &'static [(&'static str, &'static str)],
     /// Numbers of the metadata, and the fields of `config.json` that they become.
     pub numbers: &'static [(&'static str, &'static str)],
@@ -109,6 +110,25 @@ const PLAIN_GGUF: Gguf = Gguf {
     numbers: &[],
     complete: |_| {},
 };
+
+/// llama.cpp's names of a mixture's tensors, and Hugging Face's.
+const EXPERT_PARTS: &[(&str, &str)] = &[
+    ("ffn_gate_inp", "mlp.gate"),
+    ("ffn_gate_exps", "mlp.experts.*.gate_proj"),
+    ("ffn_up_exps", "mlp.experts.*.up_proj"),
+    ("ffn_down_exps", "mlp.experts.*.down_proj"),
+    ("ffn_gate_inp_shexp", "mlp.shared_expert_gate"),
+    ("ffn_gate_shexp", "mlp.shared_expert.gate_proj"),
+    ("ffn_up_shexp", "mlp.shared_expert.up_proj"),
+    ("ffn_down_shexp", "mlp.shared_expert.down_proj"),
+];
+/// llama.cpp's names of its sizes, and Hugging Face's.
+const EXPERT_NUMBERS: &[(&str, &str)] = &[
+    ("expert_count", "num_experts"),
+    ("expert_used_count", "num_experts_per_tok"),
+    ("expert_feed_forward_length", "moe_intermediate_size"),
+    ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
+];
 
 /// A family of models, by `model_type`.
 #[derive(Clone, Copy, Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Description, PLAIN, fail, fresh_experts};
+use super::{
+    Description, EXPERT_NUMBERS, EXPERT_PARTS, Gguf, PLAIN, PLAIN_GGUF, fail, fresh_experts,
+};
 use crate::config::architecture::{Activation, Architecture, Biases, Experts};
 use crate::config::{ModelConfig, NetConfig};
 use crate::error::Result;
@@ -13,6 +15,12 @@ pub(super) const FAMILY: Description = Description {
     class: "Qwen2MoeForCausalLM",
     architecture,
     fresh,
+    gguf: Some(&Gguf {
+        architecture: "qwen2moe",
+        parts: EXPERT_PARTS,
+        numbers: EXPERT_NUMBERS,
+        ..PLAIN_GGUF
+    }),
     ..PLAIN
 };
 

@@ -1,6 +1,6 @@
 //! Qwen3's mixtures of experts (arXiv 2505.09388).
 
-use super::{Description, PLAIN};
+use super::{Description, EXPERT_NUMBERS, EXPERT_PARTS, Gguf, PLAIN, PLAIN_GGUF};
 use crate::config::ModelConfig;
 use crate::config::architecture::{Activation, Architecture, Biases, NormWidth};
 use crate::error::Result;
@@ -10,6 +10,14 @@ pub(super) const FAMILY: Description = Description {
     class: "Qwen3MoeForCausalLM",
     architecture,
     fresh: super::fresh_experts,
+    gguf: Some(&Gguf {
+        architecture: "qwen3moe",
+        parts: EXPERT_PARTS,
+        numbers: EXPERT_NUMBERS,
+        // llama.cpp knows it by the architecture.
+        complete: |fields| drop(fields.insert("norm_topk_prob".to_owned(), true.into())),
+        ..PLAIN_GGUF
+    }),
     ..PLAIN
 };
 
