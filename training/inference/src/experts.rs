@@ -37,8 +37,10 @@ pub(super) struct Experts {
 pub(super) struct Mixture {
     /// What the layer reads, `[rows, width]`.
     rows: Vec<f32>,
+    packed: Packed,
     scores: Panels,
     shared_scores: Panels,
+    gate_up: Panels,
     /// The result of one expert, for the rows that it read.
     part: Panels,
 }
@@ -144,13 +146,12 @@ impl Experts {
         activation: Activation,
         (count, width): (usize, usize),
         row: impl Fn(usize, &mut [f32]) + Sync,
-        work: (&mut Mixture, &mut Packed, &mut Panels),
-        out: &mut Panels,
+        (work, out): (&mut Mixture, &mut Panels),
     ) {
-        let (Mixture { rows, scores, shared_scores, part }, packed, gate_up) = work;
+        let Mixture { rows, packed, scores, shared_scores, gate_up, part } = work;
         rows.resize(count * width, 0.0);
         team.each(rows.chunks_exact_mut(width).enumerate().collect(), |(index, out)| {
-            row(index, out)
+            row(index, out);
         });
         let all: Weighted = (0..count).map(|row| (row, 1.0)).collect();
         let pack = |packed: &mut Packed, chosen: &Weighted| {

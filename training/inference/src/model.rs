@@ -271,10 +271,10 @@ impl Model {
                     work.add(self, team, &gated.down, after);
                 }
                 FeedForward::Experts(experts) => {
-                    let Activations { hidden, packed, gate_up, branch, mixture, .. } = work;
+                    let Activations { hidden, branch, mixture, .. } = work;
                     let row = |row: usize, out: &mut [f32]| self.normed(hidden, norm, row, out);
-                    let (size, work_) = ((hidden.rows(), self.width), (mixture, packed, gate_up));
-                    experts.apply((team, arch), activation, size, row, work_, branch);
+                    let size = (hidden.rows(), self.width);
+                    experts.apply((team, arch), activation, size, row, (mixture, branch));
                     work.add_branch(self, after);
                 }
             }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::ModelConfig;
+use crate::config::{Family, ModelConfig};
 use crate::error::{Error, Result};
 use crate::parameters::{Parameter, Parameters, is_value_head, shapes};
 
 /// Where a parameter is in the files of its family: the tensor's name, and which part of it, if it is one of several.
 fn place(config: &ModelConfig, name: &str) -> (String, usize) {
-    for fused in config.family().map(|family| family.fused()).unwrap_or_default() {
+    for fused in config.family().map(Family::fused).unwrap_or_default() {
         for (index, part) in fused.parts.iter().enumerate() {
             if let Some((before, after)) = name.split_once(part)
                 && before.ends_with('.')

@@ -266,11 +266,12 @@ fn numbers_of_64_bits_are_rounded_to_32() {
 
 #[test]
 fn matrices_that_files_hold_as_one_are_checked_by_their_own_names() {
-    let tensor = |path: &Path, change: &dyn Fn(&mut BTreeMap<String, (Vec<usize>, Vec<u8>)>)| {
+    type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+    let tensor = |path: &Path, change: &dyn Fn(&mut Tensors)| {
         let file = path.join("model.safetensors");
         let bytes = fs::read(&file).unwrap();
         let read = SafeTensors::deserialize(&bytes).unwrap();
-        let mut tensors: BTreeMap<_, _> = read
+        let mut tensors: Tensors = read
             .iter()
             .map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), view.data().to_vec())))
             .collect();
