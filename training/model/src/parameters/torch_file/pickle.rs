@@ -158,7 +158,8 @@ impl Machine<'_> {
                     let items = self.marked()?;
                     self.fill(&items)?;
                 }
-                b'a' => _ = self.pop()?,
+                // Items of lists, and what a dictionary carries beside its entries, such as the versions of modules.
+                b'a' | b'b' => _ = self.pop()?,
                 b'e' => _ = self.marked()?,
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
@@ -188,8 +189,6 @@ impl Machine<'_> {
                 }
                 b'Q' => self.storage()?,
                 b'R' => self.reduce()?,
-                // What a dictionary carries beside its entries, such as the versions of modules.
-                b'b' => _ = self.pop()?,
                 other => return Err(format!("pickle code {other:#04x} is not supported")),
             }
         }
