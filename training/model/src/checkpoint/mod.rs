@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, Content, Folder, VALUE_HEAD};
 use crate::lora::Adapter;
 use crate::parameters::{Parameter, Parameters, is_value_head, tensor_file};
-use crate::tokenizer::{self, Tokenizer};
+use crate::tokenizer::{self, Tokenizer, beside};
 
 /// Largest weights file, in bytes; a larger net is saved in shards.
 const SHARD_BYTES: usize = 5_000_000_000;
@@ -230,7 +230,7 @@ fn read_tokenizer(
     config: &ModelConfig,
     companions: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Tokenizer> {
-    Tokenizer::check_there(&folder.file(""))?;
+    beside::check_there(&folder.file(""))?;
     let bytes = folder.read(tokenizer::FILE)?;
     let unfit = |error: Error| Error::format(&folder.file(tokenizer::FILE), error);
     let mut tokenizer = Tokenizer::from_files(&bytes, companions).map_err(unfit)?;

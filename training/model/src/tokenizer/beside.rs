@@ -2,14 +2,37 @@
 //! `add_bos_token` and `add_eos_token` unread where there is a `tokenizer.json`.)
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
 
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
 pub(crate) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 pub(crate) const ADDED_TOKENS: &str = "added_tokens.json";
 /// The files, in no order.
 pub(crate) const FILES: [&str; 3] = [CONFIG, SPECIAL_TOKENS, ADDED_TOKENS];
+
+/// Forms that `transformers` turns into `tokenizer.json`.
+const OLDER: [&str; 4] = ["tokenizer.model", "spiece.model", "tekken.json", "vocab.json"];
+
+/// Checks that a folder's tokenizer is not in an older form alone.
+///
+/// # Errors
+/// Says how to convert it.
+pub(crate) fn check_there(dir: &Path) -> Result<()> {
+    let path = dir.join(super::FILE);
+    let older = OLDER.iter().find(|name| !path.is_file() && dir.join(name).is_file());
+    older.map_or(Ok(()), |older| {
+        let dir = dir.display();
+        let message = format!(
+            "missing, and {older} alone is not read; make it with transformers: python3 -c \"from transformers import \
+             AutoTokenizer; AutoTokenizer.from_pretrained('{dir}').save_pretrained('{dir}')\""
+        );
+        Err(Error::format(&path, message))
+    })
+}
 
 /// Tokens that have a name of their own.
 pub(crate) const NAMED: [&str; 7] =

@@ -22,8 +22,6 @@ use table::{Table, by_numbers};
 
 /// File name inside a checkpoint.
 pub(crate) const FILE: &str = "tokenizer.json";
-/// Forms that `transformers` turns into [`FILE`].
-const OLDER: [&str; 4] = ["tokenizer.model", "spiece.model", "tekken.json", "vocab.json"];
 const PAD: &str = "<pad>";
 const EOS: &str = "<eos>";
 
@@ -87,7 +85,7 @@ impl Tokenizer {
     /// # Errors
     /// When a file cannot be read or is no tokenizer.
     pub fn load(dir: &Path) -> Result<Self> {
-        Self::check_there(dir)?;
+        beside::check_there(dir)?;
         let read = |name: &str| {
             let path = dir.join(name);
             std::fs::read(&path).map_err(Error::io(&path))
@@ -98,20 +96,6 @@ impl Tokenizer {
         }
         Self::from_files(&read(FILE)?, &beside)
             .map_err(|error| Error::format(&dir.join(FILE), error))
-    }
-
-    /// Checks that a folder's tokenizer is not in an older form alone.
-    pub(crate) fn check_there(dir: &Path) -> Result<()> {
-        let path = dir.join(FILE);
-        let older = OLDER.iter().find(|name| !path.is_file() && dir.join(name).is_file());
-        older.map_or(Ok(()), |older| {
-            let dir = dir.display();
-            let message = format!(
-                "missing, and {older} alone is not read; make it with transformers: python3 -c \"from transformers import \
-                 AutoTokenizer; AutoTokenizer.from_pretrained('{dir}').save_pretrained('{dir}')\""
-            );
-            Err(Error::format(&path, message))
-        })
     }
 
     /// Reads the content of a `tokenizer.json` with the tokens that only the files beside it (by name) have.
