@@ -1,6 +1,7 @@
 //! The command line: what scripts rely on, and what bad input is answered with.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
