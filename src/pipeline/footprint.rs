@@ -98,7 +98,7 @@ impl Saved {
             recipe.training.lora.as_ref().map(|_| product([4, memory.trained_parameters]));
         let trained = adapter.unwrap_or(memory.read_weights);
         Self {
-            finished: sum([memory.weights, memory.optimizer, adapter.unwrap_or(0)]),
+            finished: sum([memory.saved_weights, memory.optimizer, adapter.unwrap_or(0)]),
             state: sum([trained, memory.optimizer]),
         }
     }

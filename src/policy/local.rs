@@ -6,6 +6,7 @@ use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
 use espalier_training::{
     Checkpoint, Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig,
+    WeightFormat,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -34,6 +35,9 @@ pub struct LocalRecipe {
     /// Type of the cached keys and values: by default `float32` on the CPU and the checkpoint's on a device. `float16` and `bfloat16`
     /// take half the memory, and change answers in their third digit.
     pub kv_cache_dtype: Option<Dtype>,
+    /// Type that the weights are rounded to for searches: `q8_0` or `q4_0`; absent: as the checkpoint holds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightFormat>,
     /// Who values states.
     #[serde(deserialize_with = "own_or_kind")]
     pub value: ValueRecipe,
@@ -46,11 +50,11 @@ fn own_or_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ValueRecipe
 
 impl Default for LocalRecipe {
     fn default() -> Self {
-        let InferenceConfig { max_step_tokens, sampling, kv_cache_dtype, .. } =
+        let InferenceConfig { max_step_tokens, sampling, kv_cache_dtype, weights, .. } =
             InferenceConfig::default();
         let SamplingConfig { top_k, top_p, min_p } = sampling;
         let value = ValueRecipe::own();
-        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype, value }
+        Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype, weights, value }
     }
 }
 
@@ -58,13 +62,15 @@ impl LocalRecipe {
     /// Settings of inference for steps that end with one of `stops`.
     #[must_use]
     pub fn inference(&self, compute: &ComputeRecipe, stops: Vec<String>) -> InferenceConfig {
-        let &Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype, value: _ } = self;
+        let &Self { max_step_tokens, top_k, top_p, min_p, kv_cache_dtype, weights, value: _ } =
+            self;
         InferenceConfig {
             max_step_tokens,
             stops,
             sampling: SamplingConfig { top_k, top_p, min_p },
             kv_cache_megabytes: compute.kv_cache_megabytes,
             kv_cache_dtype,
+            weights,
             slots: compute.slots,
             threads: compute.threads,
             device: compute.device,
@@ -149,4 +155,29 @@ pub(super) fn load_net(
         espalier_model::error::Error::Setting { .. } => PolicyError::Usage(error.to_string()),
         error => PolicyError::Checkpoint { path: source.path.to_owned(), source: error },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espalier_training::{Checkpoint, NetConfig, Tokenizer, Tokens};
+
+    #[test]
+    fn what_weights_are_rounded_to_is_part_of_a_policy_s_fingerprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let net = dir.path().join("net");
+        let config = NetConfig { layers: 1, width: 32, ..NetConfig::default() };
+        let tokenizer = Tokenizer::fresh(Tokens::Characters).unwrap();
+        Checkpoint::initialise(&config, tokenizer, 1).unwrap().save(&net).unwrap();
+        let environment = crate::recipe::load(None, &[]).unwrap().environment;
+        let environment = environment.without_steps().unwrap();
+        let fingerprint = |weights| {
+            let recipe = LocalRecipe { weights, ..LocalRecipe::default() };
+            let policy =
+                recipe.load(&environment, &ComputeRecipe::default(), Some((&net).into())).unwrap();
+            policy.fingerprint().to_owned()
+        };
+        let found = [None, Some(WeightFormat::Q8_0), Some(WeightFormat::Q4_0)].map(fingerprint);
+        assert!(found[0] != found[1] && found[1] != found[2] && found[0] != found[2], "{found:?}");
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use espalier_training::Tokenizer;
+use espalier_training::{Device, Tokenizer};
 use toml::{Table, Value};
 
 use super::fault::Fault;
@@ -189,6 +189,12 @@ fn check(recipe: &Recipe) -> Result<()> {
         }
     }
     recipe.policy.kind().validate().context("[policy]")?;
+    if recipe.compute.device != Device::Cpu && recipe.policy.local().weights.is_some() {
+        bail!(
+            "policy.weights: quantised weights are computed on the CPU alone, and compute.device is \"{}\"; leave out one of the two",
+            recipe.compute.device
+        );
+    }
     recipe.net.model_config(&Tokenizer::fresh(recipe.net.tokens)?).context("[net]")?;
     recipe.objective.build().validate().context("[objective]")?;
     recipe.training.validate().context("[training]")?;

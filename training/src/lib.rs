@@ -23,7 +23,8 @@ mod tree;
 
 pub use error::{Error, Result};
 pub use espalier_inference::{
-    InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, Score, resolve_threads,
+    InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, Score, WeightFormat,
+    resolve_threads,
 };
 pub use espalier_model::checkpoint::Source;
 pub use espalier_model::parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT};

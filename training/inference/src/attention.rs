@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::elementwise::{rms_norm, rotate, soft_cap, softmax, vectorised};
 use super::kernel::{Lane, Output, PANEL, Start, TOGETHER, multiply};
-use super::linear::{Packed, Panels};
+use super::linear::{Linear, Packed, Panels};
 use super::pages::{CacheShape, Table};
 use super::team::Team;
 
@@ -194,13 +194,19 @@ impl Heads<'_> {
     }
 
     /// Packs the result of [`Self::attend`] for the output projection.
-    pub fn pack(&self, team: &Team, units: &[Unit], mixed: &[f32], packed: &mut Packed) {
+    pub fn pack(
+        &self,
+        (team, output): (&Team, &Linear),
+        units: &[Unit],
+        mixed: &[f32],
+        packed: &mut Packed,
+    ) {
         let (width, group, padded) = (self.width(), self.group(), self.padded());
         let mut places = Vec::new();
         for unit in units {
             places.extend((0..unit.rows.len()).map(|row| (unit.target, unit.rows.len(), row)));
         }
-        packed.fill(team, (places.len(), width), |row, out| {
+        packed.fill(team, output, places.len(), |row, out| {
             let (target, count, row) = places[row];
             let unit = &mixed[target * width..][..count * width];
             for (head, out) in out.chunks_exact_mut(group * padded).enumerate() {

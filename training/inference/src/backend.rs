@@ -11,6 +11,7 @@ use espalier_model::error::Result;
 
 #[cfg(feature = "torch")]
 use super::config::InferenceConfig;
+use super::config::WeightFormat;
 use super::model::{Activations, Model, Pass};
 use super::pages::Pool;
 use super::prefix::State;
@@ -52,9 +53,9 @@ thread_local! {
 }
 
 impl Backend {
-    /// A net over our own kernels.
-    pub fn host(checkpoint: &Checkpoint) -> Self {
-        Self::Host(Box::new(Model::new(checkpoint)))
+    /// A net over our own kernels, its weights in the type that was asked for.
+    pub fn host(checkpoint: &Checkpoint, weights: Option<WeightFormat>) -> Self {
+        Self::Host(Box::new(Model::new(checkpoint, weights)))
     }
 
     /// Checks that nets can be computed on a device.

@@ -7,6 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::SamplingConfig;
 
+/// A type that weights are rounded to: blocks of 32 integers with a scale in 16 bits, as in GGUF files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WeightFormat {
+    /// 8.5 bits a number.
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    /// 4.5 bits a number.
+    #[serde(rename = "q4_0")]
+    Q4_0,
+}
+
+impl WeightFormat {
+    /// Bytes that the numbers of a row of matrix take, filled up to whole blocks.
+    #[must_use]
+    pub fn bytes(self, numbers: usize) -> usize {
+        numbers.div_ceil(32)
+            * match self {
+                Self::Q8_0 => 34,
+                Self::Q4_0 => 18,
+            }
+    }
+}
+
 /// Settings of a [`LocalEvaluator`](crate::evaluator::LocalEvaluator).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,6 +46,9 @@ pub struct InferenceConfig {
     /// Type of the keys and values; none takes `float32` on the CPU and the checkpoint's on a device. In 16 bits they take half the
     /// memory and answers change in their third digit.
     pub kv_cache_dtype: Option<Dtype>,
+    /// Type that the weights of the blocks' matrices, the head and the embedding are rounded to, on the CPU; none keeps what the
+    /// checkpoint holds. Activations are then rounded to 8 bits before each of these products.
+    pub weights: Option<WeightFormat>,
     /// Sequences that are written at once on each core or, where all cores share a pass or a device computes it, in it.
     pub slots: usize,
     /// Requests that may wait; a caller beyond that waits itself.
@@ -41,6 +67,7 @@ impl Default for InferenceConfig {
             sampling: SamplingConfig::default(),
             kv_cache_megabytes: 512,
             kv_cache_dtype: None,
+            weights: None,
             slots: 48,
             queue: 1024,
             threads: 0,
@@ -50,6 +77,17 @@ impl Default for InferenceConfig {
 }
 
 impl InferenceConfig {
+    /// Checks what a device cannot do, before a net is read.
+    pub(super) fn check_device(&self, host: bool) -> Result<()> {
+        match self.weights {
+            Some(_) if !host => Err(Error::Setting {
+                field: "weights",
+                message: "quantised weights are computed on the CPU alone; leave it out, or set device to \"cpu\"".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks every range against a model that reads `limit` positions.
     pub(super) fn validate(&self, limit: usize) -> Result<()> {
         let fail = |field, message: String| Err(Error::Setting { field, message });

@@ -59,6 +59,7 @@ impl LocalEvaluator {
     /// As [`Checkpoint::load`], and when a setting is out of range or the device is not there.
     pub fn load(dir: &Path, config: InferenceConfig) -> Result<Self> {
         // Known at once, where a large checkpoint takes its time.
+        config.check_device(config.device == Device::Cpu)?;
         Backend::check(config.device)?;
         Self::new(&Checkpoint::load(dir)?, config)
     }
@@ -77,8 +78,9 @@ impl LocalEvaluator {
     /// # Errors
     /// As [`Self::new`].
     pub fn read_by(head: Head, checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
+        config.check_device(config.device == Device::Cpu)?;
         let model = match config.device {
-            Device::Cpu => Backend::host(checkpoint),
+            Device::Cpu => Backend::host(checkpoint, config.weights),
             #[cfg(feature = "torch")]
             Device::Cuda(_) => Backend::torch(checkpoint, &config)?,
             #[cfg(not(feature = "torch"))]
@@ -93,6 +95,7 @@ impl LocalEvaluator {
     /// As [`Self::new`].
     #[cfg(feature = "torch")]
     pub fn over_libtorch(checkpoint: &Checkpoint, config: InferenceConfig) -> Result<Self> {
+        config.check_device(false)?;
         let head = Head::of_value(&checkpoint.parameters);
         Self::with(Backend::torch(checkpoint, &config)?, checkpoint, head, config)
     }

@@ -3,6 +3,7 @@
 use espalier_model::config::architecture::{Activation, Experts as Facts};
 use pulp::Arch;
 
+use super::config::WeightFormat;
 use super::elementwise::{exp, exponentiate, geglu, maximum, swiglu, vectorised};
 use super::kernel::PANEL;
 use super::linear::{Linear, Matrix, Packed, Panels};
@@ -17,7 +18,7 @@ pub(super) enum FeedForward {
 /// `down(activation(gate(x)) * up(x))`.
 pub(super) struct Gated {
     inner: usize,
-    gate_up: Linear,
+    pub gate_up: Linear,
     pub down: Linear,
 }
 
@@ -51,6 +52,7 @@ type Weighted = Vec<(usize, f32)>;
 impl FeedForward {
     /// The layer of a block. `matrix` gives a matrix of it by the last parts of its name.
     pub fn new<'a>(
+        format: Option<WeightFormat>,
         (width, inner): (usize, usize),
         experts: Option<&Facts>,
         matrix: impl Fn(&str, usize) -> Matrix<'a>,
@@ -59,8 +61,12 @@ impl FeedForward {
             let part = |part: &str, group| matrix(&format!("{module}.{part}"), group);
             Gated {
                 inner,
-                gate_up: Linear::new(width, &[part("gate_proj", inner), part("up_proj", inner)]),
-                down: Linear::new(inner, &[part("down_proj", width)]),
+                gate_up: Linear::new(
+                    format,
+                    width,
+                    &[part("gate_proj", inner), part("up_proj", inner)],
+                ),
+                down: Linear::new(format, inner, &[part("down_proj", width)]),
             }
         };
         let Some(facts) = experts else {
@@ -68,13 +74,14 @@ impl FeedForward {
         };
         let expert = |expert| gated(&format!("mlp.experts.{expert}"), facts.inner);
         let shared = |inner| {
-            let gate = Linear::new(width, &[matrix("mlp.shared_expert_gate", 1)]);
+            let gate = Linear::new(None, width, &[matrix("mlp.shared_expert_gate", 1)]);
             (gated("mlp.shared_expert", inner), gate)
         };
         Self::Experts(Experts {
             per_token: facts.per_token,
             normalised: facts.normalised,
-            router: Linear::new(width, &[matrix("mlp.gate", facts.count)]),
+            // Few numbers, by which all others are chosen.
+            router: Linear::new(None, width, &[matrix("mlp.gate", facts.count)]),
             experts: (0..facts.count).map(expert).collect(),
             shared: facts.shared.map(shared),
         })
@@ -118,7 +125,7 @@ impl Gated {
     ) {
         self.gate_up.apply(team, arch, packed, gate_up);
         let (gate_up, up) = (&*gate_up, self.inner.div_ceil(PANEL));
-        packed.fill(team, (gate_up.rows(), self.inner), |row, out| {
+        packed.fill(team, &self.down, gate_up.rows(), |row, out| {
             vectorised(
                 arch,
                 #[inline(always)]
@@ -154,12 +161,12 @@ impl Experts {
             row(index, out);
         });
         let all: Weighted = (0..count).map(|row| (row, 1.0)).collect();
-        let pack = |packed: &mut Packed, chosen: &Weighted| {
-            packed.fill(team, (chosen.len(), width), |index, out| {
+        let pack = |packed: &mut Packed, reader: &Linear, chosen: &Weighted| {
+            packed.fill(team, reader, chosen.len(), |index, out| {
                 out.copy_from_slice(&rows[chosen[index].0 * width..][..width]);
             });
         };
-        pack(packed, &all);
+        pack(packed, &self.router, &all);
         self.router.apply(team, arch, packed, scores);
         if let Some((_, gate)) = &self.shared {
             gate.apply(team, arch, packed, shared_scores);
@@ -170,7 +177,7 @@ impl Experts {
             out.lane_mut(panel, row).fill(0.0);
         }
         let mut apply = |gated: &Gated, chosen: &Weighted| {
-            pack(packed, chosen);
+            pack(packed, &gated.gate_up, chosen);
             gated.open((team, arch), activation, packed, gate_up);
             gated.down.apply(team, arch, packed, part);
             for panel in 0..panels {

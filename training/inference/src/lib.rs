@@ -30,6 +30,7 @@ mod model;
 mod numbers;
 mod pages;
 mod prefix;
+mod quantised;
 pub mod sampling;
 mod scheduler;
 mod stops;
@@ -37,7 +38,7 @@ mod team;
 #[cfg(feature = "torch")]
 mod torch;
 
-pub use config::{InferenceConfig, resolve_threads};
+pub use config::{InferenceConfig, WeightFormat, resolve_threads};
 pub use evaluator::{LocalEvaluator, Score};
 pub use metrics::InferenceStats;
 pub use sampling::SamplingConfig;

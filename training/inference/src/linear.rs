@@ -4,8 +4,11 @@ use std::cell::RefCell;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::config::WeightFormat;
+use super::elementwise::vectorised;
 use super::kernel::{Lane, Output, PANEL, Start, TILE, TOGETHER, multiply_packed, tile_heights};
 use super::numbers::Numbers;
+use super::quantised::{self, Instructions, Product, Quantised, Scales, Tile, activations};
 use super::team::Team;
 
 /// Rows that are taken through a panel together: their activations stay in the second-level cache while the panels
@@ -15,54 +18,92 @@ const BLOCK: usize = 96;
 const PIECES: usize = 4;
 
 /// Activations `[rows, width]` of a product's left side, tile by tile: an element `k` of all rows of a tile lies side
-/// by side.
+/// by side. Either numbers or, for quantised weights, [`Tile::words`].
 #[derive(Default)]
 pub(super) struct Packed {
     values: Vec<f32>,
+    words: Vec<i32>,
     rows: usize,
 }
 
 impl Packed {
-    /// Fills the rows: `fill(row, values)` writes one.
+    /// Fills so many rows for a layer: `fill(row, values)` writes one.
     pub fn fill(
         &mut self,
         team: &Team,
-        (rows, width): (usize, usize),
+        reader: &Linear,
+        rows: usize,
         fill: impl Fn(usize, &mut [f32]) + Sync + Send,
     ) {
         self.rows = rows;
-        self.values.resize(rows * width, 0.0);
-        let mut tiles = Vec::with_capacity(rows.div_ceil(4));
-        let (mut rest, mut first) = (self.values.as_mut_slice(), 0);
-        for height in blocks(rows).flat_map(|(_, rows)| tile_heights(rows)) {
-            let (tile, later) = rest.split_at_mut(height * width);
-            tiles.push((first, height, tile));
-            (rest, first) = (later, first + height);
-        }
-        let pack = |(first, height, tile): (usize, usize, &mut [f32]), row: &mut Vec<f32>| {
-            row.resize(width, 0.0);
-            for index in 0..height {
-                fill(first + index, row);
-                for (values, &value) in tile.chunks_exact_mut(height).zip(row.iter()) {
-                    values[index] = value;
-                }
+        let width = reader.inputs;
+        match reader.weights {
+            Weights::Exact(_) => {
+                let tiles = tiles(&mut self.values, rows, width);
+                spread(team, tiles, |(first, height, tile), row| {
+                    row.resize(width, 0.0);
+                    for index in 0..height {
+                        fill(first + index, row);
+                        for (values, &value) in tile.chunks_exact_mut(height).zip(row.iter()) {
+                            values[index] = value;
+                        }
+                    }
+                });
             }
-        };
-        if team.len() == 1 {
-            let mut row = Vec::new();
-            tiles.into_iter().for_each(|tile| pack(tile, &mut row));
-        } else {
-            let share = tiles.len().div_ceil(team.len() * PIECES).max(1);
-            let mut shares = Vec::new();
-            while !tiles.is_empty() {
-                shares.push(tiles.split_off(tiles.len().saturating_sub(share)));
+            Weights::Quantised(_) => {
+                let arch = Arch::new();
+                let tiles = tiles(&mut self.words, rows, quantised::words(width));
+                spread(team, tiles, |(first, height, tile), row| {
+                    row.resize(width, 0.0);
+                    for index in 0..height {
+                        fill(first + index, row);
+                        vectorised(
+                            arch,
+                            #[inline(always)]
+                            || activations(row, tile, (height, index)),
+                        );
+                    }
+                });
             }
-            team.each(shares, |tiles| {
-                let mut row = Vec::new();
-                tiles.into_iter().for_each(|tile| pack(tile, &mut row));
-            });
         }
     }
+}
+
+/// First row, height and room of a tile.
+type Room<'a, T> = (usize, usize, &'a mut [T]);
+
+/// Makes room for `width` elements a row, and cuts it into tiles.
+fn tiles<T: Clone + Default>(room: &mut Vec<T>, rows: usize, width: usize) -> Vec<Room<'_, T>> {
+    room.resize(rows * width, T::default());
+    let mut tiles = Vec::with_capacity(rows.div_ceil(4));
+    let (mut rest, mut first) = (room.as_mut_slice(), 0);
+    for height in blocks(rows).flat_map(|(_, rows)| tile_heights(rows)) {
+        let (tile, later) = rest.split_at_mut(height * width);
+        tiles.push((first, height, tile));
+        (rest, first) = (later, first + height);
+    }
+    tiles
+}
+
+/// Calls `pack` once for each tile, with room for a row.
+fn spread<T: Send>(
+    team: &Team,
+    mut tiles: Vec<Room<'_, T>>,
+    pack: impl Fn(Room<'_, T>, &mut Vec<f32>) + Sync + Send,
+) {
+    if team.len() == 1 {
+        let mut row = Vec::new();
+        return tiles.into_iter().for_each(|tile| pack(tile, &mut row));
+    }
+    let share = tiles.len().div_ceil(team.len() * PIECES).max(1);
+    let mut shares = Vec::new();
+    while !tiles.is_empty() {
+        shares.push(tiles.split_off(tiles.len().saturating_sub(share)));
+    }
+    team.each(shares, |tiles| {
+        let mut row = Vec::new();
+        tiles.into_iter().for_each(|tile| pack(tile, &mut row));
+    });
 }
 
 /// Blocks of rows: the first row of each, and how many.
@@ -126,9 +167,15 @@ impl Panels {
 pub(super) struct Linear {
     inputs: usize,
     panels: usize,
-    /// `[panels, inputs, PANEL]`; what the outputs do not fill is zero.
-    weights: Numbers,
+    weights: Weights,
     bias: Option<Vec<Lane>>,
+}
+
+/// What the outputs of a panel do not fill is zero.
+enum Weights {
+    /// As the checkpoint holds them, `[panels, inputs, PANEL]`.
+    Exact(Numbers),
+    Quantised(Quantised),
 }
 
 /// One matrix in Hugging Face's layout `[outputs, inputs]`, with its bias `[outputs]` if it has one.
@@ -141,30 +188,39 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Linear {
-    /// Packs matrices; their outputs follow one another, each group of them from a new panel on.
-    pub fn new(inputs: usize, matrices: &[Matrix<'_>]) -> Self {
+    /// Packs matrices, rounded to `format` where there is one; their outputs follow one another, each group of them from
+    /// a new panel on.
+    pub fn new(format: Option<WeightFormat>, inputs: usize, matrices: &[Matrix<'_>]) -> Self {
         let groups = |matrix: &Matrix<'_>| matrix.weights.len() / inputs / matrix.group;
         let panels: usize =
             matrices.iter().map(|matrix| groups(matrix) * matrix.group.div_ceil(PANEL)).sum();
-        let mut weights = vec![0.0; panels * inputs * PANEL];
-        let mut bias = vec![[0.0; PANEL]; panels];
-        let mut panel = 0;
-        for matrix in matrices {
-            for (group, rows) in matrix.weights.chunks_exact(inputs * matrix.group).enumerate() {
-                for (output, row) in rows.chunks_exact(inputs).enumerate() {
-                    let (panel, lane) = (panel + output / PANEL, output % PANEL);
+        let has_bias = matrices.iter().any(|matrix| matrix.bias.is_some());
+        let mut bias = vec![[0.0; PANEL]; if has_bias { panels } else { 0 }];
+        let weights = match format {
+            None => {
+                let mut weights = vec![0.0; panels * inputs * PANEL];
+                place(inputs, matrices, &mut bias, |panel, lane, row| {
                     let target = &mut weights[panel * inputs * PANEL..][..inputs * PANEL];
                     for (target, &weight) in target.chunks_exact_mut(PANEL).zip(row) {
                         target[lane] = weight;
                     }
-                    let value = matrix.bias.map_or(0.0, |bias| bias[group * matrix.group + output]);
-                    bias[panel][lane] = value;
-                }
-                panel += matrix.group.div_ceil(PANEL);
+                });
+                Weights::Exact(Numbers::exact(weights))
             }
-        }
-        let has_bias = matrices.iter().any(|matrix| matrix.bias.is_some());
-        let weights = Numbers::exact(weights);
+            Some(format) => {
+                let mut weights = Quantised::new(format, inputs, panels);
+                vectorised(
+                    Arch::new(),
+                    #[inline(always)]
+                    || {
+                        place(inputs, matrices, &mut bias, |panel, lane, row| {
+                            weights.write(panel, lane, row);
+                        });
+                    },
+                );
+                Weights::Quantised(weights)
+            }
+        };
         Self { inputs, panels, weights, bias: has_bias.then_some(bias) }
     }
 
@@ -175,7 +231,23 @@ impl Linear {
 
     /// Bytes of the weights.
     pub fn bytes(&self) -> usize {
-        self.weights.bytes()
+        match &self.weights {
+            Weights::Exact(weights) => weights.bytes(),
+            Weights::Quantised(weights) => weights.bytes(),
+        }
+    }
+
+    /// The weights `[inputs]` of an output of a layer whose outputs are one group.
+    pub fn output(&self, index: usize, out: &mut [f32]) {
+        let (panel, lane) = (index / PANEL, index % PANEL);
+        match &self.weights {
+            Weights::Exact(weights) => {
+                for (k, out) in (panel * self.inputs..).zip(out) {
+                    *out = weights.at(k * PANEL + lane);
+                }
+            }
+            Weights::Quantised(weights) => weights.read(panel, lane, out),
+        }
     }
 
     /// `[rows, inputs] -> [panels, rows, PANEL]`; the product replaces what is in `out`.
@@ -194,22 +266,92 @@ impl Linear {
         let share = self.panels.div_ceil(pieces).max(1).next_multiple_of(TOGETHER);
         let shares = out.values.chunks_mut(share * input.rows.max(1) * PANEL).enumerate();
         team.each(shares.collect(), |(index, out)| {
-            SCRATCH.with_borrow_mut(|scratch| {
+            SCRATCH.with_borrow_mut(|(lanes, scales)| {
                 let first = index * share;
-                arch.dispatch(Apply { linear: self, input, first, out, add, scratch });
+                match &self.weights {
+                    Weights::Exact(weights) => {
+                        let scratch = lanes;
+                        let linear = self;
+                        arch.dispatch(Apply { linear, weights, input, first, out, add, scratch });
+                    }
+                    Weights::Quantised(weights) => {
+                        let instructions = Instructions::best();
+                        self.quantised(instructions, weights, scales, input, (first, out, add));
+                    }
+                }
             });
         });
+    }
+
+    /// The product of some quantised panels, from `first` on.
+    fn quantised(
+        &self,
+        instructions: Instructions,
+        weights: &Quantised,
+        scales: &mut Scales,
+        input: &Packed,
+        (first, out, add): (usize, &mut [f32], bool),
+    ) {
+        let (rows, width) = (input.rows, quantised::words(self.inputs));
+        let mut product: Product = [[[0.0; PANEL]; TILE]; TOGETHER];
+        for (row, count) in blocks(rows) {
+            for (index, out) in out.chunks_mut(TOGETHER * rows * PANEL).enumerate() {
+                let panel = first + index * TOGETHER;
+                let panels = weights.panels(panel, out.len() / (rows * PANEL), scales);
+                let mut row = row;
+                for height in tile_heights(count) {
+                    let words = &input.words[row * width..][..height * width];
+                    instructions.multiply(Tile { words, height }, &panels, &mut product);
+                    let outs = out.chunks_exact_mut(rows * PANEL);
+                    for (panel, (out, product)) in (panel..).zip(outs.zip(&product)) {
+                        let bias = self.bias.as_ref().map_or([0.0; PANEL], |bias| bias[panel]);
+                        let out = &mut out.as_chunks_mut::<PANEL>().0[row..][..height];
+                        for (out, product) in out.iter_mut().zip(product) {
+                            for lane in 0..PANEL {
+                                let before = if add { out[lane] } else { 0.0 };
+                                out[lane] = before + (product[lane] + bias[lane]);
+                            }
+                        }
+                    }
+                    row += height;
+                }
+            }
+        }
+    }
+}
+
+/// Hands over every output's weights with its panel and lane, and places the biases.
+#[inline(always)]
+fn place(
+    inputs: usize,
+    matrices: &[Matrix<'_>],
+    bias: &mut [Lane],
+    mut write: impl FnMut(usize, usize, &[f32]),
+) {
+    let mut panel = 0;
+    for matrix in matrices {
+        for (group, rows) in matrix.weights.chunks_exact(inputs * matrix.group).enumerate() {
+            for (output, row) in rows.chunks_exact(inputs).enumerate() {
+                let (panel, lane) = (panel + output / PANEL, output % PANEL);
+                write(panel, lane, row);
+                if let Some(values) = matrix.bias {
+                    bias[panel][lane] = values[group * matrix.group + output];
+                }
+            }
+            panel += matrix.group.div_ceil(PANEL);
+        }
     }
 }
 
 thread_local! {
-    /// Panels of weights in 32 bits.
-    static SCRATCH: RefCell<Vec<Lane>> = RefCell::default();
+    /// Panels of weights in 32 bits, and scales.
+    static SCRATCH: RefCell<(Vec<Lane>, Scales)> = RefCell::default();
 }
 
 /// The product of some panels.
 struct Apply<'a> {
     linear: &'a Linear,
+    weights: &'a Numbers,
     input: &'a Packed,
     first: usize,
     out: &'a mut [f32],
@@ -222,13 +364,13 @@ impl WithSimd for Apply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { linear, input, first, out, add, scratch } = self;
+        let Self { linear, weights, input, first, out, add, scratch } = self;
         let (inputs, rows) = (linear.inputs, input.rows);
         for (row, count) in blocks(rows) {
             for (index, out) in out.chunks_mut(TOGETHER * rows * PANEL).enumerate() {
                 let panel = first + index * TOGETHER;
                 let next = panel + out.len() / (rows * PANEL);
-                let weights = linear.weights.lanes(panel * inputs..next * inputs, scratch);
+                let weights = weights.lanes(panel * inputs..next * inputs, scratch);
                 let (one, other) = weights.split_at(inputs);
                 let panels = &[one, other][..next - panel];
                 let start = match &linear.bias {
@@ -273,9 +415,9 @@ mod tests {
         (0..count).map(|_| normal(&mut rng)).collect()
     }
 
-    fn packed(team: &Team, input: &[f32], inputs: usize) -> Packed {
-        let mut packed = Packed::default();
-        packed.fill(team, (input.len() / inputs, inputs), |row, out| {
+    fn packed(team: &Team, input: &[f32], reader: &Linear) -> Packed {
+        let (mut packed, inputs) = (Packed::default(), reader.inputs);
+        packed.fill(team, reader, input.len() / inputs, |row, out| {
             out.copy_from_slice(&input[row * inputs..][..inputs]);
         });
         packed
@@ -292,8 +434,8 @@ mod tests {
                 let (input, weights) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
                 let bias = noise(outputs, 3);
                 let matrix = Matrix { weights: &weights, bias: Some(&bias), group };
-                let linear = Linear::new(inputs, &[matrix, matrix]);
-                let left = packed(&team, &input, inputs);
+                let linear = Linear::new(None, inputs, &[matrix, matrix]);
+                let left = packed(&team, &input, &linear);
                 let mut out = Panels::default();
                 linear.apply(&team, arch, &left, &mut out);
                 let check = |out: &Panels, factor: f64| {
@@ -328,19 +470,22 @@ mod tests {
         let (inputs, outputs, rows) = (50, 37, 211);
         let weights = noise(inputs * outputs, 3);
         let matrix = Matrix { weights: &weights, bias: None, group: outputs };
-        let linear = Linear::new(inputs, &[matrix]);
         let input = noise(rows * inputs, 4);
         let teams = [Team::new(1).unwrap(), Team::new(2).unwrap()];
-        let mut all = Panels::default();
-        linear.apply(&teams[0], arch, &packed(&teams[0], &input, inputs), &mut all);
-        for (from, to) in [(0, 1), (3, 4), (100, 108), (95, 97), (150, 211)] {
-            for team in &teams {
-                let mut some = Panels::default();
-                let part = &input[from * inputs..to * inputs];
-                linear.apply(team, arch, &packed(team, part, inputs), &mut some);
-                for (panel, row) in (0..linear.panels).flat_map(|p| (from..to).map(move |r| (p, r)))
-                {
-                    assert_eq!(some.lane(panel, row - from), all.lane(panel, row));
+        for format in [None, Some(WeightFormat::Q8_0), Some(WeightFormat::Q4_0)] {
+            let linear = Linear::new(format, inputs, &[matrix]);
+            let mut all = Panels::default();
+            linear.apply(&teams[0], arch, &packed(&teams[0], &input, &linear), &mut all);
+            for (from, to) in [(0, 1), (3, 4), (100, 108), (95, 97), (150, 211)] {
+                for team in &teams {
+                    let mut some = Panels::default();
+                    let part = &input[from * inputs..to * inputs];
+                    linear.apply(team, arch, &packed(team, part, &linear), &mut some);
+                    for panel in 0..linear.panels {
+                        for row in from..to {
+                            assert_eq!(some.lane(panel, row - from), all.lane(panel, row));
+                        }
+                    }
                 }
             }
         }
@@ -351,21 +496,73 @@ mod tests {
         let arch = Arch::new();
         let team = Team::new(1).unwrap();
         let (inputs, outputs, rows) = (50, 37, 7);
-        let input = packed(&team, &noise(rows * inputs, 6), inputs);
+        let activations = noise(rows * inputs, 6);
         let noise = noise(inputs * outputs, 5);
         let brains: Vec<f32> = noise.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect();
         let halves: Vec<f32> = noise.iter().map(|&x| half::f16::from_f32(x).to_f32()).collect();
         for weights in [brains, halves] {
             let matrix = Matrix { weights: &weights, bias: None, group: outputs };
-            let mut linear = Linear::new(inputs, &[matrix]);
+            let mut linear = Linear::new(None, inputs, &[matrix]);
             assert_eq!(linear.bytes(), 2 * linear.cost());
+            let input = packed(&team, &activations, &linear);
             let (mut narrow, mut wide) = (Panels::default(), Panels::default());
             linear.apply(&team, arch, &input, &mut narrow);
             let mut values = vec![0.0; linear.cost()];
-            linear.weights.read(0, &mut values);
-            linear.weights = Numbers::Float32(values);
+            let Weights::Exact(weights) = &linear.weights else { panic!("quantised") };
+            weights.read(0, &mut values);
+            linear.weights = Weights::Exact(Numbers::Float32(values));
             linear.apply(&team, arch, &input, &mut wide);
             assert_eq!(narrow.values, wide.values);
+        }
+    }
+
+    #[test]
+    fn quantised_products_are_near_and_have_biases_and_sums() {
+        let (arch, team) = (Arch::new(), Team::new(1).unwrap());
+        let (inputs, outputs, rows) = (96, 37, 9);
+        let (weights, bias) = (noise(inputs * outputs, 7), noise(outputs, 8));
+        let matrix = Matrix { weights: &weights, bias: Some(&bias), group: outputs };
+        let activations = noise(rows * inputs, 9);
+        let product = |format: Option<WeightFormat>| {
+            let linear = Linear::new(format, inputs, &[matrix, matrix]);
+            let input = packed(&team, &activations, &linear);
+            let mut out = Panels::default();
+            linear.apply(&team, arch, &input, &mut out);
+            let once = out.values.clone();
+            linear.apply_add(&team, arch, &input, &mut out);
+            for (once, twice) in once.iter().zip(&out.values) {
+                assert_eq!(2.0 * once, *twice);
+            }
+            (once, linear.bytes())
+        };
+        let (exact, bytes) = product(None);
+        for (format, limit, share) in
+            [(WeightFormat::Q8_0, 0.02, 0.27), (WeightFormat::Q4_0, 0.15, 0.15)]
+        {
+            let (found, smaller) = product(Some(format));
+            let off: f32 = found.iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum();
+            let size: f32 = exact.iter().map(|a| a.powi(2)).sum();
+            let off = (off / size).sqrt();
+            assert!(off > 0.0 && off < limit, "{format:?}: {off}");
+            assert!((smaller as f64) < share * bytes as f64, "{format:?}: {smaller} of {bytes}");
+        }
+    }
+
+    #[test]
+    fn an_output_reads_as_it_was_written() {
+        let (inputs, outputs) = (40, 37);
+        let weights = noise(inputs * outputs, 10);
+        let matrix = Matrix { weights: &weights, bias: None, group: outputs };
+        for (format, limit) in
+            [(None, 0.0), (Some(WeightFormat::Q8_0), 0.02), (Some(WeightFormat::Q4_0), 0.3)]
+        {
+            let linear = Linear::new(format, inputs, &[matrix]);
+            let mut row = vec![0.0; inputs];
+            for (index, expected) in weights.chunks_exact(inputs).enumerate() {
+                linear.output(index, &mut row);
+                let off = row.iter().zip(expected).map(|(a, b)| (a - b).abs());
+                assert!(off.fold(0.0, f32::max) <= limit, "{format:?} {index}");
+            }
         }
     }
 

@@ -7,11 +7,11 @@ use espalier_model::config::architecture::{Architecture, NormWidth};
 use pulp::Arch;
 
 use super::attention::{Heads, Sequence, Unit};
+use super::config::WeightFormat;
 use super::elementwise::{rms_norm, soft_cap, vectorised};
 use super::experts::{FeedForward, Mixture};
 use super::kernel::PANEL;
 use super::linear::{Linear, Matrix, Packed, Panels};
-use super::numbers::Numbers;
 use super::pages::{Block, CacheShape};
 use super::team::Team;
 
@@ -25,7 +25,8 @@ pub(super) struct Model {
     heads: usize,
     epsilon: f32,
     architecture: Architecture,
-    embedding: Numbers,
+    /// None where it is the head's.
+    embedding: Option<Linear>,
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Linear,
@@ -107,7 +108,8 @@ impl Pass<'_> {
 }
 
 impl Model {
-    pub fn new(checkpoint: &Checkpoint) -> Self {
+    /// Packs the weights, rounded to `format` where there is one.
+    pub fn new(checkpoint: &Checkpoint, format: Option<WeightFormat>) -> Self {
         let config = &checkpoint.config;
         let parameters = &checkpoint.parameters;
         let values = |name: &str| parameters.values(name);
@@ -139,14 +141,16 @@ impl Model {
             Layer {
                 attention_norm: norms.attention.map(part),
                 query_key_norms,
-                qkv: Linear::new(width, &[query, key, value]),
+                qkv: Linear::new(format, width, &[query, key, value]),
                 output: Linear::new(
+                    format,
                     config.num_attention_heads * cache.panels() * PANEL,
                     &[Matrix { weights: &padded, ..output }],
                 ),
                 after_attention_norm: norms.after_attention.map(part),
                 feed_forward_norm: norms.feed_forward.map(part),
                 feed_forward: FeedForward::new(
+                    format,
                     (width, config.intermediate_size),
                     architecture.experts_of(layer),
                     matrix,
@@ -154,14 +158,20 @@ impl Model {
                 after_feed_forward_norm: norms.after_feed_forward.map(part),
             }
         });
-        let embedding = "model.embed_tokens.weight";
-        let head = if config.tied() { embedding } else { "lm_head.weight" };
         let vocab_size = config.vocab_size;
-        let head = Matrix { weights: values(head), bias: None, group: vocab_size };
         let ropes = architecture.ropes.iter().map(|rope| {
             let (cosines, sines) = rope.tables(architecture.max_length);
             Rotation { pairs: rope.pairs(), cosines, sines }
         });
+        let table = |name: &str| {
+            let matrix = Matrix { weights: values(name), bias: None, group: vocab_size };
+            Linear::new(format, width, &[matrix])
+        };
+        let embedding = table("model.embed_tokens.weight");
+        let (embedding, head) = match config.tied() {
+            true => (None, embedding),
+            false => (Some(embedding), table("lm_head.weight")),
+        };
         Self {
             arch: Arch::new(),
             cache,
@@ -170,10 +180,10 @@ impl Model {
             width,
             heads: config.num_attention_heads,
             epsilon: config.rms_norm_eps() as f32,
-            embedding: Numbers::exact(values(embedding).to_vec()),
+            embedding,
             layers: layers.collect(),
             norm: norm("model.norm.weight"),
-            head: Linear::new(width, &[head]),
+            head,
             ropes: ropes.collect(),
             architecture,
         }
@@ -229,9 +239,10 @@ impl Model {
         team.each(pass.sequences.iter_mut().flat_map(|s| &mut s.table.own).collect(), Block::fill);
         let panels = self.width.div_ceil(PANEL);
         work.hidden.resize(pass.tokens.len(), panels);
+        let table = self.embedding.as_ref().unwrap_or(&self.head);
         let mut embedding = vec![0.0; self.width];
         for (row, &token) in pass.tokens.iter().enumerate() {
-            self.embedding.read(token as usize * self.width, &mut embedding);
+            table.output(token as usize, &mut embedding);
             if let Some(scale) = self.architecture.embedding_scale {
                 embedding.iter_mut().for_each(|x| *x *= scale);
             }
@@ -243,7 +254,7 @@ impl Model {
         }
         let mut units = pass.units(false);
         for (index, layer) in self.layers.iter().enumerate() {
-            work.norm(self, team, layer.attention_norm.as_deref());
+            work.norm(self, team, layer.attention_norm.as_deref(), &layer.qkv);
             layer.qkv.apply(team, arch, &work.packed, &mut work.qkv);
             if index + 1 == self.layers.len() {
                 // Nothing reads the other rows any more.
@@ -257,7 +268,7 @@ impl Model {
             heads.store(arch, index, &work.qkv, &mut pass.sequences);
             let (qkv, sequences) = (&work.qkv, &pass.sequences);
             heads.attend((team, arch), index, qkv, sequences, &units, &mut work.mixed);
-            heads.pack(team, &units, &work.mixed, &mut work.packed);
+            heads.pack((team, &layer.output), &units, &work.mixed, &mut work.packed);
             work.add(self, team, &layer.output, layer.after_attention_norm.as_deref());
 
             let norm = layer.feed_forward_norm.as_deref();
@@ -265,7 +276,7 @@ impl Model {
             let activation = self.architecture.activation;
             match &layer.feed_forward {
                 FeedForward::Plain(gated) => {
-                    work.norm(self, team, norm);
+                    work.norm(self, team, norm, &gated.gate_up);
                     let Activations { packed, gate_up, .. } = work;
                     gated.open((team, arch), activation, packed, gate_up);
                     work.add(self, team, &gated.down, after);
@@ -311,7 +322,7 @@ impl Model {
 
     /// Logits of final states, for [`Self::logits_of`].
     pub fn logits(&self, team: &Team, work: &mut Activations, states: &[&[f32]]) {
-        work.packed.fill(team, (states.len(), self.width), |row, out| {
+        work.packed.fill(team, &self.head, states.len(), |row, out| {
             out.copy_from_slice(states[row]);
         });
         self.head.apply(team, self.arch, &work.packed, &mut work.logits);
@@ -369,10 +380,10 @@ impl Activations {
         );
     }
 
-    /// Packs what a part of a block reads.
-    fn norm(&mut self, model: &Model, team: &Team, weight: Option<&[f32]>) {
+    /// Packs what a part of a block reads by a layer.
+    fn norm(&mut self, model: &Model, team: &Team, weight: Option<&[f32]>, reader: &Linear) {
         let hidden = &self.hidden;
-        self.packed.fill(team, (hidden.rows(), model.width), |row, out| {
+        self.packed.fill(team, reader, hidden.rows(), |row, out| {
             model.normed(hidden, weight, row, out);
         });
     }

@@ -56,6 +56,16 @@ impl Numbers {
         }
     }
 
+    /// One number.
+    #[inline(always)]
+    pub fn at(&self, index: usize) -> f32 {
+        match self {
+            Self::Float32(values) => values[index],
+            Self::BFloat16(values) => values[index].to_f32(),
+            Self::Float16(values) => values[index].to_f32(),
+        }
+    }
+
     /// Copies the numbers from `start` on.
     #[inline(always)]
     pub fn read(&self, start: usize, out: &mut [f32]) {

@@ -357,7 +357,7 @@ mod tests {
             kv_cache_megabytes: 0,
             ..InferenceConfig::default()
         };
-        let model = Backend::host(&checkpoint);
+        let model = Backend::host(&checkpoint, None);
         let head = Head::of_value(&checkpoint.parameters);
         let engine = Engine::new(model, &checkpoint, head, &config).unwrap();
         #[cfg(feature = "torch")]

@@ -7,7 +7,7 @@ use espalier_inference::{InferenceConfig, LocalEvaluator};
 use espalier_model::Checkpoint;
 
 /// Log-probabilities of each token after those before it, from logits `[T, V]`.
-fn log_probs(Reference { ids, logits, .. }: &Reference) -> Vec<f64> {
+pub(crate) fn log_probs(Reference { ids, logits, .. }: &Reference) -> Vec<f64> {
     let rows = logits.chunks_exact(logits.len() / ids.len());
     let log_prob = |(row, &id): (&[f32], &u32)| {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);

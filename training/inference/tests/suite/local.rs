@@ -38,8 +38,17 @@ fn bits(evaluation: &Evaluation) -> (u64, Vec<(Action, u64, usize)>) {
 
 /// Requires the same bits of every request alone and without memory, and in any batch with and without memory.
 pub(crate) fn check_any_batch(checkpoint: &Checkpoint, requests: &[Request]) {
+    check_any_batch_with(&InferenceConfig::default(), checkpoint, requests);
+}
+
+/// As [`check_any_batch`], with these settings.
+pub(crate) fn check_any_batch_with(
+    base: &InferenceConfig,
+    checkpoint: &Checkpoint,
+    requests: &[Request],
+) {
     let with_memory = |kv_cache_megabytes| {
-        let config = InferenceConfig { kv_cache_megabytes, ..InferenceConfig::default() };
+        let config = InferenceConfig { kv_cache_megabytes, ..base.clone() };
         LocalEvaluator::new(checkpoint, config).unwrap()
     };
     let forgetful = with_memory(0);

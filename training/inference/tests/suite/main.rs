@@ -4,5 +4,6 @@ mod families;
 #[cfg(feature = "torch")]
 mod libtorch;
 mod local;
+mod quantised;
 mod tokens;
 mod without_replacement;
