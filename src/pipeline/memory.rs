@@ -13,7 +13,7 @@ pub struct Memory {
     pub device: Device,
     /// Weights as they are read from files, in float32, on the host.
     pub read_weights: usize,
-    /// Weights of a net that is searched.
+    /// Weights of a net that is searched; those of `policy.weights = "stored"` as if nothing of the checkpoint were quantised.
     pub weights: usize,
     /// Weights in a checkpoint's files.
     pub saved_weights: usize,
@@ -45,6 +45,7 @@ impl Memory {
             * config.head_dim()
             * cached.size();
         let saved_weights = Parameters::count_of(config) * dtype.size();
+        let quantised_weights = policy.weights.and_then(|format| quantised(config, format));
         let kv_cache = recipe.compute.kv_cache_megabytes << 20;
         let parameters = Parameters::count_of(config);
         let lora = recipe.training.lora.as_ref();
@@ -53,7 +54,7 @@ impl Memory {
         Ok(Self {
             device,
             read_weights: 4 * parameters,
-            weights: policy.weights.map_or(saved_weights, |format| quantised(config, format)),
+            weights: quantised_weights.unwrap_or(saved_weights),
             saved_weights,
             kv_cache,
             kv_cache_tokens: kv_cache / of_token.max(1),
@@ -65,11 +66,11 @@ impl Memory {
     }
 }
 
-/// Bytes of weights whose matrices are rounded to blocks.
-fn quantised(config: &ModelConfig, format: WeightFormat) -> usize {
+/// Bytes of weights whose matrices are held in blocks; none where that depends on the numbers.
+fn quantised(config: &ModelConfig, format: WeightFormat) -> Option<usize> {
     let bytes = |shape: Vec<usize>| match shape.as_slice() {
-        &[rows, columns] => rows * format.bytes(columns),
-        shape => 4 * shape.iter().product::<usize>(),
+        &[rows, columns] => Some(rows * format.bytes(columns)?),
+        shape => Some(4 * shape.iter().product::<usize>()),
     };
     Parameters::shapes_of(config).map(bytes).sum()
 }

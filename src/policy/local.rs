@@ -35,7 +35,8 @@ pub struct LocalRecipe {
     /// Type of the cached keys and values: by default `float32` on the CPU and the checkpoint's on a device. `float16` and `bfloat16`
     /// take half the memory, and change answers in their third digit.
     pub kv_cache_dtype: Option<Dtype>,
-    /// Type that the weights are rounded to for searches: `q8_0` or `q4_0`; absent: as the checkpoint holds them.
+    /// How the weights are held for searches: rounded to `q8_0` or `q4_0`, or `stored` in a quantised file's own blocks; absent: in 32
+    /// or 16 bits, as the checkpoint has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightFormat>,
     /// Who values states.

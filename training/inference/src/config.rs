@@ -7,26 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use super::SamplingConfig;
 
-/// A type that weights are rounded to: blocks of 32 integers with a scale in 16 bits, as in GGUF files.
+/// How weights are held: in blocks of 32 integers with a scale, as in GGUF files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightFormat {
-    /// 8.5 bits a number.
+    /// Rounded to 8.5 bits a number.
     #[serde(rename = "q8_0")]
     Q8_0,
-    /// 4.5 bits a number.
+    /// Rounded to 4.5 bits a number.
     #[serde(rename = "q4_0")]
     Q4_0,
+    /// Not rounded: where all of a layer's numbers are blocks of integers of 4 or 8 bits with scales, as those of a quantised file
+    /// are, they are held as such, and other layers as without a format.
+    #[serde(rename = "stored")]
+    Stored,
 }
 
 impl WeightFormat {
-    /// Bytes that the numbers of a row of matrix take, filled up to whole blocks.
+    /// Bytes that a row of a matrix takes, filled up to whole blocks; none where the numbers say.
     #[must_use]
-    pub fn bytes(self, numbers: usize) -> usize {
-        numbers.div_ceil(32)
-            * match self {
-                Self::Q8_0 => 34,
-                Self::Q4_0 => 18,
-            }
+    pub fn bytes(self, numbers: usize) -> Option<usize> {
+        let blocks = numbers.div_ceil(32);
+        match self {
+            Self::Q8_0 => Some(34 * blocks),
+            Self::Q4_0 => Some(18 * blocks),
+            Self::Stored => None,
+        }
     }
 }
 
@@ -46,8 +51,8 @@ pub struct InferenceConfig {
     /// Type of the keys and values; none takes `float32` on the CPU and the checkpoint's on a device. In 16 bits they take half the
     /// memory and answers change in their third digit.
     pub kv_cache_dtype: Option<Dtype>,
-    /// Type that the weights of the blocks' matrices, the head and the embedding are rounded to, on the CPU; none keeps what the
-    /// checkpoint holds. Activations are then rounded to 8 bits before each of these products.
+    /// How the weights of the blocks' matrices, the head and the embedding are held, on the CPU; none is in 32 or 16 bits, as the
+    /// checkpoint holds them. Activations are rounded to 8 bits before a product with blocks.
     pub weights: Option<WeightFormat>,
     /// Sequences that are written at once on each core or, where all cores share a pass or a device computes it, in it.
     pub slots: usize,

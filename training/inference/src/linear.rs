@@ -8,7 +8,7 @@ use super::config::WeightFormat;
 use super::elementwise::vectorised;
 use super::kernel::{Lane, Output, PANEL, Start, TILE, TOGETHER, multiply_packed, tile_heights};
 use super::numbers::Numbers;
-use super::quantised::{self, Instructions, Product, Quantised, Scales, Tile, activations};
+use super::quantised::{self, Instructions, Layout, Product, Quantised, Scales, Tile, activations};
 use super::team::Team;
 
 /// Rows that are taken through a panel together: their activations stay in the second-level cache while the panels
@@ -196,31 +196,34 @@ impl Linear {
             matrices.iter().map(|matrix| groups(matrix) * matrix.group.div_ceil(PANEL)).sum();
         let has_bias = matrices.iter().any(|matrix| matrix.bias.is_some());
         let mut bias = vec![[0.0; PANEL]; if has_bias { panels } else { 0 }];
-        let weights = match format {
-            None => {
+        let layouts = format.map(Layout::of).unwrap_or_default();
+        let quantised = layouts.into_iter().find_map(|layout| {
+            let mut weights = Quantised::new(layout, inputs, panels);
+            vectorised(
+                Arch::new(),
+                #[inline(always)]
+                || {
+                    place(inputs, matrices, &mut bias, |panel, lane, row| {
+                        weights.write(panel, lane, row)
+                    })
+                },
+            )?;
+            Some(weights.narrow())
+        });
+        let weights = quantised.map_or_else(
+            || {
                 let mut weights = vec![0.0; panels * inputs * PANEL];
                 place(inputs, matrices, &mut bias, |panel, lane, row| {
                     let target = &mut weights[panel * inputs * PANEL..][..inputs * PANEL];
                     for (target, &weight) in target.chunks_exact_mut(PANEL).zip(row) {
                         target[lane] = weight;
                     }
+                    Some(())
                 });
                 Weights::Exact(Numbers::exact(weights))
-            }
-            Some(format) => {
-                let mut weights = Quantised::new(format, inputs, panels);
-                vectorised(
-                    Arch::new(),
-                    #[inline(always)]
-                    || {
-                        place(inputs, matrices, &mut bias, |panel, lane, row| {
-                            weights.write(panel, lane, row);
-                        });
-                    },
-                );
-                Weights::Quantised(weights)
-            }
-        };
+            },
+            Weights::Quantised,
+        );
         Self { inputs, panels, weights, bias: has_bias.then_some(bias) }
     }
 
@@ -320,20 +323,20 @@ impl Linear {
     }
 }
 
-/// Hands over every output's weights with its panel and lane, and places the biases.
+/// Hands over every output's weights with its panel and lane, and places the biases; ends where `write` does.
 #[inline(always)]
 fn place(
     inputs: usize,
     matrices: &[Matrix<'_>],
     bias: &mut [Lane],
-    mut write: impl FnMut(usize, usize, &[f32]),
-) {
+    mut write: impl FnMut(usize, usize, &[f32]) -> Option<()>,
+) -> Option<()> {
     let mut panel = 0;
     for matrix in matrices {
         for (group, rows) in matrix.weights.chunks_exact(inputs * matrix.group).enumerate() {
             for (output, row) in rows.chunks_exact(inputs).enumerate() {
                 let (panel, lane) = (panel + output / PANEL, output % PANEL);
-                write(panel, lane, row);
+                write(panel, lane, row)?;
                 if let Some(values) = matrix.bias {
                     bias[panel][lane] = values[group * matrix.group + output];
                 }
@@ -341,6 +344,7 @@ fn place(
             panel += matrix.group.div_ceil(PANEL);
         }
     }
+    Some(())
 }
 
 thread_local! {

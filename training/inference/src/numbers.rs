@@ -38,6 +38,14 @@ impl Numbers {
         Self::Float32(values)
     }
 
+    /// The same numbers, as [`Self::exact`] holds them.
+    pub fn narrow(self) -> Self {
+        match self {
+            Self::Float32(values) => Self::exact(values),
+            narrow => narrow,
+        }
+    }
+
     /// `count` zeros.
     pub fn zeros(dtype: Dtype, count: usize) -> Self {
         match dtype {

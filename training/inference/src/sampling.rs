@@ -97,6 +97,7 @@ pub(super) enum Draws {
 
 impl Draws {
     /// The numbers of the samples that are drawn each by itself.
+    #[cfg(feature = "torch")]
     pub fn each(&self) -> &[f64] {
         match self {
             Self::Each(uniforms) => uniforms,

@@ -1,8 +1,6 @@
 //! Blocks of 32 numbers as small integers with a scale: weights as ggml's `quantize_row_q8_0_ref` and
 //! `quantize_row_q4_0_ref` make them, and activations.
 
-use half::f16;
-
 /// Numbers in a block.
 pub(crate) const BLOCK: usize = 32;
 /// Rows of 32-bit words that a block of activations takes: [`SCALE`] to [`INTEGERS`], then four numbers a word.
@@ -18,31 +16,35 @@ pub(super) const START_OF_8: usize = 3;
 /// The first of the words with numbers of 8 bits, in [-127, 127].
 pub(super) const INTEGERS: usize = 4;
 
-/// `Q8_0`: integers in [-127, 127], here 128 too high, and their scale.
+/// Weights as `scale * (integer - offset) + minimum`; the offset is 128 of integers of 8 bits, 8 of those of 4, and 0 of
+/// those of 4 with minimums.
+pub(super) struct Block {
+    pub integers: [u8; BLOCK],
+    pub scale: f32,
+    pub minimum: f32,
+}
+
+/// `Q8_0`: integers in [-127, 127], here 128 too high.
 #[inline(always)]
-pub(super) fn q8_0(values: &[f32; BLOCK]) -> ([u8; BLOCK], f16) {
+pub(super) fn q8_0(values: &[f32; BLOCK]) -> Block {
     let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     let scale = largest / 127.0;
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    (values.map(|value| ((value * inverse).round() as i8).cast_unsigned() ^ 0x80), finite(scale))
+    let integers = values.map(|value| ((value * inverse).round() as i8).cast_unsigned() ^ 0x80);
+    Block { integers, scale, minimum: 0.0 }
 }
 
-/// `Q4_0`: integers in [0, 15], 8 too high, and their scale, whose sign lets the largest number be -8.
+/// `Q4_0`: integers in [0, 15], 8 too high; the scale's sign lets the largest number be -8.
 #[inline(always)]
-pub(super) fn q4_0(values: &[f32; BLOCK]) -> ([u8; BLOCK], f16) {
+pub(super) fn q4_0(values: &[f32; BLOCK]) -> Block {
     let larger = |largest: f32, &value: &f32| match value.abs() > largest.abs() {
         true => value,
         false => largest,
     };
     let scale = values.iter().fold(0.0, larger) / -8.0;
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    (values.map(|value| ((value * inverse + 8.5) as u8).min(15)), finite(scale))
-}
-
-/// A scale; what is beyond the type's range becomes its largest.
-fn finite(scale: f32) -> f16 {
-    let largest = f16::MAX.to_f32();
-    f16::from_f32(scale.clamp(-largest, largest))
+    let integers = values.map(|value| ((value * inverse + 8.5) as u8).min(15));
+    Block { integers, scale, minimum: 0.0 }
 }
 
 /// Quantises a row of activations, block by block, into place `index` of a tile `[blocks, WORDS, height]`; the last

@@ -1,3 +1,5 @@
+use half::f16;
+
 use espalier_model::random::{normal, stream};
 use safetensors::SafeTensors;
 
@@ -11,13 +13,26 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| normal(&mut rng)).collect()
 }
 
-fn matrix(format: WeightFormat, weights: &[f32], inputs: usize) -> Quantised {
+fn with(layout: Layout, weights: &[f32], inputs: usize) -> Option<Quantised> {
     let outputs = weights.len() / inputs;
-    let mut matrix = Quantised::new(format, inputs, outputs.div_ceil(PANEL));
+    let mut matrix = Quantised::new(layout, inputs, outputs.div_ceil(PANEL));
     for (output, row) in weights.chunks_exact(inputs).enumerate() {
-        matrix.write(output / PANEL, output % PANEL, row);
+        matrix.write(output / PANEL, output % PANEL, row)?;
     }
-    matrix
+    Some(matrix.narrow())
+}
+
+fn matrix(format: WeightFormat, weights: &[f32], inputs: usize) -> Quantised {
+    Layout::of(format).into_iter().find_map(|layout| with(layout, weights, inputs)).unwrap()
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
+    std::fs::read(std::path::Path::new(dir).join(name)).unwrap()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
 fn packed(rows: &[f32], inputs: usize) -> Vec<i32> {
@@ -32,15 +47,12 @@ fn packed(rows: &[f32], inputs: usize) -> Vec<i32> {
 /// `make.py` let the gguf package round the rows.
 #[test]
 fn numbers_are_rounded_as_by_ggml() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/quantised_rows.safetensors");
-    let file = std::fs::read(path).unwrap();
+    let file = fixture("quantised_rows.safetensors");
     let file = SafeTensors::deserialize(&file).unwrap();
-    let values = file.tensor("values").unwrap();
-    let values: Vec<f32> =
-        values.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    let values = floats(file.tensor("values").unwrap().data());
     for (name, format) in ["Q8_0", "Q4_0"].into_iter().zip(FORMATS) {
         let blocks = file.tensor(&format!("{name}.bytes")).unwrap();
-        let size = format.bytes(BLOCK);
+        let size = format.bytes(BLOCK).unwrap();
         let read = matrix(format, &values, BLOCK);
         for (index, block) in blocks.data().chunks_exact(size).enumerate() {
             let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
@@ -48,7 +60,7 @@ fn numbers_are_rounded_as_by_ggml() {
                 WeightFormat::Q8_0 => {
                     block[2..].iter().map(|&byte| f32::from(byte.cast_signed())).collect()
                 }
-                WeightFormat::Q4_0 => {
+                WeightFormat::Q4_0 | WeightFormat::Stored => {
                     let bytes = &block[2..];
                     let halves = bytes.iter().map(|byte| byte & 15);
                     let integers = halves.chain(bytes.iter().map(|byte| byte >> 4));
@@ -65,9 +77,18 @@ fn numbers_are_rounded_as_by_ggml() {
 
 #[test]
 fn products_are_those_of_the_rounded_numbers_by_all_instructions() {
-    for format in FORMATS {
-        for (height, inputs, outputs) in [(1, 32, 16), (2, 64, 18), (3, 50, 32), (6, 608, 40)] {
-            let weights = matrix(format, &noise(outputs * inputs, 1), inputs);
+    let grid =
+        |minimum: f32| move |value: f32| 0.125 * (value * 4.0).round().clamp(-7.0, 7.0) + minimum;
+    let kinds: [(WeightFormat, &dyn Fn(f32) -> f32); 4] = [
+        (WeightFormat::Q8_0, &|value| value),
+        (WeightFormat::Q4_0, &|value| value),
+        (WeightFormat::Stored, &grid(0.0)),
+        (WeightFormat::Stored, &grid(0.1)),
+    ];
+    for (format, numbers) in kinds {
+        for (height, inputs, outputs) in [(1, 32, 16), (2, 64, 18), (4, 96, 32), (6, 608, 40)] {
+            let weights: Vec<f32> = noise(outputs * inputs, 1).into_iter().map(numbers).collect();
+            let weights = matrix(format, &weights, inputs);
             let rows = noise(height * inputs, 2);
             let packed = packed(&rows, inputs);
             let tile = Tile { words: &packed, height };
@@ -153,5 +174,40 @@ fn rows_of_zeros_and_of_the_smallest_numbers_are_zeros() {
     for value in [0.0, f32::from_bits(1), -f32::MIN_POSITIVE] {
         let packed = packed(&[value; 32], 32);
         assert!(packed[blocks::INTEGERS..].iter().all(|&word| word == 0), "{value}");
+    }
+}
+
+/// `make.py` let the gguf package widen random blocks.
+#[test]
+fn blocks_of_files_are_found_again_and_other_numbers_are_not() {
+    let file = fixture("gguf_blocks.safetensors");
+    let file = SafeTensors::deserialize(&file).unwrap();
+    // Bits, and whether there are minimums.
+    for (name, expected) in [
+        ("Q4_0", Some((4, false))),
+        ("Q4_1", Some((4, true))),
+        ("Q4_K", Some((4, true))),
+        ("Q5_0", Some((8, false))),
+        ("Q5_1", Some((8, true))),
+        ("Q5_K", Some((8, true))),
+        ("Q8_0", Some((8, false))),
+        ("Q6_K", None),
+        ("F16", None),
+    ] {
+        let values = floats(file.tensor(&format!("{name}.values")).unwrap().data());
+        let layouts = Layout::of(WeightFormat::Stored);
+        let found = layouts.into_iter().find_map(|layout| with(layout, &values, 256));
+        let layout = found.as_ref().map(|found| found.layout);
+        let layout = layout.map(|one| (if one.four_bits { 4 } else { 8 }, one.minimums));
+        assert_eq!(layout, expected, "{name}");
+        let Some(found) = found else { continue };
+        let mut read = vec![0.0; 256];
+        found.read(0, 0, &mut read);
+        for (block, (read, values)) in read.chunks(BLOCK).zip(values.chunks(BLOCK)).enumerate() {
+            let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            for (read, value) in read.iter().zip(values) {
+                assert!((read - value).abs() <= 3e-7 * largest, "{name} {block}: {read} {value}");
+            }
+        }
     }
 }

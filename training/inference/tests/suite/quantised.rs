@@ -47,6 +47,25 @@ fn every_family_is_near_what_transformers_computes() {
     }
 }
 
+/// Files' own blocks change nothing but the activations' rounding.
+#[test]
+fn gguf_files_are_near_what_transformers_computes_in_their_own_blocks() {
+    for name in names("gguf") {
+        let dir = folder("gguf").join(&name);
+        let checkpoint = Checkpoint::load(&dir.join("model.gguf")).unwrap();
+        let reference = reference(&dir);
+        let expected = log_probs(&reference);
+        let first = checkpoint.tokenizer.decode(&reference.ids[..1]);
+        let (context, text) = reference.text.split_at(first.len());
+        let evaluator = LocalEvaluator::new(&checkpoint, config(WeightFormat::Stored)).unwrap();
+        let score = evaluator.score(&[(context, text)]).remove(0).unwrap();
+        let off = score.log_probs.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        let off = off.sum::<f64>() / expected.len() as f64;
+        println!("{name}: {off}");
+        assert!(off < 0.1, "{name}: off by {off}");
+    }
+}
+
 #[test]
 fn other_devices_are_refused_by_the_setting_s_name() {
     let checkpoint = opinionated(&tiny(), 1);
