@@ -11,8 +11,8 @@ use super::team::Team;
 
 /// What stands behind a block's second norm.
 pub(super) enum FeedForward {
-    Plain(Gated),
-    Experts(Experts),
+    Plain(Box<Gated>),
+    Experts(Box<Experts>),
 }
 
 /// `down(activation(gate(x)) * up(x))`.
@@ -70,21 +70,21 @@ impl FeedForward {
             }
         };
         let Some(facts) = experts else {
-            return Self::Plain(gated("mlp", inner));
+            return Self::Plain(Box::new(gated("mlp", inner)));
         };
         let expert = |expert| gated(&format!("mlp.experts.{expert}"), facts.inner);
         let shared = |inner| {
             let gate = Linear::new(None, width, &[matrix("mlp.shared_expert_gate", 1)]);
             (gated("mlp.shared_expert", inner), gate)
         };
-        Self::Experts(Experts {
+        Self::Experts(Box::new(Experts {
             per_token: facts.per_token,
             normalised: facts.normalised,
             // Few numbers, by which all others are chosen.
             router: Linear::new(None, width, &[matrix("mlp.gate", facts.count)]),
             experts: (0..facts.count).map(expert).collect(),
             shared: facts.shared.map(shared),
-        })
+        }))
     }
 
     /// Multiply-adds of one row.
