@@ -68,8 +68,11 @@ impl Memory {
 
 /// Bytes of weights whose matrices are held in blocks; none where that depends on the numbers.
 fn quantised(config: &ModelConfig, format: WeightFormat) -> Option<usize> {
-    let bytes = |shape: Vec<usize>| match shape.as_slice() {
-        &[rows, columns] => Some(rows * format.bytes(columns)?),
+    let bytes = |(name, shape): (String, Vec<usize>)| match shape.as_slice() {
+        &[rows, columns] if name.starts_with("model.layers.") => {
+            Some(rows * format.bytes(columns)?)
+        }
+        &[rows, columns] => Some(rows * format.of_tables().bytes(columns)?),
         shape => Some(4 * shape.iter().product::<usize>()),
     };
     Parameters::shapes_of(config).map(bytes).sum()

@@ -13,7 +13,7 @@ pub enum WeightFormat {
     /// Rounded to 8.5 bits a number.
     #[serde(rename = "q8_0")]
     Q8_0,
-    /// Rounded to 4.5 bits a number.
+    /// Rounded to 4.5 bits a number; the embedding and the head, which suffer most from it, to `q8_0`, as in llama.cpp's files.
     #[serde(rename = "q4_0")]
     Q4_0,
     /// Not rounded: where all of a layer's numbers are blocks of integers of 4 or 8 bits with scales, as those of a quantised file
@@ -23,6 +23,15 @@ pub enum WeightFormat {
 }
 
 impl WeightFormat {
+    /// That of the embedding and the head.
+    #[must_use]
+    pub fn of_tables(self) -> Self {
+        match self {
+            Self::Q8_0 | Self::Q4_0 => Self::Q8_0,
+            Self::Stored => Self::Stored,
+        }
+    }
+
     /// Bytes that a row of a matrix takes, filled up to whole blocks; none where the numbers say.
     #[must_use]
     pub fn bytes(self, numbers: usize) -> Option<usize> {

@@ -165,7 +165,7 @@ impl Model {
         });
         let table = |name: &str| {
             let matrix = Matrix { weights: values(name), bias: None, group: vocab_size };
-            Linear::new(format, width, &[matrix])
+            Linear::new(format.map(WeightFormat::of_tables), width, &[matrix])
         };
         let embedding = table("model.embed_tokens.weight");
         let (embedding, head) = match config.tied() {

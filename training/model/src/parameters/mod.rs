@@ -157,15 +157,15 @@ impl Parameters {
         self.0.insert(name.to_owned(), parameter);
     }
 
-    /// Shapes of the tensors of a net of this configuration, the value head's included.
-    pub fn shapes_of(config: &ModelConfig) -> impl Iterator<Item = Vec<usize>> {
-        specs(config).into_iter().map(|spec| spec.shape)
+    /// Names and shapes of the tensors of a net of this configuration, the value head's included.
+    pub fn shapes_of(config: &ModelConfig) -> impl Iterator<Item = (String, Vec<usize>)> {
+        specs(config).into_iter().map(|spec| (spec.name, spec.shape))
     }
 
     /// How many numbers a net of this configuration has, the value head's included.
     #[must_use]
     pub fn count_of(config: &ModelConfig) -> usize {
-        Self::shapes_of(config).map(|shape| shape.iter().product::<usize>()).sum()
+        Self::shapes_of(config).map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 
     /// How many of them a low-rank adapter of `rank` beside these modules and the value head are.
