@@ -111,8 +111,7 @@ fn wrong_readings(name: &str) -> Vec<(&'static str, FormRecipe)> {
                 form.head = Some(HeadRecipe::Tokens { good: bad, bad: good });
             }
         }),
-        HeadRecipe::Implicit { .. } => {}
-        HeadRecipe::Scalar | HeadRecipe::MeanLogit => {}
+        HeadRecipe::Implicit { .. } | HeadRecipe::Scalar | HeadRecipe::MeanLogit => {}
     }
     if !matches!(resolved.head, HeadRecipe::Implicit { .. }) {
         wrong("a token earlier", |form| form.shift = Some(form.resolve().shift + 1));
