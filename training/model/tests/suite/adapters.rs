@@ -313,7 +313,7 @@ fn the_adapters_tokenizer_and_template_win() {
     assert_eq!(net.tokenizer.eos(), net.tokenizer.id("<|new1|>"));
     let message = espalier_model::Message { role: "user".into(), content: "3 + 4?".into() };
     let template = net.chat_template().unwrap().unwrap();
-    assert_eq!(template.render(&[message.clone()], false).unwrap(), "<|new0|>3 + 4?");
+    assert_eq!(template.render(std::slice::from_ref(&message), false).unwrap(), "<|new0|>3 + 4?");
 
     // Without its own, the base's.
     let (_dir, path) = changed("lora", |_, _| {});
