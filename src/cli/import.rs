@@ -11,8 +11,8 @@ use super::outputs::refuse_overwriting;
 
 /// Turn a GGUF file, or an adapter with its base, into a checkpoint folder, which every other command and Hugging Face's libraries read.
 ///
-/// GGUF files of Llama (Mistral's too), Qwen2, Qwen3 and Gemma 2, with byte-level BPE or SentencePiece tokenizers; folders of PEFT's
-/// LoRA adapters, which are merged into their base. A Hugging Face folder needs no import: name it where a command takes a checkpoint.
+/// GGUF files of the supported families, with byte-level BPE or SentencePiece tokenizers; folders of PEFT's LoRA adapters, which are merged
+/// into their base. A Hugging Face folder needs no import: name it where a command takes a checkpoint.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// GGUF file, or any one of a net in several files (`NAME-00001-of-00003.gguf`); or an adapter's folder.
