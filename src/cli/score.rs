@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use espalier_training::{Checkpoint, LocalEvaluator};
+use espalier_training::LocalEvaluator;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -66,9 +66,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         bail!("{} holds no texts", arguments.file.display());
     }
     let config = recipe.policy.local().inference(&recipe.compute, Vec::new());
-    let source = arguments.policy.base.of(checkpoint);
-    let net = Checkpoint::open(source)
-        .and_then(|net| LocalEvaluator::new(&net, config))
+    let net = LocalEvaluator::open(arguments.policy.base.of(checkpoint), config)
         .with_context(|| format!("cannot load {}", checkpoint.display()))?;
     let (mut sum, mut tokens) = (0.0, 0);
     for rows in rows.chunks(TOGETHER) {

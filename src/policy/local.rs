@@ -5,8 +5,7 @@ use std::fs;
 use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
 use espalier_training::{
-    Checkpoint, Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig,
-    WeightFormat,
+    Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, WeightFormat,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -151,8 +150,7 @@ pub(super) fn load_net(
     source: Source<'_>,
     config: InferenceConfig,
 ) -> Result<LocalEvaluator, PolicyError> {
-    let net = Checkpoint::open(source).and_then(|net| LocalEvaluator::new(&net, config));
-    net.map_err(|error| match error {
+    LocalEvaluator::open(source, config).map_err(|error| match error {
         espalier_model::error::Error::Setting { .. } => PolicyError::Usage(error.to_string()),
         error => PolicyError::Checkpoint { path: source.path.to_owned(), source: error },
     })

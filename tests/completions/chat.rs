@@ -159,9 +159,9 @@ fn the_program_solves_behind_a_chat_server_and_names_what_does_not_fit() {
             .unwrap();
     assert_eq!((&solved["answer"], &solved["correct"]), (&json!("21"), &json!(true)));
     let error = fail(&solve(&["--set", &url]), 2);
-    assert!(error.contains("policy.url") && error.contains("[policy.chat]"), "{error}");
+    assert!(error.contains("url = ") && error.contains("[policy.chat]"), "{error}");
     let error = fail(&solve(&["--set", "policy.chat.system=\"\""]), 2);
-    assert!(error.contains("policy.url") && error.contains("/chat/completions"), "{error}");
+    assert!(error.contains("url = ") && error.contains("/chat/completions"), "{error}");
     let error = fail(&solve(&["--set", "policy.chat.user=\"x\"", "--set", &url]), 2);
     assert!(error.contains("chat.user") && error.contains("{question}"), "{error}");
 }

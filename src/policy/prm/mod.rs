@@ -134,6 +134,7 @@ impl PrmRecipe {
             .as_deref()
             .ok_or_else(|| PolicyError::Usage("[policy] value.path: absent".to_owned()))?;
         let config = LocalRecipe::default().inference(compute, Vec::new());
+        LocalEvaluator::check_device(&config).map_err(unreadable(path))?;
         if let HeadRecipe::Implicit { reference, beta } = form.head.clone() {
             let (model, fingerprint) = language_model(path, config.clone())?;
             let reader = Reader::new(form, &model.1)?;

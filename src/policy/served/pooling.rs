@@ -81,7 +81,7 @@ pub(in crate::policy) fn last_row(body: &[u8]) -> Result<Vec<Value>, Unreadable>
             None => break,
         }
     }
-    Err(Unreadable::Unusable("no row of numbers in data[0].data".to_owned()))
+    Err(Unreadable::Unusable("no number in data[0].data".to_owned()))
 }
 
 #[cfg(test)]

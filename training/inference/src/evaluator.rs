@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use crossbeam::sync::Parker;
-use espalier_model::checkpoint::Checkpoint;
+use espalier_model::checkpoint::{Checkpoint, Source};
 use espalier_model::device::Device;
 use espalier_model::error::{Error, Result};
 use espalier_model::head::Head;
@@ -56,12 +56,27 @@ impl LocalEvaluator {
     /// Reads a checkpoint folder.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], and when a setting is out of range or the device is not there.
+    /// As [`Self::open`].
     pub fn load(dir: &Path, config: InferenceConfig) -> Result<Self> {
-        // Known at once, where a large checkpoint takes its time.
+        Self::open(dir.into(), config)
+    }
+
+    /// Reads a net, wherever it is.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], and when a setting is out of range or the device is not there.
+    pub fn open(source: Source<'_>, config: InferenceConfig) -> Result<Self> {
+        Self::check_device(&config)?;
+        Self::new(&Checkpoint::open(source)?, config)
+    }
+
+    /// Checks that the device is there and computes what is asked for: known at once, where a large checkpoint takes its time.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when it is not or does not.
+    pub fn check_device(config: &InferenceConfig) -> Result<()> {
         config.check_device(config.device == Device::Cpu)?;
-        Backend::check(config.device)?;
-        Self::new(&Checkpoint::load(dir)?, config)
+        Backend::check(config.device)
     }
 
     /// Prepares a checkpoint for inference and starts the threads.
