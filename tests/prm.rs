@@ -97,6 +97,19 @@ fn written_solutions_are_judged_without_a_policy() {
     run(&[&["evaluate", "votes", text(&file), "--out", text(&out)], &by[..]].concat());
     let voted = &rows(&fs::read_to_string(&out).unwrap())[0]["samples"][0]["score"];
     near(&json!([voted]), &values(&solutions[0])[1..]);
+
+    // The steps' numbers are each step's own, a sample's the least of them.
+    let (folder, solutions) = model("math-shepherd");
+    let by = ["--verifier", text(folder.path()), "--form", "math-shepherd"];
+    for (row, solution) in score(folder.path(), &solutions, &by).iter().zip(&solutions) {
+        near(&row["values"], &values(solution));
+    }
+    let samples = json!({ "question": solutions[1]["question"], "answer": "7", "samples": [sample(&solutions[1])] });
+    write(&file, [samples]);
+    let divided = ["--step-delimiter", "\\n"];
+    run(&[&["evaluate", "votes", text(&file), "--out", text(&out)], &by[..], &divided].concat());
+    let voted = &rows(&fs::read_to_string(&out).unwrap())[0]["samples"][0]["score"];
+    assert!((voted.as_f64().unwrap() - (2.0 * 0.016_036_2 - 1.0)).abs() < 1e-4, "{voted}");
 }
 
 #[test]
@@ -135,36 +148,57 @@ fn faults_of_the_command_line_are_named() {
 fn states_and_labels_are_valued_as_written_solutions_are() {
     let (folder, _) = model("trl");
     let by = ["--verifier", text(folder.path()), "--form", "trl"];
-    let run_dir = tiny_run(folder.path(), &["rounds.count=1", "bootstrap.lines=300"]);
-    let checkpoint = run_dir.join("rounds/1/checkpoint");
-    let net = ["--config", TINY, "--checkpoint", text(&checkpoint)];
-
-    let solve = ["solve", "15: 3 5", "--decoding", "sbs:1x3", "--json"];
-    let solved = &rows(&run(&[&solve[..], &net, &by].concat()))[0];
-    let question = solved["problem"]["question"].as_str().unwrap();
+    // A policy whose second step solves the problem.
+    let server = Stub::start(|received| {
+        let lines = received.body["prompt"].as_str().unwrap().lines().count();
+        let step = ["3*7", "1*21"][lines.min(2) - 1];
+        let choice = |index: u64| json!({ "index": index, "text": step, "finish_reason": "stop", "logprobs": { "token_logprobs": [-0.5] } });
+        let choices: Vec<Value> = (0..received.body["n"].as_u64().unwrap()).map(choice).collect();
+        Reply::Http(200, &[], json!({ "choices": choices }).to_string())
+    });
+    let url = format!("policy.url={}", server.url());
+    let solve = [
+        "solve",
+        "21: 1 3 7",
+        "--decoding",
+        "sbs:1x2",
+        "--json",
+        "--config",
+        TINY,
+        "--set",
+        "policy.kind=completions",
+        "--set",
+        "policy.model=stub",
+        "--set",
+        &url,
+    ];
+    let solved = &rows(&run(&[&solve[..], &by].concat()))[0];
+    assert_eq!(solved["answer"], "21", "{solved}");
     let steps = solved["steps"].as_array().unwrap();
     let written = |step: &Value| {
         let part = |key: &str| step[key].as_str().unwrap().to_owned();
         json!((part("action") + &part("observation")).trim())
     };
+    // In a search the question is the context's first line.
     let solution = json!({
-        "question": question, "steps": steps.iter().map(written).collect::<Vec<_>>(),
+        "question": "21:1 3 7", "steps": steps.iter().map(written).collect::<Vec<_>>(),
     });
     let scored = &score(folder.path(), &[solution], &by)[0]["values"];
-    let valued: Vec<f64> = steps.iter().filter_map(|step| step["value"].as_f64()).collect();
-    assert!(!valued.is_empty(), "{solved}");
-    near(&json!(scored.as_array().unwrap()[..valued.len()]), &valued);
+    near(&json!(scored.as_array().unwrap()[..1]), &[steps[0]["value"].as_f64().unwrap()]);
 
+    let run_dir = tiny_run(folder.path(), &["rounds.count=1", "bootstrap.lines=300"]);
     let trees = run_dir.join("rounds/1/trees.jsonl");
     let labels = folder.path().join("labels.jsonl");
     let harvest =
         ["harvest", "--trees", text(&trees), "--out", text(&labels), "--config", TINY, "--json"];
     let summary = &rows(&run(&[&harvest[..], &by].concat()))[0];
     let labelled = rows(&fs::read_to_string(&labels).unwrap());
+    let grown = rows(&fs::read_to_string(&trees).unwrap());
     let (mut judged, mut agreed) = (0, 0);
     for solution in labelled.iter().take(20) {
         let steps = solution["steps"].as_array().unwrap();
-        let question = solution["prompt"].as_str().unwrap().trim();
+        let tree = grown.iter().find(|tree| tree["problem"] == solution["problem_id"]).unwrap();
+        let question = &tree["question"];
         let solution = json!({
             "question": question, "steps": steps.iter().map(written).collect::<Vec<_>>(),
         });

@@ -12,6 +12,7 @@ use espalier::environment::AnyEnvironment;
 use espalier::labels::export_stepwise;
 use espalier::pipeline::{self, Agreement, HarvestPlan, HarvestSummary, Judge, Player};
 use espalier::policy::Policy;
+use espalier::policy::prm::Judged;
 use espalier::problems;
 use espalier::recipe::Recipe;
 
@@ -96,7 +97,7 @@ impl Arguments {
         }
         let policy = self.policy.policy(recipe)?;
         let Some(prm) = policy.prm() else { return Ok(None) };
-        prm.verifier(&recipe.compute).map(Some).map_err(policy_error)
+        prm.verifier(Judged::Steps, &recipe.compute).map(Some).map_err(policy_error)
     }
 
     fn plan<'a>(&'a self, recipe: &'a Recipe) -> HarvestPlan<'a> {

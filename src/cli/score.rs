@@ -13,6 +13,7 @@ use super::arguments::{
 use espalier::environment::Written;
 use espalier::jsonl;
 use espalier::policy::Policy;
+use espalier::policy::prm::Judged;
 use espalier::verifier::read_values;
 
 /// Texts that are scored before their lines are printed.
@@ -53,7 +54,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let policy = arguments.policy.policy(&recipe)?;
     if let Some(prm) = policy.prm() {
         policy.kind().validate().map_err(|error| UsageError(anyhow!("[policy] {error}")))?;
-        return steps(arguments, &prm.verifier(&recipe.compute).map_err(policy_error)?);
+        return steps(
+            arguments,
+            &prm.verifier(Judged::Steps, &recipe.compute).map_err(policy_error)?,
+        );
     }
     let Some(checkpoint) = &arguments.policy.checkpoint else {
         return Err(UsageError(anyhow!(

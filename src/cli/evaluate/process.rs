@@ -7,6 +7,7 @@ use super::verifier::VerifierArguments;
 use crate::arguments::{UsageError, print_json, print_line};
 use crate::outputs::{refuse_overwriting, same_file};
 use espalier::evaluation::process::{Judge, metrics_table};
+use espalier::policy::prm::Judged;
 use espalier::seed;
 use espalier::verifier::Kept;
 use espalier::verifier::formats::ProcessFormat;
@@ -48,7 +49,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.verifier.recipe.load()?;
-    arguments.verifier.with_verifier(&recipe, |verifier| {
+    arguments.verifier.with_verifier(Judged::Steps, &recipe, |verifier| {
         check(arguments)?;
         let solutions = arguments.format.read(&arguments.file)?;
         let mut validation = Vec::new();

@@ -8,6 +8,7 @@ use crate::arguments::{
 };
 use espalier::environment::AnyEnvironment;
 use espalier::policy::Policy;
+use espalier::policy::prm::Judged;
 use espalier::recipe::Recipe;
 use espalier::verifier::Template;
 
@@ -36,9 +37,11 @@ pub struct Verifier<'a> {
 }
 
 impl VerifierArguments {
-    /// Does the work with the recipe's environment. Nothing is loaded before the work asks for it.
+    /// Does the work with the recipe's environment. Nothing is loaded before the work asks for it. A reward model's value is of what is
+    /// `judged`.
     pub fn with_verifier<T>(
         &self,
+        judged: Judged,
         recipe: &Recipe,
         work: impl FnOnce(&Verifier<'_>) -> Result<T>,
     ) -> Result<T> {
@@ -55,7 +58,7 @@ impl VerifierArguments {
             return work(&Verifier {
                 template: template.as_written(),
                 own: None,
-                load: &|| prm.verifier(&recipe.compute).map_err(policy_error),
+                load: &|| prm.verifier(judged, &recipe.compute).map_err(policy_error),
             });
         }
         work(&Verifier {

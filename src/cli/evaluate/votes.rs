@@ -8,6 +8,7 @@ use crate::arguments::{UsageError, print_json, print_line};
 use crate::outputs::refuse_overwriting;
 use espalier::evaluation::votes::{Counted, check_samples, score_by_net, votes_table};
 use espalier::jsonl;
+use espalier::policy::prm::Judged;
 use espalier::verifier::Kept;
 use espalier::verifier::formats::SamplesFormat;
 use espalier::verifier::votes::{Sampled, Weight};
@@ -46,7 +47,7 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<()> {
     check_samples(&arguments.samples).map_err(|error| UsageError(error.context("--samples")))?;
     let recipe = arguments.verifier.recipe.load()?;
-    arguments.verifier.with_verifier(&recipe, |verifier| {
+    arguments.verifier.with_verifier(Judged::Solutions, &recipe, |verifier| {
         refuse_overwriting(
             &[("--out", arguments.out.as_deref())],
             &[("the file that is read", Some(&*arguments.file))],

@@ -56,6 +56,7 @@ type Split = Box<dyn Fn(&str) -> Result<Written, String> + Send + Sync>;
 /// A process reward model that values what it is asked about.
 pub struct Prm {
     reader: Reader,
+    aggregation: Aggregation,
     source: Source,
     split: Split,
 }
@@ -123,11 +124,13 @@ impl PrmRecipe {
         compute: &ComputeRecipe,
     ) -> Result<(Prm, serde_json::Value), PolicyError> {
         let form = self.form.resolve();
+        let aggregation = form.aggregation;
         #[cfg(feature = "served")]
         if !self.url.is_empty() {
             let (reader, pooled) = served::Pooled::new(self, form)?;
             let identity = json!({ "url": self.url, "model": self.model, "form": reader.form });
-            return Ok((Prm { reader, source: Source::Served(Box::new(pooled)), split }, identity));
+            let source = Source::Served(Box::new(pooled));
+            return Ok((Prm { reader, aggregation, source, split }, identity));
         }
         let path = self
             .path
@@ -146,7 +149,7 @@ impl PrmRecipe {
                 reference: Box::new(reference.0),
                 beta,
             };
-            return Ok((Prm { reader, source, split }, identity));
+            return Ok((Prm { reader, aggregation, source, split }, identity));
         }
         let model = RewardModel::load(path).map_err(unreadable(path))?;
         let reader = Reader::new(form, &model.checkpoint)?;
@@ -159,24 +162,37 @@ impl PrmRecipe {
         let net =
             LocalEvaluator::read_by(head, &model.checkpoint, fitting(config, &model.checkpoint));
         let net = net.map_err(unreadable(path))?;
-        Ok((Prm { reader, source: Source::Local(Box::new(net)), split }, identity))
+        let source = Source::Local(Box::new(net));
+        Ok((Prm { reader, aggregation, source, split }, identity))
     }
 
     /// Loads the model as a verifier of written solutions: a context is the JSON of a [`Written`].
     ///
     /// # Errors
     /// As for values.
-    pub fn verifier(&self, compute: &ComputeRecipe) -> Result<Policy, PolicyError> {
+    pub fn verifier(&self, judged: Judged, compute: &ComputeRecipe) -> Result<Policy, PolicyError> {
         let split =
             |context: &str| serde_json::from_str(context).map_err(|error| error.to_string());
-        let (prm, settings) = self.load(Box::new(split), compute)?;
-        let fingerprint = identity(&settings)?;
+        let (mut prm, settings) = self.load(Box::new(split), compute)?;
+        if judged == Judged::Steps {
+            prm.aggregation = Aggregation::Last;
+        }
+        let fingerprint = identity(&json!({ "prm": settings, "aggregation": prm.aggregation }))?;
         let place = match (&self.path, &*self.url) {
             (Some(path), "") => path.display().to_string(),
             (_, url) => format!("{} at {url}", self.model),
         };
         Ok(Policy::new(prm, fingerprint.clone(), format!("{place} ({fingerprint})")))
     }
+}
+
+/// What a verifier's value is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// The last step alone.
+    Steps,
+    /// The solution: its steps' values together.
+    Solutions,
 }
 
 /// What stands in the way of a head.
@@ -269,7 +285,7 @@ impl Prm {
 
     /// The value of each solution: that of its steps together, and 0, no opinion, of one without steps.
     fn values(&self, solutions: &[Written], cancel: &Cancel) -> Vec<Result<f64, EvaluatorError>> {
-        let aggregation = self.reader.form.aggregation;
+        let aggregation = self.aggregation;
         let mut parts = Vec::new();
         let mut counts = Vec::with_capacity(solutions.len());
         for Written { question, steps } in solutions {

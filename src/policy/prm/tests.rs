@@ -56,12 +56,7 @@ fn folder(name: &str) -> (tempfile::TempDir, Reference) {
 
 fn form(name: &str) -> FormRecipe {
     let preset = Preset::from_str(name.strip_suffix("-bos").unwrap_or(name), false).unwrap();
-    // Each step by itself: the reference has no whole.
-    FormRecipe {
-        preset: Some(preset),
-        aggregation: Some(Aggregation::Last),
-        ..FormRecipe::default()
-    }
+    FormRecipe { preset: Some(preset), ..FormRecipe::default() }
 }
 
 fn recipe(path: &Path, form: FormRecipe) -> PrmRecipe {
@@ -84,7 +79,7 @@ fn off(path: &Path, reference: &Reference, form: FormRecipe) -> Result<f64, Stri
     let recipe = recipe(path, form);
     recipe.validate().map_err(|error| error.to_string())?;
     let compute = ComputeRecipe { threads: 1, kv_cache_megabytes: 16, ..ComputeRecipe::default() };
-    let policy = recipe.verifier(&compute).map_err(|error| error.to_string())?;
+    let policy = recipe.verifier(Judged::Steps, &compute).map_err(|error| error.to_string())?;
     let answers = policy.evaluator().evaluate(&requests(reference), &Cancel::new());
     let expected = reference.solutions.iter().flat_map(Scored::values);
     answers.into_iter().zip(expected).try_fold(0.0, |most: f64, (answer, expected)| {
@@ -164,7 +159,9 @@ fn a_whole_solution_is_the_aggregate_of_its_steps() {
     let steps = reference.solutions[1].values();
     for aggregation in [Aggregation::Min, Aggregation::Product, Aggregation::Last] {
         let form = FormRecipe { aggregation: Some(aggregation), ..form("trl") };
-        let policy = recipe(path.path(), form).verifier(&ComputeRecipe::default()).unwrap();
+        let compute = ComputeRecipe::default();
+        let recipe = recipe(path.path(), form);
+        let policy = recipe.verifier(Judged::Solutions, &compute).unwrap();
         let answers = policy.evaluator().evaluate(&requests(&reference), &Cancel::new());
         // The last prefix of the second solution.
         let value = answers[4].as_ref().unwrap().value;
@@ -172,7 +169,8 @@ fn a_whole_solution_is_the_aggregate_of_its_steps() {
     }
     let nothing = Written { question: "1 + 1?".into(), steps: vec![] };
     let request = Request::value(serde_json::to_string(&nothing).unwrap().into());
-    let policy = recipe(path.path(), form("trl")).verifier(&ComputeRecipe::default()).unwrap();
+    let recipe = recipe(path.path(), form("trl"));
+    let policy = recipe.verifier(Judged::Steps, &ComputeRecipe::default()).unwrap();
     let answer = policy.evaluator().evaluate(&[request], &Cancel::new()).remove(0).unwrap();
     assert_eq!(answer.value, 0.0);
 }
@@ -204,7 +202,8 @@ fn a_model_of_another_kind_is_refused() {
 #[test]
 fn too_long_a_solution_is_told_and_not_cut() {
     let (path, _) = folder("trl");
-    let policy = recipe(path.path(), form("trl")).verifier(&ComputeRecipe::default()).unwrap();
+    let recipe = recipe(path.path(), form("trl"));
+    let policy = recipe.verifier(Judged::Steps, &ComputeRecipe::default()).unwrap();
     let written = Written { question: "1 + 1?".into(), steps: vec!["7 + 7 ".repeat(200)] };
     let request = Request::value(serde_json::to_string(&written).unwrap().into());
     let answer = policy.evaluator().evaluate(&[request], &Cancel::new()).remove(0);
