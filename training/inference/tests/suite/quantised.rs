@@ -47,7 +47,7 @@ fn every_family_is_near_what_transformers_computes() {
     }
 }
 
-/// Files' own blocks change nothing but the activations' rounding.
+/// Files' own blocks change nothing but the activations' rounding, which moves random nets of six layers or of experts by 0.3.
 #[test]
 fn gguf_files_are_near_what_transformers_computes_in_their_own_blocks() {
     for name in names("gguf") {
@@ -57,12 +57,15 @@ fn gguf_files_are_near_what_transformers_computes_in_their_own_blocks() {
         let expected = log_probs(&reference);
         let first = checkpoint.tokenizer.decode(&reference.ids[..1]);
         let (context, text) = reference.text.split_at(first.len());
-        let evaluator = LocalEvaluator::new(&checkpoint, config(WeightFormat::Stored)).unwrap();
-        let score = evaluator.score(&[(context, text)]).remove(0).unwrap();
-        let off = score.log_probs.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-        let off = off.sum::<f64>() / expected.len() as f64;
-        println!("{name}: {off}");
-        assert!(off < 0.1, "{name}: off by {off}");
+        let off = |format| {
+            let evaluator = LocalEvaluator::new(&checkpoint, config(format)).unwrap();
+            let score = evaluator.score(&[(context, text)]).remove(0).unwrap();
+            let off = score.log_probs.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+            off.sum::<f64>() / expected.len() as f64
+        };
+        let [stored, rounded] = [WeightFormat::Stored, WeightFormat::Q8_0].map(off);
+        println!("{name}: {stored} in the file's blocks, {rounded} rounded to 8 bits");
+        assert!(stored < 0.3 && stored < 1.2 * rounded + 0.01, "{name}: {stored} {rounded}");
     }
 }
 
