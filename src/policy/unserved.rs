@@ -1,7 +1,6 @@
 //! Stands for served policies in a build without the feature `served`: reads their settings, and refuses them.
 
-use std::path::Path;
-
+use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
 
 use super::config::{CompletionsRecipe, ValueRecipe};
@@ -25,7 +24,7 @@ impl PolicyKind for CompletionsRecipe {
         &self,
         _: &AnyEnvironment,
         _: &ComputeRecipe,
-        _: Option<&Path>,
+        _: Option<Source<'_>>,
     ) -> Result<Policy, PolicyError> {
         Err(PolicyError::Usage(format!("[policy] {}", refusal())))
     }

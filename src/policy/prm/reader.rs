@@ -59,6 +59,7 @@ impl Reader {
     }
 
     /// One that writes texts alone.
+    #[cfg(feature = "served")]
     pub fn of_text(form: Form) -> Self {
         Self { form, tokenizer: None, template: None, bos: String::new(), tag: Vec::new() }
     }
