@@ -186,6 +186,9 @@ fn states_and_labels_are_valued_as_written_solutions_are() {
     let scored = &score(folder.path(), &[solution], &by)[0]["values"];
     near(&json!(scored.as_array().unwrap()[..1]), &[steps[0]["value"].as_f64().unwrap()]);
 
+    // A model of other opinions than that all is wrong, as the labels of so young a net are.
+    let (judge, _) = model("reasonflux-prm");
+    let by = ["--verifier", text(judge.path()), "--form", "reasonflux-prm"];
     let run_dir = tiny_run(folder.path(), &["rounds.count=1", "bootstrap.lines=300"]);
     let trees = run_dir.join("rounds/1/trees.jsonl");
     let labels = folder.path().join("labels.jsonl");
