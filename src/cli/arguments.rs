@@ -207,6 +207,7 @@ impl PolicyArguments {
             let form = FormRecipe { preset: self.form, ..FormRecipe::default() };
             let prm = PrmRecipe { path: Some(path.clone()), form, ..PrmRecipe::default() };
             policy.value_by(prm).map_err(policy_error)?;
+            policy.kind().validate().map_err(|error| UsageError(anyhow!("[policy] {error}")))?;
         }
         Ok(policy)
     }

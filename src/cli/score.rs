@@ -53,7 +53,6 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     check_device(&recipe)?;
     let policy = arguments.policy.policy(&recipe)?;
     if let Some(prm) = policy.prm() {
-        policy.kind().validate().map_err(|error| UsageError(anyhow!("[policy] {error}")))?;
         return steps(
             arguments,
             &prm.verifier(Judged::Steps, &recipe.compute).map_err(policy_error)?,
@@ -109,16 +108,9 @@ fn steps(arguments: &Arguments, policy: &Policy) -> Result<()> {
     if rows.is_empty() {
         bail!("{} holds no solutions", arguments.file.display());
     }
-    let prefixes = |(_, written): &(usize, Written)| {
-        let prefix = |count| {
-            let steps = written.steps[..count].to_vec();
-            let prefix = Written { question: written.question.clone(), steps };
-            Ok(serde_json::to_string(&prefix)?.into())
-        };
-        (1..=written.steps.len()).map(prefix).collect::<Result<Vec<_>>>()
-    };
     for rows in rows.chunks(TOGETHER) {
-        let groups = rows.iter().map(prefixes).collect::<Result<Vec<_>>>()?;
+        let groups =
+            rows.iter().map(|(_, written)| written.contexts()).collect::<Result<Vec<_>, _>>()?;
         let read = read_values(policy.evaluator(), &groups, "value steps", None)
             .with_context(|| format!("{}", arguments.file.display()))?;
         for ((line, _), values) in rows.iter().zip(read.values) {

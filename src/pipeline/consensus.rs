@@ -1,7 +1,5 @@
 //! Labels that two judges agree on: the tree's and a process reward model's, as Qwen's PRMs filter theirs (arXiv 2501.07301, §3).
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, ensure};
 use espalier_search::{Cancel, Evaluator, EvaluatorError, LabelledSolution, Request};
 use serde::{Deserialize, Serialize};
@@ -49,13 +47,8 @@ impl Judge<'_> {
     ) -> Result<Agreement> {
         let mut requests = Vec::new();
         for solution in &*solutions {
-            let written = written(environment, question, solution)?;
-            for count in 1..=written.steps.len() {
-                let steps = written.steps[..count].to_vec();
-                let prefix = Written { question: written.question.clone(), steps };
-                let context: Arc<str> = serde_json::to_string(&prefix)?.into();
-                requests.push(Request::value(context));
-            }
+            let contexts = written(environment, question, solution)?.contexts()?;
+            requests.extend(contexts.into_iter().map(Request::value));
         }
         let mut answers = self.evaluator.evaluate(&requests, cancel).into_iter();
         let mut agreement = Agreement::default();

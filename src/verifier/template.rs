@@ -105,13 +105,8 @@ impl<'a> Template<'a> {
     /// As [`Template::prompt`].
     pub fn step_ends<S: AsRef<str>>(&self, question: &str, steps: &[S]) -> Result<Vec<Arc<str>>> {
         if self.written {
-            let trimmed = |step: &S| step.as_ref().trim().to_owned();
-            let steps: Vec<String> = steps.iter().map(trimmed).collect();
-            let written = |count: usize| {
-                let steps = steps[..count].to_vec();
-                Ok(serde_json::to_string(&Written { question: question.to_owned(), steps })?.into())
-            };
-            return (1..=steps.len()).map(written).collect();
+            let steps = steps.iter().map(|step| step.as_ref().trim().to_owned()).collect();
+            return Ok(Written { question: question.to_owned(), steps }.contexts()?);
         }
         let mut context = self.prompt(question)?;
         let mut contexts = Vec::with_capacity(steps.len());

@@ -54,7 +54,6 @@ impl VerifierArguments {
                 let message = "--prompt: the reward model's form says how it is asked";
                 return Err(UsageError(anyhow!("{message}")).into());
             }
-            policy.kind().validate().map_err(|error| UsageError(anyhow!("[policy] {error}")))?;
             return work(&Verifier {
                 template: template.as_written(),
                 own: None,

@@ -288,13 +288,12 @@ impl Prm {
         let aggregation = self.aggregation;
         let mut parts = Vec::new();
         let mut counts = Vec::with_capacity(solutions.len());
-        for Written { question, steps } in solutions {
+        for solution in solutions {
             let before = parts.len();
-            let first = if aggregation.needs_all() { 1 } else { steps.len().max(1) };
-            parts.extend((first..=steps.len()).map(|count| Written {
-                question: question.clone(),
-                steps: steps[..count].to_vec(),
-            }));
+            match aggregation.needs_all() {
+                true => parts.extend(solution.prefixes()),
+                false => parts.extend(solution.prefixes().next_back()),
+            }
             counts.push(parts.len() - before);
         }
         let mut values = self.last_steps(&parts, cancel).into_iter();

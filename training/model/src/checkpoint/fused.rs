@@ -62,7 +62,7 @@ pub(crate) fn split(config: &ModelConfig, tensors: &mut BTreeMap<String, Paramet
 }
 
 /// The language model's tensors as the family's files hold them, in the order of their names.
-pub(crate) fn join<'a>(
+pub(super) fn join<'a>(
     config: &ModelConfig,
     parameters: &'a Parameters,
 ) -> Vec<(String, Vec<&'a Parameter>)> {

@@ -24,7 +24,7 @@ use crate::parameters::{Parameter, Parameters, is_value_head, tensor_file};
 use crate::tokenizer::{self, Tokenizer, beside};
 
 /// Largest weights file, in bytes; a larger net is saved in shards.
-const SHARD_BYTES: usize = 5_000_000_000;
+pub(crate) const SHARD_BYTES: usize = 5_000_000_000;
 
 /// A whole policy-value net: what a folder with `config.json`, `model.safetensors` (or shards and
 /// `model.safetensors.index.json`), `value_head.safetensors`, `tokenizer.json` and `checksums.json` holds.
@@ -65,15 +65,7 @@ impl Checkpoint {
     pub fn fingerprint(&self) -> Result<String> {
         let config = serde_json::to_vec(&self.config)
             .map_err(|error| Error::format(Path::new(CONFIG), error))?;
-        let mut digest = Sha256::new_with_prefix(config);
-        for (name, parameter) in self.parameters.iter() {
-            digest.update(name.as_bytes());
-            // In pieces, because the bytes of a large matrix would be a second copy of it.
-            for values in parameter.values.chunks(1 << 16) {
-                digest.update(Dtype::Float32.narrow(values));
-            }
-        }
-        Ok(tensor_file::hexadecimal(digest))
+        Ok(tensor_file::fingerprint(Sha256::new_with_prefix(config), self.parameters.iter()))
     }
 
     /// Tokens that end a text: those of `config.json`, then further ones of `generation_config.json`.
@@ -129,6 +121,16 @@ impl Checkpoint {
         let Kind { model_type } = folder.json(CONFIG)?;
         Family::of_model_type(&model_type)?;
         folder.json(CONFIG)
+    }
+
+    /// A folder's configuration with the family's own class, whatever the file names: of a net whose blocks alone are read.
+    ///
+    /// # Errors
+    /// As [`Self::read_config`].
+    pub(crate) fn read_config_of_blocks(folder: &Folder) -> Result<ModelConfig> {
+        let mut config = Self::read_config(folder)?;
+        config.architectures = vec![config.family()?.class().to_owned()];
+        Ok(config)
     }
 
     /// A folder's net of this configuration, without its numbers.
@@ -207,24 +209,39 @@ impl Checkpoint {
     ) -> Result<()> {
         let config = serde_json::to_vec_pretty(&self.config)
             .map_err(|error| Error::format(&dir.join(CONFIG), error))?;
-        for (name, bytes) in &self.companions {
-            files.insert(name.clone(), Content::Bytes(bytes.clone()));
-        }
-        let tensors = fused::join(&self.config, &self.parameters);
-        weights::add(&mut files, tensors, dtype, shard_bytes)?;
         let tensors = self.parameters.iter().filter(|(name, _)| is_value_head(name)).collect();
         let value_head = Content::Tensors { tensors, dtype: Dtype::Float32 };
         files.insert(VALUE_HEAD.to_owned(), value_head);
+        self.add_files(&mut files, config, &self.parameters, (dtype, shard_bytes))?;
+        folder::write(dir, &files)
+    }
+
+    /// Adds the files of a class over these blocks: a `config.json`, its tensors but the value head's, the tokenizer and the
+    /// companions.
+    ///
+    /// # Errors
+    /// When the tokenizer or an index cannot be written as JSON.
+    pub(crate) fn add_files<'a>(
+        &self,
+        files: &mut BTreeMap<String, Content<'a>>,
+        config: Vec<u8>,
+        parameters: &'a Parameters,
+        (dtype, shard_bytes): (Dtype, usize),
+    ) -> Result<()> {
+        for (name, bytes) in &self.companions {
+            files.insert(name.clone(), Content::Bytes(bytes.clone()));
+        }
+        weights::add(files, fused::join(&self.config, parameters), dtype, shard_bytes)?;
         files.insert(CONFIG.to_owned(), Content::Bytes(config));
         files.insert(tokenizer::FILE.to_owned(), Content::Bytes(self.tokenizer.to_bytes()?));
-        folder::write(dir, &files)
+        Ok(())
     }
 }
 
-/// The tokenizer of a folder, which must have no more tokens than the net.
+/// The tokenizer of a folder, which refuses texts whose tokens the net has no rows for.
 ///
 /// # Errors
-/// When it is missing, damaged or too large.
+/// When it is missing or damaged.
 fn read_tokenizer(
     folder: &Folder,
     config: &ModelConfig,

@@ -139,9 +139,7 @@ impl Checkpoint {
     /// As [`Self::load`].
     pub fn load_shell(dir: &Path) -> Result<Self> {
         let folder = Folder::open(dir)?;
-        let mut config = Self::read_config(&folder)?;
-        config.architectures = vec![config.family()?.class().to_owned()];
-        Self::shell(&folder, config)
+        Self::shell(&folder, Self::read_config_of_blocks(&folder)?)
     }
 
     /// Merges the adapter of a folder, and takes over the tokenizer and the small files that it brings.

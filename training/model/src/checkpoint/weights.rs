@@ -73,7 +73,7 @@ fn read_indexed(folder: &Folder, name: &str) -> Result<BTreeMap<String, Paramete
 ///
 /// # Errors
 /// When the index cannot be written as JSON.
-pub(crate) fn add<'a>(
+pub(super) fn add<'a>(
     files: &mut BTreeMap<String, Content<'a>>,
     tensors: Vec<(String, Vec<&'a Parameter>)>,
     dtype: Dtype,

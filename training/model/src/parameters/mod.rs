@@ -20,8 +20,8 @@ pub const VALUE_WEIGHT: &str = "value_head.weight";
 /// Bias of the value head, `[1]`.
 pub const VALUE_BIAS: &str = "value_head.bias";
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(crate) const HEAD: &str = "lm_head.weight";
 
 /// One tensor in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +150,11 @@ impl Parameters {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Parameter> {
         self.0.get(name)
+    }
+
+    /// Takes the language model's head out, as where the embedding is to stand for it.
+    pub(crate) fn take_head(&mut self) -> Option<Parameter> {
+        self.0.remove(HEAD)
     }
 
     /// Puts other numbers in a tensor's place; the caller has checked the shape.

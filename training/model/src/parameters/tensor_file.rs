@@ -200,6 +200,21 @@ pub(crate) fn checksum_of_file(path: &Path) -> Result<String> {
     }
 }
 
+/// The digest with these tensors' names and numbers, in hexadecimal.
+pub(crate) fn fingerprint<'a>(
+    mut digest: Sha256,
+    tensors: impl Iterator<Item = (&'a str, &'a Parameter)>,
+) -> String {
+    for (name, tensor) in tensors {
+        digest.update(name.as_bytes());
+        // In pieces, because the bytes of a large matrix would be a second copy of it.
+        for values in tensor.values.chunks(1 << 16) {
+            digest.update(Dtype::Float32.narrow(values));
+        }
+    }
+    hexadecimal(digest)
+}
+
 /// A digest's result in hexadecimal.
 pub(crate) fn hexadecimal(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

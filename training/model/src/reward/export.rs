@@ -5,14 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::{Checkpoint, fused, weights};
+use crate::checkpoint::{Checkpoint, SHARD_BYTES};
 use crate::error::{Error, Result};
-use crate::folder::{self, CONFIG, Content};
-use crate::parameters::{Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
-use crate::tokenizer;
-
-/// Largest weights file, in bytes.
-const SHARD_BYTES: usize = 5_000_000_000;
+use crate::folder::{self, CONFIG};
+use crate::parameters::{HEAD, Parameter, Parameters, VALUE_BIAS, VALUE_WEIGHT, is_value_head};
 
 /// Writes a folder of the family's token classifier, such as `Qwen2ForTokenClassification`, with the labels 0 (bad) and 1 (good). Since
 /// `tanh(x) = 2 sigmoid(2 x) - 1`, the value is `2 p - 1` of label 1's probability when the logits are `[0, 2 x]`. The language model's
@@ -35,7 +31,7 @@ pub fn save_token_classifier(checkpoint: &Checkpoint, dir: &Path) -> Result<()> 
         zeros.chain(values.iter().map(|x| 2.0 * x)).collect::<Vec<f32>>()
     };
     let blocks = checkpoint.parameters.iter();
-    let blocks = blocks.filter(|(name, _)| *name != "lm_head.weight" && !is_value_head(name));
+    let blocks = blocks.filter(|(name, _)| *name != HEAD && !is_value_head(name));
     let mut tensors: BTreeMap<String, Parameter> =
         blocks.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
     let weight = doubled(checkpoint.parameters.values(VALUE_WEIGHT));
@@ -44,14 +40,9 @@ pub fn save_token_classifier(checkpoint: &Checkpoint, dir: &Path) -> Result<()> 
     let bias = doubled(checkpoint.parameters.values(VALUE_BIAS));
     tensors.insert("score.bias".to_owned(), Parameter { shape: vec![2], values: bias });
     let tensors = Parameters::of_another_class(tensors);
-    let mut files = BTreeMap::new();
-    for (name, bytes) in &checkpoint.companions {
-        files.insert(name.clone(), Content::Bytes(bytes.clone()));
-    }
-    let tensors = fused::join(&checkpoint.config, &tensors);
-    weights::add(&mut files, tensors, checkpoint.config.dtype()?, SHARD_BYTES)?;
     let config = serde_json::to_vec_pretty(&config).map_err(written)?;
-    files.insert(CONFIG.to_owned(), Content::Bytes(config));
-    files.insert(tokenizer::FILE.to_owned(), Content::Bytes(checkpoint.tokenizer.to_bytes()?));
+    let mut files = BTreeMap::new();
+    let form = (checkpoint.config.dtype()?, SHARD_BYTES);
+    checkpoint.add_files(&mut files, config, &tensors, form)?;
     folder::write(dir, &files)
 }

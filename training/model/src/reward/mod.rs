@@ -11,14 +11,11 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, weights};
-use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::folder::{CONFIG, Folder, VALUE_HEAD};
 use crate::head::{Head, Linear, Reading};
-use crate::parameters::{Parameter, Parameters, tensor_file};
+use crate::parameters::{EMBEDDING, HEAD, Parameter, tensor_file};
 
-/// The language model's head.
-const LM_HEAD: &str = "lm_head.weight";
 /// What TRL's classes with a value head put before a language model's names.
 const WRAPPED: &str = "pretrained_model.";
 /// Names of heads, and what has them: `score` token and sequence classifiers and Qwen's PRMs, `v_head.summary` TRL's value heads
@@ -30,8 +27,10 @@ const HEADS: [&str; 5] = ["score", "v_head.summary", "score_head", "pred_scalar"
 pub struct RewardModel {
     /// The blocks, with tokenizer and chat template. Its language model's head is the embedding, and means nothing.
     pub checkpoint: Checkpoint,
-    /// The tensors of heads, the language model's included.
+    /// The tensors of heads, the language model's included where it is one of its own.
     heads: BTreeMap<String, Parameter>,
+    /// Whether the language model's head is the embedding where it is none of its own.
+    tied: bool,
 }
 
 impl RewardModel {
@@ -44,14 +43,13 @@ impl RewardModel {
         let folder = if dir.is_file() { None } else { Some(Folder::open(dir)?) };
         match folder.filter(|folder| folder.contains(CONFIG)) {
             Some(folder) => Self::load_from(&folder),
-            None => Self::of_language_model(Checkpoint::load(dir)?),
+            None => Ok(Self::of_language_model(Checkpoint::load(dir)?)),
         }
     }
 
     fn load_from(folder: &Folder) -> Result<Self> {
-        let mut config = Checkpoint::read_config(folder)?;
         // The class says which head there is, and the tensors say it again.
-        config.architectures = vec![config.family()?.class().to_owned()];
+        let mut config = Checkpoint::read_config_of_blocks(folder)?;
         let tied = config.tied();
         config.tie_word_embeddings = Some(true);
         let shell = Checkpoint::shell(folder, config)?;
@@ -68,21 +66,15 @@ impl RewardModel {
         if folder.contains(VALUE_HEAD) {
             tensors.extend(folder.tensors(VALUE_HEAD)?);
         }
-        if tied && let Some(embedding) = tensors.get("model.embed_tokens.weight") {
-            heads.entry(LM_HEAD.to_owned()).or_insert_with(|| embedding.clone());
-        }
-        Ok(Self { checkpoint: shell.filled(tensors)?, heads })
+        Ok(Self { checkpoint: shell.filled(tensors)?, heads, tied })
     }
 
-    fn of_language_model(mut checkpoint: Checkpoint) -> Result<Self> {
-        let name = if checkpoint.config.tied() { "model.embed_tokens.weight" } else { LM_HEAD };
-        let head = checkpoint.parameters.get(name).cloned();
-        let heads = head.map(|head| (LM_HEAD.to_owned(), head)).into_iter().collect();
+    fn of_language_model(mut checkpoint: Checkpoint) -> Self {
+        let tied = checkpoint.config.tied();
         checkpoint.config.tie_word_embeddings = Some(true);
-        let tensors =
-            checkpoint.parameters.iter().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
-        checkpoint.parameters = Parameters::from_tensors(&checkpoint.config, tensors.collect())?;
-        Ok(Self { checkpoint, heads })
+        let head = checkpoint.parameters.take_head();
+        let heads = head.map(|head| (HEAD.to_owned(), head)).into_iter().collect();
+        Self { checkpoint, heads, tied }
     }
 
     /// SHA-256 of blocks and heads, in hexadecimal.
@@ -90,14 +82,9 @@ impl RewardModel {
     /// # Errors
     /// As [`Checkpoint::fingerprint`].
     pub fn fingerprint(&self) -> Result<String> {
-        let mut digest = Sha256::new_with_prefix(self.checkpoint.fingerprint()?);
-        for (name, tensor) in &self.heads {
-            digest.update(name.as_bytes());
-            for values in tensor.values.chunks(1 << 16) {
-                digest.update(Dtype::Float32.narrow(values));
-            }
-        }
-        Ok(tensor_file::hexadecimal(digest))
+        let digest = Sha256::new_with_prefix(self.checkpoint.fingerprint()?);
+        let heads = self.heads.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        Ok(tensor_file::fingerprint(digest, heads))
     }
 
     /// A head over the logits of classes, of which those with the indices `good` together say that a step is good: a linear layer,
@@ -158,27 +145,26 @@ impl RewardModel {
             return Err(Error::Setting { field: "head.kind", message });
         }
         let width = self.checkpoint.config.hidden_size;
-        let head = self.heads.get(LM_HEAD).ok_or_else(|| Error::MissingTensor {
-            name: LM_HEAD.to_owned(),
+        let embedding = || self.checkpoint.parameters.get(EMBEDDING).filter(|_| self.tied);
+        let head = self.heads.get(HEAD).or_else(embedding).ok_or_else(|| Error::MissingTensor {
+            name: HEAD.to_owned(),
             expected: vec![self.checkpoint.config.vocab_size, width],
         })?;
         if head.shape.len() != 2 || head.shape[1] != width {
             let expected = vec![self.checkpoint.config.vocab_size, width];
             return Err(Error::Shape {
-                name: LM_HEAD.to_owned(),
+                name: HEAD.to_owned(),
                 expected,
                 found: head.shape.clone(),
             });
         }
         let row = head.values.chunks_exact(width).nth(id as usize).ok_or_else(|| {
             let message =
-                format!("{LM_HEAD} has {} rows, so there is none for token {id}", head.shape[0]);
+                format!("{HEAD} has {} rows, so there is none for token {id}", head.shape[0]);
             Error::Setting { field: "head", message }
         })?;
         match row.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            Some((index, &value)) => {
-                Err(Error::NotFinite { name: LM_HEAD.to_owned(), index, value })
-            }
+            Some((index, &value)) => Err(Error::NotFinite { name: HEAD.to_owned(), index, value }),
             None => Ok(row),
         }
     }
@@ -229,7 +215,7 @@ impl RewardModel {
 
 /// Whether a tensor is a head's, and not the blocks'.
 fn is_head(name: &str) -> bool {
-    name == LM_HEAD || HEADS.iter().any(|stem| of_head(name, stem))
+    name == HEAD || HEADS.iter().any(|stem| of_head(name, stem))
 }
 
 fn of_head(name: &str, stem: &str) -> bool {

@@ -46,13 +46,7 @@ const FINAL_CAP: f64 = 30.0;
 const LARGEST: u64 = 46;
 
 fn architecture(config: &ModelConfig) -> Result<Architecture> {
-    config.check_activation("hidden_activation", Activation::GeluTanh)?;
-    if config.flag("use_bidirectional_attention") {
-        config.refuse("use_bidirectional_attention")?;
-    }
-    let Some(score_width) = config.number("query_pre_attn_scalar", SCORE_WIDTH)? else {
-        return fail("query_pre_attn_scalar", "must be a positive number, is null".to_owned());
-    };
+    let score_width = score_width(config)?;
     let cap = |field: &'static str, default: f64| -> Result<Option<f32>> {
         Ok(config.number(field, default)?.map(|cap| cap as f32))
     };
@@ -69,6 +63,18 @@ fn architecture(config: &ModelConfig) -> Result<Architecture> {
         windows: config.windows(window, |layer| layer % 2 == 0)?,
         ..Architecture::llama(config)?
     })
+}
+
+/// What scores are divided by the root of, in a configuration that asks for nothing else than Gemma's attention and gate.
+pub(super) fn score_width(config: &ModelConfig) -> Result<f64> {
+    config.check_activation("hidden_activation", Activation::GeluTanh)?;
+    if config.flag("use_bidirectional_attention") {
+        config.refuse("use_bidirectional_attention")?;
+    }
+    match config.number("query_pre_attn_scalar", SCORE_WIDTH)? {
+        Some(width) => Ok(width),
+        None => fail("query_pre_attn_scalar", "must be a positive number, is null".to_owned()),
+    }
 }
 
 pub(super) fn fresh(_: &NetConfig, fields: &mut Map<String, Value>) {

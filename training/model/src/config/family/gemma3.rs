@@ -1,8 +1,8 @@
 //! Gemma 3's text models (arXiv 2503.19786): Gemma 2's blocks with an RMSNorm on each head's query and key in the place of
 //! soft caps, and with a rotary base of its own in the layers that see a window, five of six.
 
-use super::gemma2::{NORMS, complete, fresh};
-use super::{Description, Gguf, PLAIN, PLAIN_GGUF, fail};
+use super::gemma2::{NORMS, complete, fresh, score_width};
+use super::{Description, Gguf, PLAIN, PLAIN_GGUF};
 use crate::config::ModelConfig;
 use crate::config::architecture::{Activation, Architecture, Biases, BlockNorms, NormWidth};
 use crate::error::Result;
@@ -31,8 +31,6 @@ pub(super) const FAMILY: Description = Description {
     ..PLAIN
 };
 
-/// Scores are divided by the root of this where a file is silent.
-const SCORE_WIDTH: f64 = 256.0;
 /// Where a file is silent.
 const WINDOW: usize = 4096;
 /// Base of the rotary embedding in layers that see a window, where a file is silent.
@@ -43,13 +41,7 @@ const LARGEST: u64 = 62;
 const PATTERN: usize = 6;
 
 fn architecture(config: &ModelConfig) -> Result<Architecture> {
-    config.check_activation("hidden_activation", Activation::GeluTanh)?;
-    if config.flag("use_bidirectional_attention") {
-        config.refuse("use_bidirectional_attention")?;
-    }
-    let Some(score_width) = config.number("query_pre_attn_scalar", SCORE_WIDTH)? else {
-        return fail("query_pre_attn_scalar", "must be a positive number, is null".to_owned());
-    };
+    let score_width = score_width(config)?;
     // The library's configuration has the field, and its code does not read it.
     config.refuse("attn_logit_softcapping")?;
     let pattern = config.whole("sliding_window_pattern", PATTERN)?.unwrap_or(PATTERN);
