@@ -10,6 +10,7 @@ pub mod compute;
 pub mod curriculum;
 pub mod environment;
 pub mod evaluation;
+pub mod feeds;
 pub mod form;
 pub mod interrupt;
 pub mod jsonl;

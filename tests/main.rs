@@ -8,6 +8,7 @@ mod curriculum;
 mod data;
 mod evaluation;
 mod execution;
+mod feeds;
 mod gate;
 mod go_on;
 mod grading;

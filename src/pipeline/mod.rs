@@ -38,6 +38,7 @@ use crate::data::SourceRecipe;
 use crate::environment::{AnyEnvironment, Split};
 use crate::evaluation::decodings::accuracies;
 use crate::evaluation::{self, EvaluationRecipe, Needs, Record, Subject};
+use crate::feeds::Feeds;
 use crate::form::Form;
 use crate::jsonl::Indexed;
 use crate::labels::export_stepwise;
@@ -58,10 +59,11 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     let rounds = Rounds { environment, recipe, run };
     rounds.check_room_for_run()?;
     rounds.draw_problems()?;
-    let mut summaries = Vec::new();
+    let feeds = Feeds::open(run.path(), &recipe.feeds, &recipe.name);
+    let mut told = Told { summaries: Vec::new(), feeds };
     for round in 0..=recipe.rounds.count {
         tracing::info!("round {round} of {}", recipe.rounds.count);
-        rounds.round(round, &mut summaries)?;
+        rounds.round(round, &mut told)?;
     }
     let paths = [run.path().to_owned()];
     let table = rounds_table(&paths, evaluation::ROWS)?;
@@ -77,6 +79,12 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     Ok(table)
 }
 
+/// The summaries of finished stages, and whoever is told of them.
+struct Told<'a> {
+    summaries: Vec<Value>,
+    feeds: Feeds<'a>,
+}
+
 struct Rounds<'a> {
     environment: &'a AnyEnvironment,
     recipe: &'a Recipe,
@@ -84,23 +92,23 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    fn round(&self, round: usize, summaries: &mut Vec<Value>) -> Result<()> {
+    fn round(&self, round: usize, told: &mut Told<'_>) -> Result<()> {
         if round == 0 {
-            self.stage(0, "pretrain", summaries, || self.pretrain())?;
+            self.stage(0, "pretrain", told, || self.pretrain())?;
         } else {
-            self.stage(round, "search", summaries, || self.search(round))?;
-            self.stage(round, "harvest", summaries, || self.harvest(round))?;
-            self.stage(round, "train", summaries, || self.train(round))?;
+            self.stage(round, "search", told, || self.search(round))?;
+            self.stage(round, "harvest", told, || self.harvest(round))?;
+            self.stage(round, "train", told, || self.train(round))?;
         }
         if let Some(recipe) = &self.recipe.rounds.gate {
-            self.stage(round, "gate", summaries, || self.gate(round, recipe))?;
+            self.stage(round, "gate", told, || self.gate(round, recipe))?;
         }
         if let Some(recipe) = &self.recipe.rounds.probe {
-            self.stage(round, "probe", summaries, || self.probe(round, recipe))?;
+            self.stage(round, "probe", told, || self.probe(round, recipe))?;
         }
         let evaluated =
             self.run.further_stage(round, "evaluate", |done| self.evaluate(round, done))?;
-        self.push(evaluated, summaries)?;
+        self.push(evaluated, told)?;
         self.run.remove_all_logs(round)?;
         self.remove_old(round)
     }
@@ -109,19 +117,20 @@ impl Rounds<'_> {
         &self,
         round: usize,
         name: &str,
-        summaries: &mut Vec<Value>,
+        told: &mut Told<'_>,
         work: impl FnOnce() -> Result<Value>,
     ) -> Result<()> {
         let work = || {
             self.check_room_for_stage(round, name)?;
             work()
         };
-        self.push(self.run.stage(round, name, work)?, summaries)
+        self.push(self.run.stage(round, name, work)?, told)
     }
 
-    fn push(&self, summary: Value, summaries: &mut Vec<Value>) -> Result<()> {
-        summaries.push(summary);
-        self.run.write_metrics(summaries)
+    fn push(&self, summary: Value, told: &mut Told<'_>) -> Result<()> {
+        told.feeds.tell(&summary);
+        told.summaries.push(summary);
+        self.run.write_metrics(&told.summaries)
     }
 
     /// Draws the problems of all rounds: a source that cannot be read, or that has too few, is known at once.

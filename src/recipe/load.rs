@@ -199,6 +199,7 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.objective.build().validate().context("[objective]")?;
     recipe.training.validate().context("[training]")?;
     recipe.evaluation.validate()?;
+    recipe.feeds.validate()?;
     if let Some(probe) = &recipe.rounds.probe {
         probe.validate().context("[rounds.probe]")?;
     }

@@ -26,6 +26,7 @@ use crate::data::DatasetRecipe;
 use crate::environment::EnvironmentRecipe;
 use crate::evaluation::EvaluationRecipe;
 use crate::evaluation::probe::ProbeRecipe;
+use crate::feeds::FeedsRecipe;
 use crate::kinds::kind_or_default;
 use crate::labels::LabelsRecipe;
 use crate::policy::PolicyRecipe;
@@ -69,6 +70,8 @@ pub struct Recipe {
     pub evaluation: EvaluationRecipe,
     /// How the machine is used; with one worker a tree the results do not depend on it.
     pub compute: ComputeRecipe,
+    /// Where a run's figures go besides its own files.
+    pub feeds: FeedsRecipe,
 }
 
 impl Default for Recipe {
@@ -89,6 +92,7 @@ impl Default for Recipe {
             training: TrainConfig::default(),
             evaluation: EvaluationRecipe::default(),
             compute: ComputeRecipe::default(),
+            feeds: FeedsRecipe::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod table;
 pub use auc::{Auc, Scored};
 pub(crate) use interval::mean;
 pub use interval::{Difference, Proportion, difference, mean_of_runs, percent, proportion};
+pub(crate) use one_line::one_line;
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};
 pub use rounds::{

@@ -84,7 +84,7 @@ impl Change {
     /// Whether a run may go on under it: all that its rounds hold would have come about all the same.
     pub(super) fn may_go_on(&self) -> bool {
         let probed = self.key == "rounds.probe" && self.before.is_null();
-        self.is_in(&["about", "compute", "name", "rounds.count", "rounds.keep"])
+        self.is_in(&["about", "compute", "feeds", "name", "rounds.count", "rounds.keep"])
             || probed
             || self.is_of_measures()
     }
@@ -151,6 +151,7 @@ mod tests {
         for (before, now, on, branch, evaluation, gate) in [
             ("rounds.count = 3", "rounds.count = 5", true, true, true, true),
             ("compute.slots = 3", "compute.slots = 5", true, true, true, true),
+            ("feeds.tensorboard = true", "feeds.tensorboard = false", true, true, true, true),
             ("name = \"a\"", "name = \"b\"", true, true, true, true),
             ("evaluation.decodings = [\"a\"]", "evaluation.decodings = []", true, true, true, true),
             (none, svamp, true, true, true, true),

@@ -16,6 +16,7 @@
 //! SHA256SUMS             of the files of problems and rounds, as they were written; `sha256sum -c` reads it
 //! metrics.jsonl          all summaries, one a line
 //! table.txt, table.md, table.csv  accuracy by round and decoding
+//! events.out.tfevents.*  the same numbers for TensorBoard
 //! ```
 
 mod alike;

@@ -153,7 +153,11 @@ fn is_comparable(name: &str) -> bool {
     let stage = STAGES.iter().any(|stage| file == format!("{stage}.json"));
     let timed = ["metrics.jsonl", "manifest.json", "SHA256SUMS", ".lock", "recipe.toml"];
     // Training states say how long their steps took.
-    !stage && !timed.contains(&file) && !["trainer_state.json", "checksums.json"].contains(&file)
+    let told_when = file.starts_with("events.out.tfevents.");
+    !stage
+        && !told_when
+        && !timed.contains(&file)
+        && !["trainer_state.json", "checksums.json"].contains(&file)
 }
 
 /// Checks that two folders hold the same labels, trees, nets, answers and tables.
