@@ -5,6 +5,7 @@
 //! environments, policies, recipes, the round loop, evaluation and reports.
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod bench;
 pub mod compute;
 pub mod curriculum;

@@ -9,6 +9,7 @@ mod trees;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use espalier_search::ConfigError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ use scalars::Scalars;
 use tensorboard::EventFile;
 #[cfg(feature = "served")]
 use trackio::Trackio;
+
+use crate::address::check_url;
 
 /// Where a run's figures go besides its own files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,11 +63,11 @@ impl FeedsRecipe {
             cfg!(feature = "served"),
             "feeds.trackio wants a build with the feature `served`; leave it out"
         );
-        ensure!(
-            (url.starts_with("http://") || url.starts_with("https://")) && !url.contains('?'),
-            "feeds.trackio.url = {url:?} must be an address without a query, as \"http://127.0.0.1:7860\"; a write token comes from TRACKIO_WRITE_TOKEN in the environment"
-        );
-        Ok(())
+        let (field, token) = ("feeds.trackio.url", "a write token comes from TRACKIO_WRITE_TOKEN");
+        // Not repeated: the server prints its address with the token there.
+        let requirement = format!("must have no query; {token}");
+        ConfigError::require(!url.contains('?'), field, &"...?...", &requirement)?;
+        Ok(check_url(field, url, token)?)
     }
 }
 

@@ -43,6 +43,9 @@ impl Trackio {
         Self {
             agent: Agent::config_builder()
                 .timeout_global(Some(TIMEOUT))
+                // The token is for this server alone.
+                .max_redirects(0)
+                .max_redirects_will_error(false)
                 .http_status_as_error(false)
                 .build()
                 .into(),

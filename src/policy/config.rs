@@ -6,6 +6,7 @@ use espalier_search::ConfigError;
 use serde::{Deserialize, Serialize};
 
 use super::prm::PrmRecipe;
+use crate::address::check_url;
 use crate::kinds::kind_or_default;
 
 /// A policy behind `POST /v1/completions`.
@@ -85,7 +86,7 @@ impl CompletionsRecipe {
     /// # Errors
     /// Names the first key that is wrong.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        check_url("url", &self.url)?;
+        check_url("url", &self.url, KEY)?;
         check_model("model", &self.model)?;
         self.check_chat()?;
         ConfigError::require(self.max_tokens >= 1, "max_tokens", &self.max_tokens, "must be >= 1")?;
@@ -357,7 +358,7 @@ impl HttpConfig {
 
 /// Checks where `[policy.value]` is served.
 pub(super) fn check_server(url: &str, model: &str, http: &HttpConfig) -> Result<(), ConfigError> {
-    check_url("value.url", url)?;
+    check_url("value.url", url, KEY)?;
     check_model("value.model", model)?;
     http.validate([
         "value.http.api_key_env",
@@ -369,26 +370,12 @@ pub(super) fn check_server(url: &str, model: &str, http: &HttpConfig) -> Result<
     ])
 }
 
+/// Where an API key belongs.
+const KEY: &str = "name a variable in api_key_env";
+
 fn check_model(field: &'static str, model: &str) -> Result<(), ConfigError> {
     let requirement = "must name the model as the server knows it (its /v1/models lists them)";
     ConfigError::require(!model.is_empty(), field, &format!("{model:?}"), requirement)
-}
-
-fn check_url(field: &'static str, url: &str) -> Result<(), ConfigError> {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    // The value is not repeated: it may hold a password.
-    let secret = authority.contains('@');
-    ConfigError::require(
-        !secret,
-        field,
-        &"...@...",
-        "must hold no password; name a variable in api_key_env",
-    )?;
-    let plain = url.bytes().all(|byte| byte.is_ascii_graphic());
-    let usable = plain && !authority.is_empty() && matches!(scheme, "http" | "https");
-    let requirement = "must be a whole address that begins with http:// or https://";
-    ConfigError::require(usable, field, &format!("{url:?}"), requirement)
 }
 
 #[cfg(all(test, feature = "served"))]
