@@ -1,5 +1,5 @@
 # make quickstart   set-up, build, and the main job: a net teaches itself countdown (about a quarter of an hour on two cores)
-# make test         set-up, formatting, lints, and every test (fetches a small model server and sympy once, 140 MB)
+# make test         set-up, formatting, lints, and every test (fetches a small model server, sympy, TensorBoard and trackio once, 400 MB)
 # make fuzz         every reader of foreign bytes against changed files: a million each, or ten minutes of processor time (3 hours in all)
 # make results      the README's full table: three seeds, resumable
 # make real-model   SmolLM2-135M teaches itself word problems of DATA (a folder with mawps/ and svamp/); QUESTIONS a round, SEEDS, SETTINGS

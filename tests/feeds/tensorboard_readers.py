@@ -26,35 +26,38 @@ def of_python(run):
     return scalars, tensors
 
 
-def of_data_server(run):
-    """The same as TensorBoard's data server has them."""
-    binary = server_ingester.get_server_binary()
+def of_data_server(run, wanted):
+    """The same as TensorBoard's data server has them, once it has read all that is wanted or some seconds have passed."""
     ingester = server_ingester.SubprocessServerDataIngester(
-        binary, str(run), reload_interval=1, channel_creds_type=ChannelCredsType.LOCAL,
-        samples_per_plugin={"scalars": 0},
+        server_ingester.get_server_binary(), str(run), reload_interval=1,
+        channel_creds_type=ChannelCredsType.LOCAL, samples_per_plugin={"scalars": 0},
     )
     ingester.start()
-    provider = ingester.data_provider
-    context, asked = RequestContext(), {"experiment_id": "", "plugin_name": "scalars"}
+    provider, context = ingester.data_provider, RequestContext()
+
+    def points(plugin, list_tags, read):
+        """Tags of a plugin, each with its points; of the one run that there is."""
+        asked = {"experiment_id": "", "plugin_name": plugin}
+        runs = list_tags(context, **asked)
+        tags = RunTagFilter(tags=[tag for tags in runs.values() for tag in tags])
+        found = read(context, **asked, downsample=100_000, run_tag_filter=tags)
+        return {tag: points for tags in found.values() for tag, points in tags.items()}
+
+    def read():
+        scalars = points("scalars", provider.list_scalars, provider.read_scalars)
+        tensors = {}
+        for plugin in ("histograms", "text"):
+            tensors |= points(plugin, provider.list_tensors, provider.read_tensors)
+        return (
+            {tag: [(point.step, point.value) for point in found] for tag, found in scalars.items()},
+            {tag: [point.step for point in found] for tag, found in tensors.items()},
+        )
+
     for _ in range(200):
-        if provider.list_runs(context, experiment_id=""):
+        if read()[0] == wanted:
             break
         time.sleep(0.05)
-    (name,) = {entry.run_name for entry in provider.list_runs(context, experiment_id="")}
-    listed = provider.list_scalars(context, **asked)[name]
-    read = provider.read_scalars(
-        context, **asked, downsample=100_000, run_tag_filter=RunTagFilter(tags=list(listed))
-    )[name]
-    scalars = {tag: [(point.step, point.value) for point in points] for tag, points in read.items()}
-    tensors = {}
-    for plugin in ("histograms", "text"):
-        asked["plugin_name"] = plugin
-        tags = provider.list_tensors(context, **asked).get(name, {})
-        read = provider.read_tensors(
-            context, **asked, downsample=100_000, run_tag_filter=RunTagFilter(tags=list(tags))
-        )
-        tensors |= {tag: [point.step for point in points] for tag, points in read[name].items()}
-    return scalars, tensors
+    return read()
 
 
 def main():
@@ -63,7 +66,7 @@ def main():
     shown = ["search/trees/q_value", "search/trees/sample", "search/trees/value"]
     rounds = [step for step, _ in wanted["search/trees"]]
     for name, (scalars, tensors) in {
-        "Python": of_python(run), "data server": of_data_server(run)
+        "Python": of_python(run), "data server": of_data_server(run, wanted)
     }.items():
         differ = [tag for tag in wanted.keys() | scalars.keys() if wanted.get(tag) != scalars.get(tag)]
         for tag in sorted(differ):

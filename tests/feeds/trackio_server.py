@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-os.environ["TRACKIO_DIR"] = tempfile.mkdtemp()
+# The server may still write when this program ends.
+FOLDER = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+os.environ["TRACKIO_DIR"] = FOLDER.name
 
 import trackio
 from trackio.sqlite_storage import SQLiteStorage

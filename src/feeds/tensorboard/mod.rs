@@ -8,7 +8,7 @@ mod record;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,7 +49,8 @@ impl EventFile {
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         let cannot = || format!("cannot read {}", path.display());
-        let bytes = fs::read(&path).with_context(cannot)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).with_context(cannot)?;
         let (whole, events) = events(&bytes);
         file.set_len(whole)
             .and_then(|()| file.seek(SeekFrom::Start(whole)))
@@ -104,7 +105,7 @@ impl EventFile {
 
     fn put(&mut self, step: i64, what: What) {
         let event = Event { wall_time: now(), step, what: Some(what) };
-        record::write(&mut self.pending, &event.encode_to_vec()).expect("memory takes all");
+        record::append(&mut self.pending, &event.encode_to_vec());
     }
 
     /// Appends what was added.

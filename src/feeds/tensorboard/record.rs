@@ -1,7 +1,5 @@
 //! TensorFlow's records: a length, its sum, bytes, and their sum (CRC-32C, masked).
 
-use std::io::{self, Write};
-
 /// Bytes before and after those of a record.
 const HEAD: usize = 12;
 const TAIL: usize = 4;
@@ -11,13 +9,12 @@ fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// Writes a record.
-pub(super) fn write(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+/// Appends a record.
+pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = (bytes.len() as u64).to_le_bytes();
-    out.write_all(&length)?;
-    out.write_all(&masked(&length))?;
-    out.write_all(bytes)?;
-    out.write_all(&masked(bytes))
+    for part in [&length[..], &masked(&length), bytes, &masked(bytes)] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// The first record of `bytes` and what follows it; `None` where there is no whole one.
@@ -40,8 +37,8 @@ mod tests {
     #[test]
     fn records_are_read_as_they_were_written() {
         let mut bytes = Vec::new();
-        write(&mut bytes, b"one").unwrap();
-        write(&mut bytes, b"").unwrap();
+        append(&mut bytes, b"one");
+        append(&mut bytes, b"");
         let (first, rest) = read(&bytes).unwrap();
         assert_eq!((first, read(rest)), (b"one".as_slice(), Some((&[][..], &[][..]))));
         for cut in 0..rest.len() {
