@@ -14,7 +14,7 @@ use super::TrackioRecipe;
 use super::scalars::Scalar;
 use crate::jsonl::identity;
 use crate::place::in_full;
-use crate::report::one_line;
+use crate::report::one_line::one_line;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The variable with the token that lets a program write to a server, and the header that carries it.

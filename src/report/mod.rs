@@ -2,7 +2,7 @@
 
 mod auc;
 mod interval;
-mod one_line;
+pub(crate) mod one_line;
 mod outline;
 mod plot;
 mod rounds;
@@ -12,7 +12,6 @@ mod table;
 pub use auc::{Auc, Scored};
 pub(crate) use interval::mean;
 pub use interval::{Difference, Proportion, difference, mean_of_runs, percent, proportion};
-pub(crate) use one_line::one_line;
 pub use outline::{Outline, OutlineFilter, OutlineNode, check_tree};
 pub use plot::{Plot, Series};
 pub use rounds::{
