@@ -26,6 +26,7 @@ pub mod provenance;
 pub mod recipe;
 pub mod report;
 pub mod run_dir;
+pub mod tune;
 pub mod upgrade;
 pub mod usage;
 pub mod verifier;

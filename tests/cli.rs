@@ -29,6 +29,7 @@ fn every_command_explains_itself() {
         "report",
         "ablate",
         "bench",
+        "tune",
         "inspect",
         "import",
         "execute",
@@ -294,6 +295,36 @@ fn bench_prints_a_versioned_object_a_case() {
 }
 
 #[test]
+fn tune_says_what_it_tried_and_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = folder.path().join("net");
+    run(&["pretrain", "--config", TINY, "--out", text(&net)]);
+    let tune = ["tune", "--config", TINY, "--checkpoint", text(&net), "--seconds", "0.1"];
+    let tuned = &rows(&run(&[&tune[..], &["--json"]].concat()))[0];
+    assert_eq!((&tuned["schema"], &tuned["unit"]), (&"espalier.tune/1".into(), &"tokens".into()));
+    assert!(tuned["rates"][0].as_f64().unwrap() > 0.0);
+    let trials = tuned["trials"].as_array().unwrap();
+    for key in ["concurrent_problems", "slots", "kv_cache_megabytes"] {
+        let mut best = tuned["before"][key].as_u64().unwrap();
+        let of_key: Vec<_> = trials.iter().filter(|trial| trial["key"] == key).collect();
+        assert!(!of_key.is_empty(), "{trials:?}");
+        for trial in of_key {
+            assert_eq!(trial["against"], best, "{trials:?}");
+            if trial["taken"] == true {
+                assert!(trial["speed"]["least"].as_f64().unwrap() > 1.0, "{trial}");
+                best = trial["value"].as_u64().unwrap();
+            }
+        }
+        assert_eq!(tuned["after"][key], best, "{trials:?}");
+    }
+    let [uniform, seconds] = ["policy={kind=\"uniform\"}", "--seconds"];
+    let told = run(&["tune", "--config", TINY, "--set", uniform, seconds, "0.1"]);
+    assert!(told.contains("states a second") && !told.contains("slots"), "{told}");
+    assert!(fail(&["tune", "--config", TINY, "--seconds", "0"], 2).contains("--seconds 0"));
+    assert!(fail(&["tune", "--config", TINY], 2).contains("--checkpoint"));
+}
+
+#[test]
 fn bad_input_is_named_and_nothing_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -508,6 +539,7 @@ fn a_gpu_that_is_not_there_is_refused_before_anything_is_computed() {
         &[&["evaluate", "--decoding", "greedy"][..], &checkpoint, &of_problems].concat(),
         &[&["solve", "9: 4 5"][..], &checkpoint].concat(),
         &["bench", "inference"],
+        &[&["tune"][..], &checkpoint].concat(),
     ] {
         let message = fail(&[command, &far].concat(), 2);
         assert!(message.contains("compute.device: \"cuda:255\""), "{message}");

@@ -30,6 +30,7 @@ mod score;
 mod search;
 mod solve;
 mod train;
+mod tune;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ enum Command {
     Compare(compare::Arguments),
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
+    Tune(tune::Arguments),
     Inspect(inspect::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
@@ -144,6 +146,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Compare(arguments) => compare::main(&arguments),
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Tune(arguments) => tune::main(&arguments),
         Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Import(arguments) => import::main(&arguments),
         Command::Export(arguments) => export::main(&arguments),
