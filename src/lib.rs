@@ -17,6 +17,7 @@ pub mod interrupt;
 pub mod jsonl;
 mod kinds;
 pub mod labels;
+pub mod page;
 pub mod pipeline;
 pub mod place;
 pub mod policy;

@@ -18,6 +18,7 @@ mod keep;
 mod labels;
 mod no_net;
 mod outputs;
+mod page;
 mod prm;
 mod probe;
 mod program;

@@ -7,8 +7,9 @@ use espalier_search::TreeRecord;
 use serde_json::json;
 
 use super::arguments::{UsageError, print_json, print_line};
-use espalier::jsonl;
+use super::outputs::refuse_overwriting;
 use espalier::report::{Outline, OutlineFilter, OutlineNode, SideBySide, check_tree};
+use espalier::{jsonl, page};
 
 /// Look into the files that the other commands write.
 #[derive(Debug, Args)]
@@ -48,6 +49,9 @@ struct TreeArguments {
     /// Print one JSON object a node.
     #[arg(long)]
     json: bool,
+    /// Write a page for a browser instead, on which the trees are drawn and walked; those of a second file beside them.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "depth", "min_visits"])]
+    html: Option<PathBuf>,
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
@@ -60,6 +64,9 @@ fn inspect_tree(arguments: &TreeArguments) -> Result<()> {
     let filter = OutlineFilter { depth: arguments.depth, min_visits: arguments.min_visits };
     let trees = read(&arguments.file)?;
     let chosen = of_problem(&trees, arguments, &arguments.file)?;
+    if let Some(page) = &arguments.html {
+        return write_page(arguments, &chosen, page);
+    }
     if let Some(file) = &arguments.other {
         let others = read(file)?;
         return side_by_side(arguments, &chosen, file, &of_problem(&others, arguments, file)?);
@@ -76,6 +83,24 @@ fn inspect_tree(arguments: &TreeArguments) -> Result<()> {
         print_line(&outline.text())?;
     }
     Ok(())
+}
+
+/// Writes the chosen trees, and those of the other file, as a page.
+fn write_page(arguments: &TreeArguments, chosen: &[&TreeRecord], page: &Path) -> Result<()> {
+    refuse_overwriting(
+        &[("--html", Some(page))],
+        &[("FILE", Some(&*arguments.file)), ("OTHER", arguments.other.as_deref())],
+    )?;
+    let others = arguments.other.as_deref().map(read).transpose()?.unwrap_or_default();
+    let beside = match &arguments.other {
+        Some(file) => of_problem(&others, arguments, file)?,
+        None => Vec::new(),
+    };
+    let name = |file: &Path| file.display().to_string();
+    let (file, other) = (name(&arguments.file), arguments.other.as_deref().map(name));
+    let shown = chosen.iter().map(|tree| (*tree, &*file));
+    let beside = beside.into_iter().map(|tree| (tree, other.as_deref().unwrap_or_default()));
+    jsonl::write_file(page, page::trees(&file, shown.chain(beside)).html()?.as_bytes())
 }
 
 fn read(file: &Path) -> Result<Vec<TreeRecord>> {

@@ -7,6 +7,7 @@ use super::arguments::print_line;
 use espalier::evaluation::ROWS;
 use espalier::report::{rounds_plot, rounds_table};
 use espalier::run_dir::check_one_recipe;
+use espalier::{jsonl, page};
 
 /// Set runs of one recipe (several seeds) side by side: accuracy by round and decoding, with 95 % intervals over problems
 /// and runs, and label quality by round. Runs of different recipes are refused.
@@ -18,6 +19,10 @@ pub struct Arguments {
     /// The form of the table, or `svg`: accuracy by round as a plot.
     #[arg(long, default_value = "text")]
     format: Format,
+    /// Write a page for a browser instead: charts, tables, recipe and the probe's trees in one file. Runs of several recipes stand
+    /// side by side, each compared with the first.
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -30,6 +35,9 @@ enum Format {
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
+    if let Some(file) = &arguments.html {
+        return jsonl::write_file(file, page::report(&arguments.runs)?.html()?.as_bytes());
+    }
     check_one_recipe(&arguments.runs)?;
     let table = || rounds_table(&arguments.runs, ROWS);
     let text = match arguments.format {

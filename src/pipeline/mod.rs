@@ -46,7 +46,7 @@ use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, StartFrom};
 use crate::report::{Table, rounds_plot, rounds_table};
 use crate::run_dir::{RunDir, training_file};
-use crate::{jsonl, problems, seed};
+use crate::{jsonl, page, problems, seed};
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
 ///
@@ -76,6 +76,13 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         jsonl::write_file(&run.path().join(name), text.as_bytes())?;
     }
     jsonl::tidy_sums(run.path())?;
+    let html = page::report(&paths).and_then(|page| page.html());
+    let place = run.path().join("report.html");
+    match html.and_then(|html| jsonl::write_file(&place, html.as_bytes())) {
+        Ok(()) => tracing::info!("the report for a browser: {}", place.display()),
+        // The run is done, whatever became of its page.
+        Err(error) => tracing::warn!("{} was not written: {error:#}", place.display()),
+    }
     Ok(table)
 }
 

@@ -95,10 +95,9 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// What a tree is, in a line.
-pub(super) fn header_of(tree: &TreeRecord) -> String {
-    let TreeRecord { problem, seed, simulations, stop, react, .. } = tree;
-    let stop = match stop {
+/// Why a search ended, in words.
+pub(crate) fn stopped(stop: StopReason) -> &'static str {
+    match stop {
         StopReason::Simulations => "all simulations done",
         StopReason::Exhausted => "exhausted",
         StopReason::DeadEnd => "dead end",
@@ -108,7 +107,13 @@ pub(super) fn header_of(tree: &TreeRecord) -> String {
         StopReason::Solved => "solved",
         StopReason::Settled => "settled",
         StopReason::Cancelled => "cancelled",
-    };
+    }
+}
+
+/// What a tree is, in a line.
+pub(super) fn header_of(tree: &TreeRecord) -> String {
+    let TreeRecord { problem, seed, simulations, stop, react, .. } = tree;
+    let stop = stopped(*stop);
     let (problem, nodes) = (whole_line(problem), react.len());
     format!("problem {problem}, seed {seed}: {simulations} simulations ({stop}), {nodes} nodes")
 }
@@ -133,7 +138,7 @@ impl OutlineNode<'_> {
 }
 
 /// How the path ended at a node; where it did not, whether the step was cut off, else empty.
-pub(super) fn ending(node: &NodeRecord) -> String {
+pub(crate) fn ending(node: &NodeRecord) -> String {
     match (&node.terminal, node.correct) {
         (None, _) if node.truncated => "cut off".to_owned(),
         (None, _) => String::new(),

@@ -247,12 +247,19 @@ pub type RowsOf = fn(&Runs) -> Result<Vec<RoundsRow>>;
 /// # Errors
 /// When a directory holds no evaluated round, or the runs differ in problems or decodings.
 pub fn rounds_table(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Table> {
-    let runs = Runs::open(paths)?;
+    table_of(&Runs::open(paths)?, kinds)
+}
+
+/// As [`rounds_table`], of opened runs.
+///
+/// # Errors
+/// When the runs differ in problems or decodings.
+pub fn table_of(runs: &Runs, kinds: &[RowsOf]) -> Result<Table> {
     let mut header = vec!["decoding".to_owned()];
     header.extend((0..runs.rounds()).map(|round| format!("round {round}, % right")));
     header.push("tokens a problem".into());
-    let mut rows = label_rows(&runs)?;
-    rows.extend(rows_of(&runs, kinds)?);
+    let mut rows = label_rows(runs)?;
+    rows.extend(rows_of(runs, kinds)?);
     rows.sort_by_key(|row| row.section);
     let mut table = Table::new(&header);
     let mut last = None;
@@ -273,20 +280,28 @@ pub fn rounds_table(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Table> {
 /// As [`rounds_table`].
 pub fn rounds_plot(paths: &[PathBuf], kinds: &[RowsOf]) -> Result<Plot> {
     let runs = Runs::open(paths)?;
-    let curves = rows_of(&runs, kinds)?.into_iter().filter(|row| !row.curve.is_empty());
+    Ok(Plot {
+        title: "Accuracy by round".to_owned(),
+        x_label: "round".to_owned(),
+        y_label: "share of problems answered right, 95 % interval".to_owned(),
+        ticks: (0..runs.rounds()).map(|round| round.to_string()).collect(),
+        series: rounds_curves(&runs, kinds)?,
+    })
+}
+
+/// The curves of [`rounds_plot`], of opened runs.
+///
+/// # Errors
+/// As [`table_of`].
+pub fn rounds_curves(runs: &Runs, kinds: &[RowsOf]) -> Result<Vec<Series>> {
+    let curves = rows_of(runs, kinds)?.into_iter().filter(|row| !row.curve.is_empty());
     let series = curves.map(|row| {
         let points = row.curve.iter().enumerate().filter_map(|(round, share)| {
             share.map(|share| (round as f64, share.mean, share.low, share.high))
         });
         Series { label: row.label, points: points.collect() }
     });
-    Ok(Plot {
-        title: "Accuracy by round".to_owned(),
-        x_label: "round".to_owned(),
-        y_label: "share of problems answered right, 95 % interval".to_owned(),
-        ticks: (0..runs.rounds()).map(|round| round.to_string()).collect(),
-        series: series.collect(),
-    })
+    Ok(series.collect())
 }
 
 fn rows_of(runs: &Runs, kinds: &[RowsOf]) -> Result<Vec<RoundsRow>> {

@@ -151,7 +151,8 @@ pub fn files(folder: &Path) -> BTreeMap<String, PathBuf> {
 fn is_comparable(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap();
     let stage = STAGES.iter().any(|stage| file == format!("{stage}.json"));
-    let timed = ["metrics.jsonl", "manifest.json", "SHA256SUMS", ".lock", "recipe.toml"];
+    let timed =
+        ["metrics.jsonl", "manifest.json", "report.html", "SHA256SUMS", ".lock", "recipe.toml"];
     // Each of TensorBoard's events says when it was written.
     let timed = timed.contains(&file) || file.starts_with("events.out.tfevents.");
     // Training states say how long their steps took.
