@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::status;
+
 const LOG_EVERY: Duration = Duration::from_secs(15);
 
 /// Progress of one stage. Counted from several threads.
@@ -15,6 +17,7 @@ pub struct Progress {
     total: u64,
     bar: Option<ProgressBar>,
     state: Mutex<(u64, Instant)>,
+    counting: status::Counting,
 }
 
 impl Progress {
@@ -31,13 +34,15 @@ impl Progress {
             bar
         });
         let state = Mutex::new((done as u64, Instant::now()));
-        Self { label: label.to_owned(), total: total as u64, bar, state }
+        let counting = status::count(label, total as u64, done as u64);
+        Self { label: label.to_owned(), total: total as u64, bar, state, counting }
     }
 
     /// Counts one more; `detail` is logged with it now and then.
     pub fn advance(&self, detail: impl FnOnce() -> String) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.0 += 1;
+        self.counting.advance();
         match &self.bar {
             Some(bar) => bar.inc(1),
             None if state.1.elapsed() >= LOG_EVERY => {

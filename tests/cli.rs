@@ -30,6 +30,7 @@ fn every_command_explains_itself() {
         "ablate",
         "bench",
         "tune",
+        "watch",
         "inspect",
         "import",
         "execute",

@@ -1,6 +1,7 @@
 //! Whole-program tests: they drive the real binary in a temporary folder.
 
 mod arithmetic;
+mod browser;
 mod chaos;
 mod cli;
 mod completions;
@@ -32,4 +33,5 @@ mod tokens;
 mod transpositions;
 mod upgrade;
 mod verifier;
+mod watch;
 mod word_problems;

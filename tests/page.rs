@@ -1,13 +1,11 @@
 //! Pages for a browser: what they say, and that a real Chromium draws them.
 
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use espalier::search::testing::skipped;
 use serde_json::{Value, json};
 
+use crate::browser::{browser, opened};
 use crate::program::{fail, run, text, tiny_run};
 
 const PROBE: &str =
@@ -20,20 +18,7 @@ fn data(page: &Path) -> Value {
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
-fn browser() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = std::env::split_paths(&path)
-        .flat_map(|folder| names.map(|name| folder.join(name)))
-        .find(|program| program.exists());
-    if found.is_none() {
-        skipped("no Chromium (Debian's package `chromium`)");
-    }
-    found
-}
-
 /// Opens a page and runs a script in it; returns the page's elements as they are then. The script ends by `done(value)`, which is returned, too.
-/// A word on the console or a request to another machine is a failure.
 fn open(browser: &Path, page: &Path, script: &str) -> (String, Value) {
     let folder = page.parent().unwrap();
     let scripted = folder.join("scripted.html");
@@ -44,30 +29,8 @@ fn open(browser: &Path, page: &Path, script: &str) -> (String, Value) {
          const later = (work) => setTimeout(work, 200);\n{script}</script>"
     );
     fs::write(&scripted, format!("{before}{frame}</body>{after}")).unwrap();
-    let asked = TcpListener::bind("127.0.0.1:0").unwrap();
-    asked.set_nonblocking(true).unwrap();
-    let output = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--dump-dom",
-            "--window-size=1400,1000",
-        ])
-        .args([
-            "--virtual-time-budget=10000",
-            "--enable-logging=stderr",
-            "--disable-background-networking",
-        ])
-        .arg("--disable-component-update")
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-        .arg(format!("file://{}", scripted.display()))
-        .output()
-        .unwrap();
-    let (dom, log) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    assert!(!log.contains(":CONSOLE"), "{log}");
-    let (_, rest) = dom.split_once("data-done=\"").unwrap_or_else(|| panic!("{log}"));
+    let dom = opened(browser, &format!("file://{}", scripted.display()), folder);
+    let (_, rest) = dom.split_once("data-done=\"").unwrap_or_else(|| panic!("{dom}"));
     let mut value = rest.split_once('"').unwrap().0.to_owned();
     // As attributes are written: Chromium of 2025 and later escapes angle brackets, too.
     for (written, meant) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")] {
@@ -115,6 +78,25 @@ fn the_report_has_the_numbers_of_the_table_and_a_run_writes_it() {
             assert!((shown - number.as_f64().unwrap()).abs() < 1e-12, "{line}, {result}");
         }
     }
+    // Greedy reads the question at least, and every step but the last with what stood before it.
+    let greedy = &evaluated["results"][0];
+    let read = greedy["tokens_read_per_problem"].as_f64().unwrap();
+    assert!(read > greedy["tokens_per_problem"].as_f64().unwrap(), "{greedy}");
+    let all = chart("Right answers for all tokens")["lines"][0]["points"][2][0].as_f64().unwrap();
+    assert!((all - read - greedy["tokens_per_problem"].as_f64().unwrap()).abs() < 1e-9);
+    let searched = summary("search");
+    let stops: u64 =
+        searched["stops"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(stops, searched["problems"].as_u64().unwrap());
+    let read = |key: &str| searched["inference"][key].as_u64().unwrap();
+    let contexts = read("prefix_tokens_computed") + read("prefix_tokens_reused");
+    assert!(contexts > 0);
+    assert_eq!(searched["tokens_read"], contexts);
+    let sheets = shown["sheets"].as_array().unwrap();
+    let stages = sheets.iter().find(|sheet| sheet["title"] == "Time and tokens by stage").unwrap();
+    let row =
+        stages["rows"].as_array().unwrap().iter().find(|row| row[0] == "2" && row[1] == "search");
+    assert_eq!(row.unwrap()[4], searched["tokens_read"].to_string());
     let probe = summary("probe");
     let steps = &chart("Distinct steps sampled at a node (probe)")["lines"][0]["points"][2];
     assert_eq!(steps, &json!([2.0, probe["steps"]["distinct"], null, null]));

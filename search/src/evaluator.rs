@@ -122,4 +122,10 @@ pub trait Evaluator: Send + Sync {
         requests: &[Request],
         cancel: &Cancel,
     ) -> Vec<Result<Evaluation, EvaluatorError>>;
+
+    /// Tokens of all contexts that its nets were given so far, the net's that values states included, whether they were computed or kept
+    /// from before; `None` where not all of them are counted. It only grows.
+    fn tokens_read(&self) -> Option<u64> {
+        None
+    }
 }

@@ -32,6 +32,7 @@ mod solve;
 mod train;
 mod tune;
 mod upgrade;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -81,6 +82,7 @@ enum Command {
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
     Tune(tune::Arguments),
+    Watch(watch::Arguments),
     Inspect(inspect::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
@@ -147,6 +149,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Tune(arguments) => tune::main(&arguments),
+        Command::Watch(arguments) => watch::main(&arguments),
         Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Import(arguments) => import::main(&arguments),
         Command::Export(arguments) => export::main(&arguments),

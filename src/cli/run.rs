@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
@@ -6,6 +7,7 @@ use clap::Args;
 use super::arguments::{
     RecipeArguments, UsageError, check_training, print_json, print_line, start_environment,
 };
+use espalier::live::Server;
 use espalier::pipeline;
 use espalier::run_dir::{Origin, RunDir};
 
@@ -33,6 +35,16 @@ pub struct Arguments {
     /// The run directory [default: runs/NAME-sSEED; of a branch: RUN-from-ROUND].
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
+    /// Serve a page of the run as it grows, at ADDRESS or a free port of the loopback; see `espalier watch`.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:0",
+        conflicts_with = "dry_run"
+    )]
+    watch: Option<SocketAddr>,
     /// Run nothing: check the recipe and say what memory it takes and what its first batches look like. Neither the checkpoint nor the
     /// device need be there, if `[net]` gives the shape.
     #[arg(long)]
@@ -75,6 +87,10 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         Some(origin) => RunDir::branch(&path, &recipe, origin)?,
     };
     run.note_machine(environment.interpreter())?;
+    let server = arguments.watch.map(|listen| Server::begin(run.path(), listen)).transpose()?;
+    if let Some(server) = &server {
+        tracing::info!("the run as it grows: {}", server.address());
+    }
     let table = pipeline::run(&environment, &recipe, &run)?;
     print_line(&table.text())
 }

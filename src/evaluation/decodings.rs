@@ -47,6 +47,10 @@ pub struct Accuracy {
     pub steps_truncated: usize,
     /// Mean number of sampled tokens.
     pub tokens_per_problem: f64,
+    /// Mean number of tokens in the contexts that the policy and the net that values states were given; absent in files of earlier versions,
+    /// where a server does not count, and where [`Self::seconds`] is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_read_per_problem: Option<f64>,
     /// Mean number of simulations (tree search alone).
     pub simulations_per_problem: f64,
     /// Wall time of all problems and seeds; absent when part of it was done by an earlier process.
@@ -108,6 +112,7 @@ pub fn accuracies(subject: &Subject<'_>, record: &Record) -> Result<Vec<Accuracy
             .collect();
         let accuracy = proportion(&runs);
         let mean = |total: u64| total as f64 / rows.len() as f64;
+        let cost = record.costs.get(&decoding);
         Ok(Accuracy {
             schema: "espalier.accuracy/1".into(),
             accuracy: accuracy.mean,
@@ -118,8 +123,9 @@ pub fn accuracies(subject: &Subject<'_>, record: &Record) -> Result<Vec<Accuracy
             cut: rows.iter().filter_map(|row| row.cut).collect(),
             steps_truncated: rows.iter().map(|row| row.steps_truncated).sum(),
             tokens_per_problem: mean(rows.iter().map(|row| row.tokens).sum()),
+            tokens_read_per_problem: cost.and_then(|cost| cost.tokens_read).map(mean),
             simulations_per_problem: mean(rows.iter().map(|row| row.simulations).sum()),
-            seconds: record.seconds.get(&decoding).copied(),
+            seconds: cost.map(|cost| cost.seconds),
             decoding,
         })
     };

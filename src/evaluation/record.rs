@@ -101,9 +101,18 @@ pub struct Record {
     pub decoded: Vec<Decoded>,
     /// By repetition, then by problem; empty where no samples are needed.
     pub samples: Vec<SampleSet>,
-    /// Wall time of each decoding in seconds. Those that an earlier process did in part are absent, and so are those that choose from
-    /// a part of the samples.
-    pub seconds: HashMap<String, f64>,
+    /// What each decoding took. Those that an earlier process did in part are absent, and so are those that choose from a part of the
+    /// samples.
+    pub costs: HashMap<String, Cost>,
+}
+
+/// What answering all problems in one way took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// See [`espalier_search::Evaluator::tokens_read`].
+    pub tokens_read: Option<u64>,
 }
 
 impl Record {
@@ -129,18 +138,18 @@ impl Record {
         }
         for decoding in &needs.decodings {
             let name = decoding.to_string();
-            let (rows, seconds) = if let Some(count) = decoding.samples() {
+            let (rows, cost) = if let Some(count) = decoding.samples() {
                 let choices = record.samples.iter();
                 let rows = choices.filter_map(|set| set.decoded(subject.environment, *decoding));
                 let all = draw.as_ref().is_some_and(|draw| draw.count == count);
                 (rows.collect(), drawn.filter(|_| all))
             } else {
-                let (rows, seconds) = stage.decoded(*decoding)?;
+                let (rows, cost) = stage.decoded(*decoding)?;
                 steps_truncated += rows.iter().map(|row| row.steps_truncated).sum::<usize>();
-                (rows, seconds)
+                (rows, cost)
             };
             record.decoded.extend(rows);
-            record.seconds.extend(seconds.map(|seconds| (name, seconds)));
+            record.costs.extend(cost.map(|cost| (name, cost)));
         }
         let (unread, all) = (record.unread(), subject.problems.len());
         if unread == all && all > 0 {
@@ -252,7 +261,7 @@ impl<'a> Stage<'a> {
         Ok(stage)
     }
 
-    fn samples(&mut self, draw: &Draw) -> Result<(Vec<SampleSet>, Option<f64>)> {
+    fn samples(&mut self, draw: &Draw) -> Result<(Vec<SampleSet>, Option<Cost>)> {
         let before = self.cells.iter().map(|(seed, problem)| {
             let sets = self.samples.remove(&(*seed, problem.id.clone()))?;
             sets.into_iter().find(|set| set.draw == *draw)
@@ -265,7 +274,7 @@ impl<'a> Stage<'a> {
         })
     }
 
-    fn decoded(&mut self, decoding: Decoding) -> Result<(Vec<Decoded>, Option<f64>)> {
+    fn decoded(&mut self, decoding: Decoding) -> Result<(Vec<Decoded>, Option<Cost>)> {
         let name = decoding.to_string();
         let before = self
             .cells
@@ -284,7 +293,8 @@ impl<'a> Stage<'a> {
         label: &str,
         before: Vec<Option<T>>,
         work: impl Fn((usize, &Problem), &Cancel) -> Result<T> + Sync,
-    ) -> Result<(Vec<T>, Option<f64>)> {
+    ) -> Result<(Vec<T>, Option<Cost>)> {
+        let read = self.subject.evaluator.tokens_read();
         let one = |cell: usize, cancel: &Cancel| work(self.cells[cell], cancel);
         let work = Work::begin();
         let concurrency = self.subject.concurrent_problems;
@@ -293,7 +303,10 @@ impl<'a> Stage<'a> {
             Some(_) => "what is answered is kept; the same command goes on".to_owned(),
             None => "no file was named to keep what is answered".to_owned(),
         })?;
-        filled
+        let (cells, seconds) = filled?;
+        let tokens_read =
+            self.subject.evaluator.tokens_read().zip(read).map(|(after, before)| after - before);
+        Ok((cells, seconds.map(|seconds| Cost { seconds, tokens_read })))
     }
 
     fn keep(&self, line: impl FnOnce() -> Line) -> Result<()> {

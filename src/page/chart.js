@@ -24,7 +24,8 @@ function rangeOf(values, padding) {
 
 function chartOf(chart, index) {
   const width = 620, height = 330, left = 64, right = 14, top = 12, bottom = 46;
-  const hidden = new Set(), y = chart.share ? percent : shown, id = `chart-${index}`;
+  if (!chosen.hidden.has(chart.title)) chosen.hidden.set(chart.title, new Set());
+  const hidden = chosen.hidden.get(chart.title), y = chart.share ? percent : shown, id = `chart-${index}`;
   const plot = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-labelledby": id });
   const tip = make("output", { class: "tip", hidden: true });
   const words = (line, [x, value, low, high]) =>
@@ -32,7 +33,7 @@ function chartOf(chart, index) {
 
   function redraw() {
     plot.replaceChildren();
-    const points = chart.lines.filter((line) => !hidden.has(line)).flatMap((line) => line.points);
+    const points = chart.lines.filter((line) => !hidden.has(line.label)).flatMap((line) => line.points);
     const wide = rangeOf(points.length ? points.map((point) => point[0]) : [0, 1], 0.04);
     const values = points.flatMap((point) => [point[1], point[2] ?? point[1], point[3] ?? point[1]]);
     let tall = rangeOf(values.length ? values : [0, 1], 0.06);
@@ -52,7 +53,7 @@ function chartOf(chart, index) {
       draw("text", { class: "name", transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, chart.y_label));
     if (chart.diagonal) plot.append(draw("line", { class: "diagonal", x1: across(0), y1: up(0), x2: across(1), y2: up(1) }));
     chart.lines.forEach((line, number) => {
-      if (hidden.has(line)) return;
+      if (hidden.has(line.label)) return;
       const group = draw("g", { class: `line c${number % COLOURS}` });
       group.append(draw("polyline", {
         points: line.points.map(([x, value]) => `${across(x)},${up(value)}`).join(" "),
@@ -74,9 +75,9 @@ function chartOf(chart, index) {
   }
 
   const names = chart.lines.map((line, number) =>
-    make("button", { type: "button", class: `key c${number % COLOURS}`, "aria-pressed": "true", onclick: (event) => {
-      if (!hidden.delete(line)) hidden.add(line);
-      event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(line)));
+    make("button", { type: "button", class: `key c${number % COLOURS}`, "aria-pressed": String(!hidden.has(line.label)), onclick: (event) => {
+      if (!hidden.delete(line.label)) hidden.add(line.label);
+      event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(line.label)));
       redraw();
     } }, draw("svg", { viewBox: "0 0 26 12", "aria-hidden": "true" },
       draw("line", { x1: 0, x2: 26, y1: 6, y2: 6, "stroke-dasharray": DASHES[Math.floor(number / COLOURS) % DASHES.length] }),

@@ -25,6 +25,7 @@ struct Decoding {
     low: f64,
     high: f64,
     tokens_per_problem: f64,
+    tokens_read_per_problem: Option<f64>,
 }
 
 /// All charts that have something to show.
@@ -35,10 +36,15 @@ pub(super) fn charts(groups: &[Group]) -> Result<Vec<Chart>> {
             share: true,
             whole: false,
             x_label: "tokens sampled for a problem".into(),
-            note:
-                "A point is a round. What a value net or a reward model reads is no sampled token."
-                    .into(),
-            ..Chart::by_round("Right answers for tokens", "share", lines(groups, by_tokens)?)
+            note: "A point is a round.".into(),
+            ..Chart::by_round("Right answers for tokens", "share", lines(groups, by_sampled)?)
+        },
+        Chart {
+            share: true,
+            whole: false,
+            x_label: "tokens read and sampled for a problem".into(),
+            note: "A point is a round. Read are the contexts that the policy and the net that values states were given, kept beginnings included.".into(),
+            ..Chart::by_round("Right answers for all tokens", "share", lines(groups, by_all_tokens)?)
         },
         Chart {
             note: "Training problems change from round to round; the probe's are the same.".into(),
@@ -74,7 +80,7 @@ pub(super) fn charts(groups: &[Group]) -> Result<Vec<Chart>> {
             "−ln p of a sampled step",
             lines(groups, surprisal)?,
         ),
-        Chart::of_shares("How the probe's searches ended", lines(groups, stops)?),
+        Chart::of_shares("How searches ended", lines(groups, stops)?),
         Chart {
             whole: false,
             x_label: "optimiser steps since round 0".into(),
@@ -109,7 +115,16 @@ fn accuracy(runs: &Runs) -> Result<Vec<Line>> {
         .collect())
 }
 
-fn by_tokens(runs: &Runs) -> Result<Vec<Line>> {
+fn by_sampled(runs: &Runs) -> Result<Vec<Line>> {
+    by_tokens(runs, |found| Some(found.tokens_per_problem))
+}
+
+/// A server that does not count, and a stage that two processes did, leave gaps.
+fn by_all_tokens(runs: &Runs) -> Result<Vec<Line>> {
+    by_tokens(runs, |found| Some(found.tokens_per_problem + found.tokens_read_per_problem?))
+}
+
+fn by_tokens(runs: &Runs, count: fn(&Decoding) -> Option<f64>) -> Result<Vec<Line>> {
     let decodings = |round: &RoundFiles| -> Result<Vec<Decoding>> {
         Ok(round.figure("evaluate", "results")?.unwrap_or_default())
     };
@@ -122,7 +137,8 @@ fn by_tokens(runs: &Runs) -> Result<Vec<Line>> {
         };
         let mut points = Vec::new();
         for found in runs.figures(&label, read)?.into_iter().flatten() {
-            let tokens: Vec<f64> = found.iter().map(|found| found.tokens_per_problem).collect();
+            let tokens: Option<Vec<f64>> = found.iter().map(count).collect();
+            let Some(tokens) = tokens else { continue };
             let share = |found: &Decoding| Proportion {
                 mean: found.accuracy,
                 low: found.low,
@@ -210,17 +226,20 @@ fn surprisal(runs: &Runs) -> Result<Vec<Line>> {
 }
 
 fn stops(runs: &Runs) -> Result<Vec<Line>> {
-    let stops = runs.names("probe", "stops")?;
-    let line = |stop: String| {
-        number_line(runs, &stop, |round| {
-            let stops: Option<BTreeMap<String, usize>> = round.figure("probe", "stops")?;
-            Ok(stops.map(|stops| {
-                let all = stops.values().sum::<usize>().max(1);
-                stops.get(&stop).copied().unwrap_or(0) as f64 / all as f64
-            }))
-        })
-    };
-    stops.into_iter().map(line).collect()
+    let mut lines = Vec::new();
+    for (stage, problems) in [("search", "training problems"), ("probe", "probe")] {
+        for stop in runs.names(stage, "stops")? {
+            let label = format!("{problems}: {}", stop.replace('_', " "));
+            lines.push(number_line(runs, &label, |round| {
+                let stops: Option<BTreeMap<String, usize>> = round.figure(stage, "stops")?;
+                Ok(stops.map(|stops| {
+                    let all = stops.values().sum::<usize>().max(1);
+                    stops.get(&stop).copied().unwrap_or(0) as f64 / all as f64
+                }))
+            })?);
+        }
+    }
+    Ok(lines)
 }
 
 /// A run's own curves, one after the other over the rounds; of several runs each its own.

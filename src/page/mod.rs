@@ -21,7 +21,7 @@ use charts::{Group, charts};
 use crate::evaluation::ROWS;
 use crate::jsonl;
 use crate::report::{Runs, check_tree, table_of};
-use crate::run_dir::check_one_recipe;
+use crate::run_dir::by_recipe;
 
 /// What a page shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,11 +59,11 @@ const TREES: usize = 1_500_000;
 /// # Errors
 /// When a directory holds no evaluated round, or one of its files cannot be read.
 pub fn report(paths: &[PathBuf]) -> Result<Page> {
-    let groups = if check_one_recipe(paths).is_ok() {
-        vec![(String::new(), paths.to_vec())]
-    } else {
-        paths.iter().map(|path| (name(path), vec![path.clone()])).collect()
-    };
+    let groups = by_recipe(paths)?;
+    let several = groups.len() > 1;
+    let label = |runs: &[PathBuf]| if several { name(&runs[0]) } else { String::new() };
+    let groups: Vec<(String, Vec<PathBuf>)> =
+        groups.into_iter().map(|runs| (label(&runs), runs)).collect();
     let mut opened = Vec::new();
     for (label, paths) in &groups {
         opened.push(Group { label: label.clone(), runs: Runs::open(paths)? });
@@ -98,6 +98,22 @@ pub fn report(paths: &[PathBuf]) -> Result<Page> {
         texts: texts(paths)?,
         trees,
         trees_note,
+    })
+}
+
+/// The page of a run whose first net is not measured yet: recipe and machine.
+///
+/// # Errors
+/// When one of its files cannot be read.
+pub fn unmeasured(run: &Path) -> Result<Page> {
+    Ok(Page {
+        schema: "espalier.page/1",
+        title: name(run),
+        charts: Vec::new(),
+        sheets: Vec::new(),
+        texts: texts(&[run.to_owned()])?,
+        trees: Vec::new(),
+        trees_note: "No net is measured yet.".to_owned(),
     })
 }
 
@@ -194,6 +210,8 @@ fn name(path: &Path) -> String {
 }
 
 const FRAME: &str = include_str!("page.html");
+/// What stands in the frame for what only a served page carries.
+const LIVE: &str = "/*live.js*/";
 /// What stands in the frame for the parts that it carries.
 const PARTS: [(&str, &str); 5] = [
     ("/*style*/", include_str!("style.css")),
@@ -209,7 +227,22 @@ impl Page {
     /// # Errors
     /// When it cannot be written as JSON.
     pub fn html(&self) -> Result<String> {
-        let mut html = FRAME.to_owned();
+        self.framed(&FRAME.replace(LIVE, ""))
+    }
+
+    /// The page as its own server sends it, which it asks for what is new.
+    ///
+    /// # Errors
+    /// As [`Self::html`].
+    pub fn live_html(&self) -> Result<String> {
+        let frame = FRAME.replace(LIVE, include_str!("live.js"));
+        self.framed(
+            &frame.replace("default-src 'none';", "default-src 'none'; connect-src 'self';"),
+        )
+    }
+
+    fn framed(&self, frame: &str) -> Result<String> {
+        let mut html = frame.to_owned();
         for (mark, part) in PARTS {
             html = html.replace(mark, part);
         }
@@ -242,7 +275,7 @@ mod tests {
         for word in ["http:", "https:", "src=", "@import", "url(", "fetch(", "innerHTML"] {
             assert!(!outside.contains(word), "{word}");
         }
-        for mark in PARTS.map(|(mark, _)| mark) {
+        for mark in PARTS.map(|(mark, _)| mark).into_iter().chain([LIVE]) {
             assert!(!html.contains(mark), "{mark}");
         }
     }

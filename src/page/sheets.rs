@@ -23,11 +23,11 @@ impl Sheet {
 
 /// Seconds and tokens of the stages by round, the mean over runs.
 pub(super) fn stages(label: &str, runs: &Runs) -> Result<Sheet> {
-    let header = ["round", "stage", "seconds", "tokens sampled", "tokens trained"];
+    let header = ["round", "stage", "seconds", "tokens sampled", "tokens read", "tokens trained"];
     let mut rows = Vec::new();
     for number in 0..runs.rounds() {
-        for stage in ["pretrain", "search", "harvest", "train", "probe", "evaluate"] {
-            let spent: Vec<[Option<f64>; 3]> =
+        for stage in ["pretrain", "search", "harvest", "train", "gate", "probe", "evaluate"] {
+            let spent: Vec<[Option<f64>; 4]> =
                 runs.round(number).map(|round| spent(round, stage)).collect::<Result<_>>()?;
             let of = |column: usize| {
                 let found: Option<Vec<f64>> = spent.iter().map(|spent| spent[column]).collect();
@@ -39,41 +39,44 @@ pub(super) fn stages(label: &str, runs: &Runs) -> Result<Sheet> {
             let cell = |number: Option<f64>, decimals: usize| {
                 number.map_or(ABSENT.to_owned(), |number| format!("{number:.decimals$}"))
             };
-            let cells = [cell(of(0), 1), cell(of(1), 0), cell(of(2), 0)];
+            let cells = [cell(of(0), 1), cell(of(1), 0), cell(of(2), 0), cell(of(3), 0)];
             rows.push([vec![number.to_string(), stage.to_owned()], cells.to_vec()].concat());
         }
     }
     Ok(Sheet {
         title: titled("Time and tokens by stage", label),
-        note: "Seconds are those of the process that finished the stage; training writes none."
+        note: "Seconds and tokens read are those of the process that finished the stage. Read are the contexts that nets were given, kept beginnings included."
             .to_owned(),
         header: header.map(str::to_owned).to_vec(),
         rows,
     })
 }
 
-/// Seconds, tokens sampled and tokens trained of a round's stage.
-fn spent(round: &RoundFiles, stage: &str) -> Result<[Option<f64>; 3]> {
+/// Seconds and tokens sampled, read and trained of a round's stage.
+fn spent(round: &RoundFiles, stage: &str) -> Result<[Option<f64>; 4]> {
     let number = |key: &str| round.figure::<f64>(stage, key);
     let within = |key: &str, part: &str| -> Result<Option<f64>> {
         let whole: Option<Value> = round.figure(stage, key)?;
         Ok(whole.and_then(|whole| whole[part].as_f64()))
     };
+    let seconds = number("stage_seconds")?;
     Ok(match stage {
-        "pretrain" | "train" => [None, None, within("report", "tokens")?],
-        "probe" => [within("search", "seconds")?, within("search", "tokens")?, None],
+        "pretrain" | "train" => [seconds, None, None, within("report", "tokens")?],
+        "probe" => [seconds, within("search", "tokens")?, within("search", "tokens_read")?, None],
         "evaluate" => {
-            let results: Option<Vec<Value>> = round.figure(stage, "results")?;
-            let sum = |of: fn(&Value) -> Option<f64>| {
-                results.as_ref().map(|results| results.iter().filter_map(of).sum())
+            let results: Vec<Value> = round.figure(stage, "results")?.unwrap_or_default();
+            let sum = |key: &str| -> Option<f64> {
+                let tokens = |result: &Value| {
+                    let answers = result["n"].as_f64()? * result["seeds"].as_f64()?;
+                    Some(result[key].as_f64()? * answers)
+                };
+                results.iter().map(tokens).sum()
             };
-            let tokens = |result: &Value| {
-                let answers = result["n"].as_f64()? * result["seeds"].as_f64()?;
-                Some(result["tokens_per_problem"].as_f64()? * answers)
-            };
-            [sum(|result| result["seconds"].as_f64()), sum(tokens), None]
+            let known = !results.is_empty();
+            let tokens = |key: &str| known.then(|| sum(key)).flatten();
+            [seconds, tokens("tokens_per_problem"), tokens("tokens_read_per_problem"), None]
         }
-        _ => [number("seconds")?, number("tokens")?, None],
+        _ => [seconds, number("tokens")?, number("tokens_read")?, None],
     })
 }
 

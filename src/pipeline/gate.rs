@@ -65,6 +65,7 @@ mod tests {
             cut: Cuts::default(),
             steps_truncated: 0,
             tokens_per_problem: 1.0,
+            tokens_read_per_problem: None,
             simulations_per_problem: 0.0,
             seconds: None,
         }]

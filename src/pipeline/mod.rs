@@ -46,7 +46,7 @@ use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, StartFrom};
 use crate::report::{Table, rounds_plot, rounds_table};
 use crate::run_dir::{RunDir, training_file};
-use crate::{jsonl, page, problems, seed};
+use crate::{jsonl, page, problems, seed, status};
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
 ///
@@ -56,6 +56,7 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     if let Some(reason) = recipe.policy.kind().untrainable() {
         bail!("{reason}");
     }
+    let _status = status::Writer::begin(run.path(), recipe.rounds.count);
     let rounds = Rounds { environment, recipe, run };
     rounds.check_room_for_run()?;
     rounds.draw_problems()?;
@@ -238,7 +239,10 @@ impl Rounds<'_> {
 
     fn policy(&self, round: usize) -> Result<Policy> {
         let (kind, checkpoint) = (self.recipe.policy.kind(), self.checkpoint(round));
-        Ok(kind.load(self.environment, &self.recipe.compute, Some((&checkpoint).into()))?)
+        let policy =
+            kind.load(self.environment, &self.recipe.compute, Some((&checkpoint).into()))?;
+        status::meter(policy.meter());
+        Ok(policy)
     }
 
     fn stream(&self, stage: &str, round: usize) -> u64 {

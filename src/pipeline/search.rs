@@ -19,7 +19,7 @@ use crate::interrupt::Work;
 use crate::jsonl::{self, EntryLog, Indexed, Writer};
 use crate::policy::LimitWatch;
 use crate::progress::Progress;
-use crate::seed;
+use crate::{seed, status};
 
 /// What to search.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub struct Harvest<'a> {
 }
 
 /// What the search of a problem adds to the summary.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
     solved: bool,
     #[serde(default)]
@@ -78,6 +78,9 @@ struct Counts {
     nodes: usize,
     simulations: u64,
     tokens: u64,
+    /// Absent in a log that an earlier version began.
+    #[serde(default)]
+    stops: BTreeMap<StopReason, usize>,
 }
 
 /// What a search stage did.
@@ -105,6 +108,10 @@ pub struct Summary {
     pub simulations: u64,
     /// Sampled tokens.
     pub tokens: u64,
+    /// Trees by the reason for which they ended.
+    pub stops: BTreeMap<StopReason, usize>,
+    /// See [`Evaluator::tokens_read`]; of this process's part.
+    pub tokens_read: Option<u64>,
     /// What the net's evaluator did; absent for other evaluators.
     pub inference: Option<InferenceStats>,
     /// Wall time of this process's part.
@@ -144,13 +151,16 @@ pub fn search<E: Environment + Serialize>(
         harvest,
     );
     let summary = Mutex::new(Summary::default());
-    let add = |counts: Counts| locked(&summary).add(counts);
+    let add = |counts: Counts| {
+        status::solved(counts.solved);
+        locked(&summary).add(&counts);
+    };
     let log: EntryLog<Counts, 2> =
         EntryLog::open(&jsonl::log_beside(path), &jsonl::identity(&parts)?, add)?;
     let missing: Vec<u32> =
         (0..problems.len() as u32).filter(|&index| !log.contains(index as usize)).collect();
     let progress = Progress::new("search", problems.len(), problems.len() - missing.len());
-    let start = Instant::now();
+    let (start, read) = (Instant::now(), evaluator.tokens_read());
     let work = Work::begin();
     let cancel = work.cancel();
     let done = |index: usize| -> Result<()> {
@@ -160,6 +170,7 @@ pub fn search<E: Environment + Serialize>(
             // The stage is failing: they are to be grown whole the next time.
             Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
+                status::trees(&trees);
                 let counts = Counts::of(&trees);
                 let labels = match &plan.harvest {
                     Some(harvest) => jsonl::to_rows(&(harvest.label)(&trees)?)?,
@@ -188,6 +199,7 @@ pub fn search<E: Environment + Serialize>(
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.schema = "espalier.search/1".into();
     summary.seconds = start.elapsed().as_secs_f64();
+    summary.tokens_read = evaluator.tokens_read().zip(read).map(|(after, before)| after - before);
     if log.is_empty() {
         let cause = summary.failed.values().next().map_or("no problems", String::as_str);
         bail!("every search failed; the first: {cause}");
@@ -285,12 +297,16 @@ impl Counts {
             nodes: trees.iter().map(|tree| tree.react.len()).sum(),
             simulations: trees.iter().map(|tree| tree.simulations).sum(),
             tokens: trees.iter().map(|tree| tree.tokens).sum(),
+            stops: trees.iter().fold(BTreeMap::new(), |mut stops, tree| {
+                *stops.entry(tree.stop).or_default() += 1;
+                stops
+            }),
         }
     }
 }
 
 impl Summary {
-    fn add(&mut self, counts: Counts) {
+    fn add(&mut self, counts: &Counts) {
         self.problems += 1;
         self.solved += usize::from(counts.solved);
         self.context_too_long += usize::from(counts.unread);
@@ -300,6 +316,9 @@ impl Summary {
         self.nodes += counts.nodes;
         self.simulations += counts.simulations;
         self.tokens += counts.tokens;
+        for (stop, trees) in &counts.stops {
+            *self.stops.entry(*stop).or_default() += trees;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The trait of every kind of policy that a recipe can name, and their list.
 
+use espalier_inference::Meter;
 use espalier_model::checkpoint::Source;
 use espalier_search::{ConfigError, Evaluator};
 use espalier_training::InferenceStats;
@@ -58,8 +59,8 @@ pub trait PolicyKind {
 
 /// What searches ask, with what it tells of itself.
 pub trait Backend: Evaluator {
-    /// What a local net did so far; `None` (the default) for others.
-    fn inference(&self) -> Option<InferenceStats> {
+    /// What tells what a local net did so far; `None` (the default) for others.
+    fn meter(&self) -> Option<Meter> {
         None
     }
 }
@@ -89,7 +90,13 @@ impl Policy {
     /// What a local net did so far.
     #[must_use]
     pub fn inference(&self) -> Option<InferenceStats> {
-        self.backend.inference()
+        self.meter().and_then(|meter| meter())
+    }
+
+    /// What tells what a local net did so far, as long as it is loaded.
+    #[must_use]
+    pub fn meter(&self) -> Option<Meter> {
+        self.backend.meter()
     }
 
     /// Names what the answers depend on: a checkpoint's content; or address, model, settings and value source of a server. Results

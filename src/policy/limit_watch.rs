@@ -77,6 +77,10 @@ impl Evaluator for LimitWatch<'_> {
         }
         answers
     }
+
+    fn tokens_read(&self) -> Option<u64> {
+        self.inner.tokens_read()
+    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 
 use std::fs;
 
+use espalier_inference::Meter;
 use espalier_model::checkpoint::Source;
 use espalier_search::ConfigError;
-use espalier_training::{
-    Dtype, InferenceConfig, InferenceStats, LocalEvaluator, SamplingConfig, WeightFormat,
-};
+use espalier_training::{Dtype, InferenceConfig, LocalEvaluator, SamplingConfig, WeightFormat};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
@@ -80,8 +79,8 @@ impl LocalRecipe {
 }
 
 impl Backend for LocalEvaluator {
-    fn inference(&self) -> Option<InferenceStats> {
-        Some(self.stats())
+    fn meter(&self) -> Option<Meter> {
+        Some(self.meter())
     }
 }
 

@@ -95,6 +95,17 @@ impl ValueSource {
         self.values(&[context], cancel).pop().unwrap_or_else(|| Err(missing()))
     }
 
+    /// See [`Evaluator::tokens_read`].
+    pub(super) fn tokens_read(&self) -> Option<u64> {
+        match self {
+            Self::Zero => Some(0),
+            Self::Net(net) => net.tokens_read(),
+            Self::Prm(prm) => prm.tokens_read(),
+            #[cfg(feature = "served")]
+            Self::Reward(model) => model.tokens_read(),
+        }
+    }
+
     /// The values of states, in [-1, 1].
     pub(super) fn values(
         &self,

@@ -1,7 +1,8 @@
 //! A local net that writes the steps, with values that come from elsewhere.
 
+use espalier_inference::Meter;
 use espalier_search::{Cancel, Evaluation, Evaluator, EvaluatorError, Request};
-use espalier_training::{InferenceStats, LocalEvaluator};
+use espalier_training::LocalEvaluator;
 
 use super::kind::Backend;
 use super::value::ValueSource;
@@ -33,10 +34,14 @@ impl Evaluator for Valued {
         };
         requests.iter().zip(values).map(answer).collect()
     }
+
+    fn tokens_read(&self) -> Option<u64> {
+        Some(self.policy.tokens_read()? + self.values.tokens_read()?)
+    }
 }
 
 impl Backend for Valued {
-    fn inference(&self) -> Option<InferenceStats> {
-        Some(self.policy.stats())
+    fn meter(&self) -> Option<Meter> {
+        Some(self.policy.meter())
     }
 }

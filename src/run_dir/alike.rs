@@ -1,8 +1,9 @@
 //! Whether runs are those of one recipe with several seeds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
+use toml::Table;
 
 use super::changes::Change;
 use super::{RECIPE, manifest, table};
@@ -19,24 +20,48 @@ pub fn check_one_recipe(runs: &[PathBuf]) -> Result<()> {
     if others.is_empty() {
         return Ok(());
     }
-    let read = |run: &PathBuf| {
-        let file = run.join(RECIPE);
-        ensure!(file.exists(), UsageError(anyhow!("{} is no run directory", run.display())));
-        manifest::read(run)?;
-        table(&recipe::load(Some(&file), &[])?)
-    };
-    let expected = read(first)?;
+    let expected = recipe_of(first)?;
     for run in others {
-        let found = Change::all(&expected, &read(run)?);
-        if let Some(change) = found.iter().find(|change| !change.is_of_one_recipe()) {
+        if let Some(change) = difference(&expected, &recipe_of(run)?) {
             let [there, here] = [first, run].map(|run| format!("in {}", run.display()));
             bail!(UsageError(anyhow!(
-                "the runs are not of one recipe: {}; their mean would say nothing, report them one by one",
+                "the runs are not of one recipe: {}; their mean would say nothing, report them one by one, or side by side with --html",
                 change.between(&there, &here)
             )));
         }
     }
     Ok(())
+}
+
+/// Runs in groups of one recipe, in the order of their first ones. A single one need not have a recipe.
+///
+/// # Errors
+/// Names the folder of several that holds no run.
+pub fn by_recipe(runs: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>> {
+    if let [_] = runs {
+        return Ok(vec![runs.to_vec()]);
+    }
+    let mut groups: Vec<(Table, Vec<PathBuf>)> = Vec::new();
+    for run in runs {
+        let recipe = recipe_of(run)?;
+        match groups.iter_mut().find(|(other, _)| difference(other, &recipe).is_none()) {
+            Some((_, group)) => group.push(run.clone()),
+            None => groups.push((recipe, vec![run.clone()])),
+        }
+    }
+    Ok(groups.into_iter().map(|(_, group)| group).collect())
+}
+
+fn recipe_of(run: &Path) -> Result<Table> {
+    let file = run.join(RECIPE);
+    ensure!(file.exists(), UsageError(anyhow!("{} is no run directory", run.display())));
+    manifest::read(run)?;
+    table(&recipe::load(Some(&file), &[])?)
+}
+
+/// The first change between recipes by which their runs are not of one.
+fn difference(one: &Table, other: &Table) -> Option<Change> {
+    Change::all(one, other).into_iter().find(|change| !change.is_of_one_recipe())
 }
 
 #[cfg(test)]

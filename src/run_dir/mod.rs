@@ -24,7 +24,7 @@ mod branch;
 mod changes;
 mod manifest;
 
-pub use alike::check_one_recipe;
+pub use alike::{by_recipe, check_one_recipe};
 pub use branch::Origin;
 pub use changes::Change;
 pub use manifest::{FIRST_MANIFEST, Link, MANIFEST_FORM, manifest};
@@ -34,6 +34,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ use toml::Table;
 use crate::jsonl;
 use crate::place::in_full;
 use crate::recipe::{self, Recipe, to_toml};
+use crate::status;
 use crate::usage::UsageError;
 
 /// An open run directory; held by one process at a time.
@@ -204,7 +206,11 @@ impl RunDir {
         } else {
             None
         };
+        status::stage(round, name);
+        let start = Instant::now();
         let result = work(done.as_ref()).with_context(|| format!("round {round}, {name}"))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let before = done.as_ref().and_then(|done| done[STAGE_SECONDS].as_f64());
         let mut summary = json!({ "schema": "espalier.metrics/1", "round": round, "stage": name });
         match (result, done) {
             (None, done) => return Ok(done.unwrap_or_default()),
@@ -212,6 +218,7 @@ impl RunDir {
                 if let Value::Object(summary) = &mut summary {
                     summary.extend(result);
                 }
+                summary[STAGE_SECONDS] = json!(before.unwrap_or(0.0) + seconds);
             }
             (Some(_), _) => {}
         }
@@ -310,6 +317,9 @@ pub fn lock(path: &Path) -> Result<File> {
         }
     }
 }
+
+/// The key of a stage's wall time in its summary: of the process that finished it, and of those that did it further.
+const STAGE_SECONDS: &str = "stage_seconds";
 
 /// The recipe's file in a run directory.
 const RECIPE: &str = "recipe.toml";

@@ -154,7 +154,9 @@ fn is_comparable(name: &str) -> bool {
     let timed =
         ["metrics.jsonl", "manifest.json", "report.html", "SHA256SUMS", ".lock", "recipe.toml"];
     // Each of TensorBoard's events says when it was written.
-    let timed = timed.contains(&file) || file.starts_with("events.out.tfevents.");
+    let timed = timed.contains(&file)
+        || file.starts_with("events.out.tfevents.")
+        || name.starts_with("live/");
     // Training states say how long their steps took.
     !stage && !timed && !["trainer_state.json", "checksums.json"].contains(&file)
 }

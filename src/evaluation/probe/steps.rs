@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use espalier_search::{MctsConfig, NodeRecord, TreeRecord};
+use espalier_search::{MctsConfig, NodeRecord, StopReason, TreeRecord};
 use serde::{Deserialize, Serialize};
 
 /// The steps that were sampled at nodes.
@@ -29,16 +29,14 @@ pub struct TreeFigures {
     /// Simulations of all trees.
     pub simulations: u64,
     /// Trees by the reason for which they ended.
-    pub stops: BTreeMap<String, usize>,
+    pub stops: BTreeMap<StopReason, usize>,
 }
 
 impl TreeFigures {
     /// Adds a tree, each of whose nodes was expanded once.
     pub fn add(&mut self, tree: &TreeRecord) {
         self.simulations += tree.simulations;
-        // A reason is called what it is called in files.
-        let stop = serde_json::to_value(tree.stop).unwrap_or_default();
-        *self.stops.entry(stop.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        *self.stops.entry(tree.stop).or_default() += 1;
         for tag in tree.react.keys() {
             let children: Vec<&NodeRecord> = tree.children(tag).map(|(_, node)| node).collect();
             if children.is_empty() {
@@ -101,7 +99,7 @@ mod tests {
         figures.add(&grown);
         figures.add(&tree(&[("0", "", 1.0, 0)]));
         assert_eq!(figures.simulations, 6);
-        assert_eq!(figures.stops, BTreeMap::from([("dead_end".to_owned(), 2)]));
+        assert_eq!(figures.stops, BTreeMap::from([(StopReason::DeadEnd, 2)]));
         let config = MctsConfig { samples: 3, ..MctsConfig::default() };
         let steps = figures.steps(&config).unwrap();
         assert_eq!((steps.nodes, steps.sampled, steps.distinct), (2, 3, 2.5));

@@ -323,6 +323,17 @@ impl Evaluator for Prm {
         };
         written.into_iter().map(evaluation).collect()
     }
+
+    fn tokens_read(&self) -> Option<u64> {
+        match &self.source {
+            Source::Local(net) => net.tokens_read(),
+            Source::Implicit { model, reference, .. } => {
+                Some(model.tokens_read()? + reference.tokens_read()?)
+            }
+            #[cfg(feature = "served")]
+            Source::Served(pooled) => pooled.tokens_read(),
+        }
+    }
 }
 
 impl Backend for Prm {}

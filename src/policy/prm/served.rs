@@ -84,6 +84,11 @@ impl Pooled {
         answers.into_iter().map(|answer| answer.into_inner().unwrap_or_else(unanswered)).collect()
     }
 
+    /// See [`espalier_search::Evaluator::tokens_read`].
+    pub fn tokens_read(&self) -> Option<u64> {
+        self.client.tokens_read()
+    }
+
     fn value(
         &self,
         reader: &Reader,

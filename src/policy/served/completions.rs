@@ -238,4 +238,8 @@ impl Evaluator for CompletionsEvaluator {
             })
             .collect()
     }
+
+    fn tokens_read(&self) -> Option<u64> {
+        Some(self.client.tokens_read()? + self.value.tokens_read()?)
+    }
 }

@@ -13,6 +13,7 @@ use ureq::http::header::RETRY_AFTER;
 use super::backoff;
 use super::error::HttpError;
 use super::gate::Gate;
+use super::prompt_tokens::PromptTokens;
 use crate::policy::config::HttpConfig;
 use crate::policy::error::PolicyError;
 
@@ -33,6 +34,7 @@ pub(in crate::policy) struct Client {
     /// The whole `Authorization` header; never printed.
     authorization: Option<String>,
     gate: Gate,
+    read: PromptTokens,
 }
 
 /// What came back.
@@ -88,7 +90,13 @@ impl Client {
             .build();
         let gate = Gate::new(config.max_in_flight, config.requests_per_minute);
         let (idle, url, config) = (Mutex::default(), url.to_owned(), config.clone());
-        Ok(Self { settings, idle, url, config, authorization, gate })
+        let read = PromptTokens::default();
+        Ok(Self { settings, idle, url, config, authorization, gate, read })
+    }
+
+    /// Tokens of all prompts so far, as the server counts them; `None` where an answer did not say.
+    pub(in crate::policy) fn tokens_read(&self) -> Option<u64> {
+        self.read.count()
     }
 
     /// Most requests in flight.
@@ -176,6 +184,7 @@ impl Client {
             let error = HttpError::Status { url: url(), status, excerpt, body, tries };
             return Err(Failure { error, passing, retry_after });
         }
+        self.read.add(&answer);
         read(&answer).map_err(|unreadable| {
             let (cause, passing) = match unreadable {
                 Unreadable::Damaged(cause) => (cause, true),

@@ -11,6 +11,7 @@ mod gate;
 pub(super) mod http;
 mod log_probs;
 pub(super) mod pooling;
+mod prompt_tokens;
 mod refusal;
 mod step;
 mod wire;

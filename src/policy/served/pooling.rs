@@ -42,6 +42,11 @@ impl RewardModel {
         Ok(Self { client: Client::new(&recipe.url, &recipe.http)?, recipe: recipe.clone() })
     }
 
+    /// See [`espalier_search::Evaluator::tokens_read`].
+    pub(in crate::policy) fn tokens_read(&self) -> Option<u64> {
+        self.client.tokens_read()
+    }
+
     /// The value of a context, in [-1, 1].
     pub(in crate::policy) fn value(
         &self,

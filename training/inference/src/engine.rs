@@ -9,7 +9,7 @@ use espalier_model::tokenizer::Tokenizer;
 
 use super::backend::Backend;
 use super::config::InferenceConfig;
-use super::metrics::Counters;
+use super::metrics::{Counters, InferenceStats};
 use super::pages::Pool;
 use super::prefix::PrefixCache;
 use super::sampling::SamplingConfig;
@@ -30,6 +30,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// What was done so far, by so many schedulers.
+    pub fn stats(&self, schedulers: usize) -> InferenceStats {
+        self.counters.stats(schedulers, self.cache().recomputed())
+    }
+
     /// # Errors
     /// [`Error::Setting`](espalier_model::error::Error::Setting) when no token contains one of the stops.
     pub fn new(

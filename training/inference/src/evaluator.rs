@@ -20,7 +20,7 @@ use super::backend::Backend;
 use super::config::{InferenceConfig, resolve_threads};
 use super::engine::Engine;
 use super::job::{Answer, Job, Reply, Step};
-use super::metrics::{InferenceStats, add};
+use super::metrics::{InferenceStats, Meter, add};
 use super::scheduler::Scheduler;
 use super::team::Team;
 
@@ -157,8 +157,14 @@ impl LocalEvaluator {
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> InferenceStats {
-        let recomputed = self.engine.cache().recomputed();
-        self.engine.counters.stats(self.threads.len(), recomputed)
+        self.engine.stats(self.threads.len())
+    }
+
+    /// Tells the same as [`Self::stats`], from anywhere.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        let (engine, threads) = (Arc::downgrade(&self.engine), self.threads.len());
+        Box::new(move || Some(engine.upgrade()?.stats(threads)))
     }
 
     /// Forgets what was read and written so far, but not its memory, which serves what comes next.
@@ -362,6 +368,11 @@ impl Evaluator for LocalEvaluator {
             Ok((request.clone(), self.tokens(request)?, 0))
         };
         self.answers(requests.len(), task, |answer| self.evaluation(answer), cancel)
+    }
+
+    fn tokens_read(&self) -> Option<u64> {
+        let stats = self.stats();
+        Some(stats.prefix_tokens_computed + stats.prefix_tokens_reused)
     }
 }
 

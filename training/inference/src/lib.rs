@@ -40,5 +40,5 @@ mod torch;
 
 pub use config::{InferenceConfig, WeightFormat, resolve_threads};
 pub use evaluator::{LocalEvaluator, Score};
-pub use metrics::InferenceStats;
+pub use metrics::{InferenceStats, Meter};
 pub use sampling::SamplingConfig;

@@ -60,6 +60,9 @@ impl Default for Counters {
     }
 }
 
+/// Tells what an evaluator did so far; nothing once it is gone.
+pub type Meter = Box<dyn Fn() -> Option<InferenceStats> + Send>;
+
 /// What an evaluator has done since it was made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InferenceStats {
