@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::browser::{browser, opened};
+use crate::browser::Browser;
 use crate::program::{fail, run, text, tiny_run};
 
 const PROBE: &str =
@@ -18,26 +18,9 @@ fn data(page: &Path) -> Value {
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
-/// Opens a page and runs a script in it; returns the page's elements as they are then. The script ends by `done(value)`, which is returned, too.
-fn open(browser: &Path, page: &Path, script: &str) -> (String, Value) {
-    let folder = page.parent().unwrap();
-    let scripted = folder.join("scripted.html");
-    let html = fs::read_to_string(page).unwrap();
-    let (before, after) = html.rsplit_once("</body>").unwrap();
-    let frame = format!(
-        "<script>const done = (value) => {{ document.body.dataset.done = JSON.stringify(value); }};\n\
-         const later = (work) => setTimeout(work, 200);\n{script}</script>"
-    );
-    fs::write(&scripted, format!("{before}{frame}</body>{after}")).unwrap();
-    let dom = opened(browser, &format!("file://{}", scripted.display()), folder);
-    let (_, rest) = dom.split_once("data-done=\"").unwrap_or_else(|| panic!("{dom}"));
-    let mut value = rest.split_once('"').unwrap().0.to_owned();
-    // As attributes are written: Chromium of 2025 and later escapes angle brackets, too.
-    for (written, meant) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")] {
-        value = value.replace(written, meant);
-    }
-    let value = serde_json::from_str(&value).unwrap();
-    (dom, value)
+/// The address of a file.
+fn address(page: &Path) -> String {
+    format!("file://{}", page.display())
 }
 
 #[test]
@@ -114,7 +97,8 @@ fn the_report_has_the_numbers_of_the_table_and_a_run_writes_it() {
     assert!(shown["texts"][0]["text"].as_str().unwrap().contains("[rounds.probe]"));
     assert!(shown["sheets"][1]["title"].as_str().unwrap().contains("Round 2 against round 1"));
 
-    let Some(browser) = browser() else { return };
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&address(&page));
     let script = "
         const lines = document.querySelectorAll('.charts figure:first-child polyline').length;
         document.querySelector('.charts .key').click();
@@ -122,15 +106,15 @@ fn the_report_has_the_numbers_of_the_table_and_a_run_writes_it() {
         document.querySelector('.mark').dispatchEvent(new Event('focus'));
         const tip = document.querySelector('.tip').value;
         [...document.querySelectorAll('.bar button')].find((it) => it.textContent.startsWith('Two')).click();
-        later(() => {
-          const svg = document.querySelector('.view svg'), press = (key) => svg.dispatchEvent(new KeyboardEvent('keydown', { key }));
-          press('ArrowRight');
-          later(() => done({ lines, fewer, tip, panes: document.querySelectorAll('.pane').length,
-            charts: document.querySelectorAll('figure').length, tables: document.querySelectorAll('figure table').length,
-            nodes: document.querySelectorAll('.node').length, fact: document.querySelector('.facts dt').textContent,
-            chosen: document.querySelectorAll('.node.chosen').length }));
-        });";
-    let (_, drawn) = open(&browser, &page, script);
+        await rest();
+        const svg = document.querySelector('.view svg');
+        svg.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight' }));
+        await rest();
+        return { lines, fewer, tip, panes: document.querySelectorAll('.pane').length,
+          charts: document.querySelectorAll('figure').length, tables: document.querySelectorAll('figure table').length,
+          nodes: document.querySelectorAll('.node').length, fact: document.querySelector('.facts dt').textContent,
+          chosen: document.querySelectorAll('.node.chosen').length };";
+    let drawn = browser.run(script);
     let lines = chart("Problems answered right")["lines"].as_array().unwrap().len();
     assert_eq!((&drawn["lines"], &drawn["fewer"]), (&json!(lines), &json!(lines - 1)));
     assert!(drawn["tip"].as_str().unwrap().contains("at round 0"), "{drawn}");
@@ -202,20 +186,69 @@ fn what_a_model_writes_is_shown_as_text_at_any_depth() {
     let refused = fail(&["inspect", "tree", text(&file), "--html", text(&file)], 2);
     assert!(refused.contains("--html"), "{refused}");
 
-    let Some(browser) = browser() else { return };
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&address(&page));
     let script = "
         const svg = document.querySelector('.view svg');
         const press = (key) => svg.dispatchEvent(new KeyboardEvent('keydown', { key }));
         press('ArrowRight');
-        later(() => {
-          const step = document.querySelector('.facts dd').textContent;
-          for (let depth = 0; depth < 1300; depth++) press('ArrowRight');
-          later(() => done({ step, title: document.title, last: document.querySelector('.facts dd').textContent,
-            images: document.images.length, drawn: document.querySelectorAll('.node').length }));
-        });";
-    let (_, drawn) = open(&browser, &page, script);
+        const step = document.querySelector('.facts dd').textContent;
+        for (let depth = 0; depth < 1300; depth++) press('ArrowRight');
+        await rest();
+        return { step, title: document.title, last: document.querySelector('.facts dd').textContent,
+          images: document.images.length, drawn: document.querySelectorAll('.node').length };";
+    let drawn = browser.run(script);
     assert_eq!((&drawn["step"], &drawn["images"]), (&json!(hostile), &json!(0)));
     assert_eq!(drawn["last"], "step 599");
     assert!(!drawn["title"].as_str().unwrap().contains("owned"), "{drawn}");
     assert!((1..600).contains(&drawn["drawn"].as_u64().unwrap()), "{drawn}");
+}
+
+#[test]
+fn a_tree_is_stepped_through_as_it_grew() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, page] = ["trees.jsonl", "page.html"].map(|name| folder.path().join(name));
+    // Two children, the second of them a wrong answer; then a right answer below the first.
+    let node = |visits: u64, q: f64, value: f64, end: Value| {
+        json!({"action": "s", "observation": "", "text": "s", "value": value, "q_value": q, "prior": 0.5, "visit_count": visits,
+            "tokens": 1, "terminal": end})
+    };
+    let line = |order: Value| {
+        json!({"schema": "espalier.tree/2", "problem": "p", "question": "q", "answer": "8", "seed": 1, "simulations": 2, "stop": "simulations",
+            "ground_truth": true, "tokens": 3, "evaluations": 2, "collisions": 0, "order": order,
+            "react": {"0": node(4, 0.15, 0.2, Value::Null), "0.0": node(2, 0.7, 0.4, Value::Null),
+                "0.1": node(1, -1.0, -1.0, json!({"answer": "7"})), "0.0.0": node(1, 1.0, 1.0, json!({"answer": "8"}))}})
+    };
+    let order = json!([
+        {"node": "0", "children": 2, "values": 2, "value_sum": -0.8},
+        {"node": "0.0", "children": 1, "values": 2, "value_sum": 1.4},
+    ]);
+    fs::write(&file, line(order).to_string() + "\n").unwrap();
+    run(&["inspect", "tree", text(&file), "--html", text(&page)]);
+    // Outlines put each node before its children.
+    assert_eq!(data(&page)["trees"][0]["order"], json!([[0, 2, 2, -0.8], [1, 1, 2, 1.4]]));
+    let absent = json!([{"node": "0.1", "children": 1, "values": 1, "value_sum": 1.0}]);
+    let damaged = folder.path().join("damaged.jsonl");
+    fs::write(&damaged, line(absent).to_string() + "\n").unwrap();
+    let refused = fail(&["inspect", "tree", text(&damaged), "--html", text(&page)], 3);
+    assert!(refused.contains("simulation 1 gives node \"0.1\" 1 children"), "{refused}");
+
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&address(&page));
+    let mut press = |name: &str| {
+        browser.run(&format!("
+        document.querySelector('[aria-label=\"one simulation {name}\"]').click();
+        await rest();
+        const facts = [...document.querySelectorAll('.facts dt')].map((name) => [name.textContent, name.nextSibling.textContent]);
+        const {{ 'visits N': visits, Q }} = Object.fromEntries(facts);
+        return [document.querySelectorAll('.node').length, visits, Q, document.querySelectorAll('.edge.now').length];"))
+    };
+    let seen = ["back", "back", "on", "on"].map(&mut press);
+    // Nodes that are there, N and Q of the node that was expanded, and branches on the way to it.
+    assert_eq!(
+        json!(seen),
+        json!([[3, "2", "-0.4", 0], [1, "0", "0", 0], [3, "2", "-0.4", 0], [4, "2", "0.7", 1]])
+    );
+    let words = browser.run("return document.querySelector('.steps [role=status]').textContent;");
+    assert_eq!(words, "simulation 2 of 2 expands “s”: 1 new step, 2 values up, mean 0.7");
 }

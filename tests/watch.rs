@@ -8,10 +8,21 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::browser::{browser, opened};
+use crate::browser::Browser;
 use crate::program::{TINY, espalier, fail, text, tiny_run};
 
 const PROBE: &str = "rounds.probe={problems=2, search={simulations=8, samples=3}}";
+
+/// Waits in a page until something is true, and gives it.
+const UNTIL: &str = "
+    const until = async (found) => {
+      for (let tries = 0; tries < 600; tries++) {
+        const it = found();
+        if (it) return it;
+        await new Promise((done) => setTimeout(done, 100));
+      }
+      throw new Error('it never came: ' + found + ': ' + document.body.textContent.slice(0, 2000));
+    };";
 
 /// A program that is stopped when the test ends.
 struct Started(Child);
@@ -111,10 +122,17 @@ fn a_finished_run_is_shown_with_all_its_trees_and_left_as_it_is() {
     assert_eq!(ask("GET", &address, "elsewhere").0, 404);
     assert!(before == all(&run_dir), "watching changed the run");
 
-    let Some(browser) = browser() else { return };
-    let dom = opened(&browser, &format!("{address}/"), folder.path());
-    assert!(dom.contains("data-live=\"true\"") && dom.contains("Not running."), "{dom}");
-    assert!(dom.contains("rounds/1/trees.jsonl</option>"), "{dom}");
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&format!("{address}/"));
+    let script = "
+        const choice = await until(() => document.querySelector('option[value=\"rounds/1/trees.jsonl\"]')?.parentNode);
+        choice.value = 'rounds/1/trees.jsonl';
+        choice.dispatchEvent(new Event('change'));
+        const problems = await until(() => document.querySelectorAll('.problems button').length === 20);
+        return [document.querySelector('#live .status').textContent, problems];";
+    let seen = browser.run(&format!("{UNTIL}{script}"));
+    assert!(seen[0].as_str().unwrap().starts_with("Not running."), "{seen}");
+    assert_eq!(seen[1], true);
 }
 
 #[test]
@@ -130,7 +148,9 @@ fn a_run_serves_its_page_while_it_grows() {
         text(&run_dir),
         "--watch",
         "--set",
-        "rounds.count=200",
+        "problems.numbers=[3, 3]",
+        "--set",
+        "rounds={count=200, problems=30}",
     ];
     let mut child =
         espalier(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -159,9 +179,18 @@ fn a_run_serves_its_page_while_it_grows() {
     let later = until(&|status| status["page"] != first["page"] && status["tree"] != first["tree"]);
     assert_eq!(later["status"]["pid"], started.0.id());
     assert!(!json(&address, "page.json")["charts"].as_array().unwrap().is_empty());
-    if let Some(browser) = browser() {
-        let dom = opened(&browser, &format!("{address}/"), folder.path());
-        assert!(dom.contains("Running: round ") && dom.contains("The last finished tree"), "{dom}");
+    if let Some(mut browser) = Browser::start() {
+        browser.open(&format!("{address}/"));
+        // A page that is open is laid out anew when a stage is finished, and draws the last tree.
+        let script = "
+            const charts = () => document.querySelector('#charts')?.parentNode.querySelectorAll('.mark').length;
+            await until(() => document.querySelector('#live .node'));
+            const words = document.querySelector('#live .status').textContent, before = charts();
+            const more = await until(() => charts() > before);
+            return [words, more];";
+        let seen = browser.run(&format!("{UNTIL}{script}"));
+        assert!(seen[0].as_str().unwrap().starts_with("Running: round "), "{seen}");
+        assert_eq!(seen[1], true);
     }
     drop(started);
     reader.join().unwrap();

@@ -375,6 +375,7 @@ impl<'a, E: Environment> Growth<'a, E> {
             tokens: self.tokens(),
             evaluations: self.evaluations(),
             collisions: 0,
+            order: None,
             react: {
                 let Self { nodes, environment, problem, .. } = self;
                 nodes.into_iter().map(|node| node.record(environment, problem)).collect()

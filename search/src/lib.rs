@@ -134,6 +134,8 @@ pub use mcts::{
 pub use pool::for_each_index;
 pub use seed::{derive_seed, shuffle};
 pub use selection::{Puct, Rule, SelectionConfig};
-pub use snapshot::{NodeRecord, Nodes, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord};
+pub use snapshot::{
+    NodeRecord, Nodes, SimulationRecord, StateRecord, StopReason, TREE_SCHEMA, Tag, TreeRecord,
+};
 pub use step_text::StepText;
 pub use tokens::SampledTokens;

@@ -50,8 +50,25 @@ pub struct TreeRecord {
     pub evaluations: u64,
     /// Descents that met a leaf which another worker was expanding; 0 with one worker.
     pub collisions: u64,
+    /// The simulations in the order in which they expanded their nodes, where the search kept it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Vec<SimulationRecord>>,
     /// The nodes.
     pub react: Nodes,
+}
+
+/// One simulation of a finished search. What went up changed N and Q of the node and of all above it; what a new child has beyond
+/// the values that went through it later, it has from the beginning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimulationRecord {
+    /// The node that it expanded or, where it had children, widened.
+    pub node: Tag,
+    /// Children that the node had afterwards.
+    pub children: usize,
+    /// Values that went up.
+    pub values: u64,
+    /// Their sum.
+    pub value_sum: f64,
 }
 
 /// Why a search ended.

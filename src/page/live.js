@@ -64,8 +64,8 @@ async function poll() {
       const tree = await ask("tree.json");
       seen.tree = found.tree;
       if (tree) {
-        const of = make("dl", { class: "facts" }), view = new TreeView(tree, (node) => tell(of, tree, node));
-        newest.replaceChildren(make("p", { class: "note" }, `${tree.question.trim().split("\n")[0]}: ${tree.simulations} simulations (${tree.stop}), ${tree.nodes.depth.length} nodes`), view.view, of);
+        const of = make("dl", { class: "facts" }), view = new TreeView(tree, (node) => tell(of, view, node));
+        newest.replaceChildren(make("p", { class: "note" }, `${tree.question.trim().split("\n")[0]}: ${tree.simulations} simulations (${tree.stop}), ${tree.nodes.depth.length} nodes`), stepper(view), view.view, of);
       }
     }
     document.body.dataset.live = "true";

@@ -213,11 +213,12 @@ const FRAME: &str = include_str!("page.html");
 /// What stands in the frame for what only a served page carries.
 const LIVE: &str = "/*live.js*/";
 /// What stands in the frame for the parts that it carries.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("/*style*/", include_str!("style.css")),
     ("/*make.js*/", include_str!("make.js")),
     ("/*chart.js*/", include_str!("chart.js")),
     ("/*tree.js*/", include_str!("tree.js")),
+    ("/*history.js*/", include_str!("history.js")),
     ("/*page.js*/", include_str!("page.js")),
 ];
 

@@ -9,10 +9,10 @@ function section(id, title, ...children) {
   main.append(make("section", { "aria-labelledby": id }, make("h2", { id }, title), ...children));
 }
 
-// What is known of a node.
-function tell(facts, tree, node) {
+// What is known of a node of a view.
+function tell(facts, { tree, visits, q }, node) {
   const of = tree.nodes, rows = [
-    [node ? "step" : "prompt", of.action[node]], ["observation", of.observation[node]], ["visits N", shown(of.visits[node])], ["Q", shown(of.q[node])],
+    [node ? "step" : "prompt", of.action[node]], ["observation", of.observation[node]], ["visits N", shown(visits[node])], ["Q", shown(q[node])],
     ["value V", shown(of.value[node])], ["prior P", shown(of.prior[node])], ["tokens", shown(of.tokens[node])], ["ending", of.ending[node]],
   ];
   facts.replaceChildren(...rows.filter(([, text]) => text !== "").flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
@@ -60,11 +60,11 @@ function walk(trees) {
     const pane = (wanted, index) => {
       const tree = trees.find((tree) => tree.source === wanted) ?? trees.at(-1), facts = make("dl", { class: "facts", "aria-live": "polite" });
       const view = new TreeView(tree, (node) => {
-        tell(facts, tree, node);
+        tell(facts, view, node);
         views.filter((other) => other !== view).forEach((other) => { other.same = other.find(view.steps(node)); other.soon(); });
       });
       views.push(view);
-      tell(facts, tree, 0);
+      tell(facts, view, 0);
       const source = make("select", { "aria-label": "tree", onchange: (event) => { sources[index] = event.target.value; show(problem); } },
         ...trees.map((other) => make("option", { selected: other === tree }, other.source)));
       const beside = index === 0 && trees.length > 1 && make("button", { type: "button", onclick: () => {
@@ -76,7 +76,7 @@ function walk(trees) {
         make("button", { type: "button", "aria-label": "larger", onclick: () => view.scale(1.3) }, "+"),
         make("button", { type: "button", onclick: () => { view.unfold(); view.layout(); } }, "Fold"),
         make("span", {}, `${tree.simulations} simulations (${tree.stop}), ${tree.nodes.depth.length} nodes, answer ${tree.answer ?? "not known"}`),
-        make("span", {}, "Q −1 "), make("span", { class: "scale", role: "img", "aria-label": "colours from Q −1 to Q 1" }), make("span", {}, " 1")), view.view, facts);
+        make("span", {}, "Q −1 "), make("span", { class: "scale", role: "img", "aria-label": "colours from Q −1 to Q 1" }), make("span", {}, " 1")), stepper(view), view.view, facts);
     };
     panes.replaceChildren(...sources.map(pane));
   }

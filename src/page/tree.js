@@ -15,6 +15,9 @@ class TreeView {
     this.parent = depth.map((own, node) => { open[own] = node; return own ? open[own - 1] : -1; });
     this.children = depth.map(() => []);
     this.parent.forEach((parent, node) => parent >= 0 && this.children[parent].push(node));
+    this.whole = this.children;
+    this.visits = tree.nodes.visits;
+    this.q = tree.nodes.q;
     this.unfold();
     this.svg = draw("svg", { role: "tree", tabindex: 0, "aria-label": `Tree of problem ${tree.problem}, ${tree.source}` });
     this.room = make("div", {}, this.svg);
@@ -40,7 +43,7 @@ class TreeView {
 
   // The best path, and then the most visited nodes.
   unfold() {
-    const { visits, best } = this.tree.nodes, byVisits = visits.map((_, node) => node);
+    const { visits } = this, { best } = this.tree.nodes, byVisits = visits.map((_, node) => node);
     byVisits.sort((one, other) => best[other] - best[one] || visits[other] - visits[one] || one - other);
     this.open = new Set([0]);
     let shown = 1;
@@ -51,6 +54,21 @@ class TreeView {
         shown += this.children[above].length;
       }
     }
+  }
+
+  // Goes back to how the tree was after its first simulations; its last one leads to what it is.
+  after(count) {
+    const { order, nodes } = this.tree;
+    this.history ??= new TreeHistory(this.tree, this.parent, this.whole);
+    const last = count === order.length, { visits, q } = last ? nodes : this.history.after(count);
+    Object.assign(this, { visits, q });
+    this.children = last ? this.whole : this.whole.map((all) => all.filter((node) => this.history.born[node] <= count));
+    this.now = new Set();
+    const leaf = count ? order[count - 1][0] : 0;
+    for (let node = leaf; node >= 0; node = this.parent[node]) this.now.add(node);
+    if (!last) this.open.add(leaf);
+    this.layout();
+    this.select(leaf);
   }
 
   // Places: a leaf a row, a node beside the middle of its children.
@@ -110,15 +128,15 @@ class TreeView {
   id(node) { return `${this.name ??= "t" + TreeView.count++}-${node}`; }
 
   edge(parent, node) {
-    const { visits, best } = this.tree.nodes, share = Math.sqrt(visits[node] / Math.max(1, visits[0]));
+    const { visits } = this, { best } = this.tree.nodes, share = Math.sqrt(visits[node] / Math.max(1, visits[0]));
     const [x, y, right, down] = [this.x(parent), this.y(parent), this.x(node), this.y(node)], bend = Math.min(60, (right - x) / 3);
     const start = right - Math.min(70, (right - x) * 0.4);
-    return draw("path", { class: best[node] && best[parent] ? "edge best" : "edge", "stroke-width": 0.8 + 7 * share,
+    return draw("path", { class: this.now?.has(node) ? "edge now" : best[node] && best[parent] ? "edge best" : "edge", "stroke-width": 0.8 + 7 * share,
       d: `M${x} ${y}H${start - bend / 2}C${start + bend / 3} ${y} ${start - bend / 3} ${down} ${right} ${down}` });
   }
 
   node(node) {
-    const { action, q, best, verdict, visits, ending } = this.tree.nodes, folded = this.children[node].length && !this.open.has(node);
+    const { q, visits } = this, { action, best, verdict, ending } = this.tree.nodes, folded = this.children[node].length && !this.open.has(node);
     const text = (node ? action[node] : this.tree.question).trim().replace(/\s+/g, " "), mark = ["✗ ", "", "✓ "][verdict[node] + 1];
     const room = Math.max(6, Math.floor((COLUMN * this.zoom - 40) / 6.6)), short = text.length > room ? text.slice(0, room - 1) + "…" : text;
     const classes = ["node", best[node] && "best", this.chosen === node && "chosen", this.same === node && "same"];

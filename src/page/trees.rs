@@ -1,8 +1,8 @@
 //! Trees as a page shows them: columns of nodes, each before its children.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use espalier_search::{AnswerRule, Terminal, TreeRecord, best_path};
+use espalier_search::{AnswerRule, SimulationRecord, Terminal, TreeRecord, best_path};
 use serde::Serialize;
 
 use crate::report::{Outline, OutlineFilter, ending, stopped};
@@ -32,6 +32,9 @@ pub struct Tree {
     pub tie: bool,
     /// The mean over visits of the distance between Q and the value net's opinion of nodes that have not ended; absent without values.
     pub disagreement: Option<f64>,
+    /// The simulations in the order in which they expanded nodes: the node's place, its children afterwards, the values that went up
+    /// and their sum. Absent where the search did not keep it.
+    pub order: Option<Vec<(usize, usize, u64, f64)>>,
     /// The nodes.
     pub nodes: Columns,
 }
@@ -107,9 +110,21 @@ impl Tree {
             found: tree.react.values().any(|node| node.correct == Some(true)),
             tie: is_tie(tree),
             disagreement: disagreement(tree),
+            order: order(tree, &outline),
             nodes,
         }
     }
+}
+
+fn order(tree: &TreeRecord, outline: &Outline<'_>) -> Option<Vec<(usize, usize, u64, f64)>> {
+    let order = tree.order.as_ref()?;
+    let places: HashMap<&str, usize> =
+        outline.nodes.iter().enumerate().map(|(place, node)| (node.tag.as_str(), place)).collect();
+    let known = |simulation: &SimulationRecord| {
+        let SimulationRecord { node, children, values, value_sum } = simulation;
+        Some((*places.get(node.as_str())?, *children, *values, rounded(*value_sum)))
+    };
+    order.iter().map(known).collect()
 }
 
 /// Enough for whoever looks; a tree of 10,000 nodes is half as long.

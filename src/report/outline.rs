@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use espalier_search::{AnswerRule, NodeRecord, StopReason, Tag, Terminal, TreeRecord, best_path};
+use espalier_search::{
+    AnswerRule, NodeRecord, SimulationRecord, StopReason, Tag, Terminal, TreeRecord, best_path,
+};
 
 use super::one_line::{one_line, whole_line};
 
@@ -179,6 +181,21 @@ pub fn check_tree(tree: &TreeRecord) -> Result<(), String> {
         };
         if tag.rsplit_once('.').and_then(hangs).is_none() {
             return Err(format!("node {tag:?} lacks its parent or an elder sibling"));
+        }
+    }
+    check_order(tree)
+}
+
+/// Every simulation expands a node that is there, which has as many children at the least.
+fn check_order(tree: &TreeRecord) -> Result<(), String> {
+    for (index, simulation) in tree.order.iter().flatten().enumerate() {
+        let SimulationRecord { node, children, .. } = simulation;
+        let last = children.checked_sub(1).map(|last| TreeRecord::child_tag(node, last));
+        if !tree.react.contains_key(last.as_ref().unwrap_or(node)) {
+            let number = index + 1;
+            return Err(format!(
+                "simulation {number} gives node {node:?} {children} children, which are not there"
+            ));
         }
     }
     Ok(())

@@ -183,6 +183,7 @@ impl<E: Environment> Search<'_, E> {
         // value.
         self.data(leaf).value.set(draft.value);
         let found = self.note_answers(path, &draft.children);
+        self.note_simulation(leaf, new.len(), &values);
         let run = if widened {
             self.tree.prepare_more(leaf, &new)
         } else {
@@ -282,6 +283,7 @@ impl<E: Environment> Search<'_, E> {
         // may stand.
         _ = data.terminal.set(Cut::ContextTooLong.ending());
         data.value.set(self.config.negative_reward);
+        self.note_simulation(leaf, 0, &[self.config.negative_reward]);
         self.tree.end(path);
         self.tree.backup(path, self.tree.layout().visits(&[self.config.negative_reward]));
     }

@@ -10,6 +10,7 @@ mod descend;
 mod expand;
 mod merge;
 mod once_value;
+mod order;
 mod progress;
 mod record;
 mod resume;

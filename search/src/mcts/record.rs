@@ -19,6 +19,12 @@ struct Edge {
 impl<E: Environment> Search<'_, E> {
     /// The whole tree, nodes in the order of their creation. Call it when the workers have ended.
     pub(super) fn record(mut self, stop: StopReason) -> TreeRecord {
+        let (react, ids) = self.nodes();
+        let tag_of = |id: NodeId| {
+            let position = ids.binary_search(&id).ok()?;
+            react.get_index(position).map(|(tag, _)| tag.clone())
+        };
+        let order = self.recorded_order(tag_of);
         TreeRecord {
             schema: TREE_SCHEMA.to_owned(),
             problem: self.problem.id.clone(),
@@ -31,13 +37,16 @@ impl<E: Environment> Search<'_, E> {
             tokens: self.evaluator.tokens(),
             evaluations: self.evaluator.evaluations(),
             collisions: self.collisions(),
-            react: self.nodes(),
+            order,
+            react,
         }
     }
 
     /// Takes the steps' texts and endings out of the search: beside a cheap evaluator, copies would be much of what a
     /// small tree costs.
-    fn nodes(&mut self) -> Nodes {
+    ///
+    /// Where the order of simulations is kept, the ids of the recorded nodes come with it.
+    fn nodes(&mut self) -> (Nodes, Vec<NodeId>) {
         let Self { tree, cold, environment, problem, config, .. } = self;
         let (tree, count) = (&*tree, tree.len());
         let mut recorder = Recorder {
@@ -50,6 +59,7 @@ impl<E: Environment> Search<'_, E> {
             ),
             parents: vec![None; count],
             edges: Vec::new(),
+            ids: config.keep_order.then(Vec::new),
         };
         for root in &mut cold.take(0, 1) {
             root.step = Some(StepText::prompt(environment.context(&root.state)));
@@ -79,6 +89,8 @@ struct Recorder<'t, E> {
     /// By the id of the first child: the node whose children are to stand in the record, and where its edge stands.
     parents: Vec<Option<(Node<'t>, usize)>>,
     edges: Vec<Edge>,
+    /// Of the nodes, in ascending order, where they are asked for.
+    ids: Option<Vec<NodeId>>,
 }
 
 impl<'t, E: Environment> Recorder<'t, E> {
@@ -96,6 +108,7 @@ impl<'t, E: Environment> Recorder<'t, E> {
         data: &mut StepData<E::State>,
     ) {
         let position = self.nodes.len();
+        self.ids.iter_mut().for_each(|ids| ids.push(node.id()));
         let state = data.shared.map(|shared| self.tree.shared(shared));
         let state = state.map(|state| (state, cold.get(state)));
         let first_edge = state.and_then(|(_, state)| state.first_edge.get().copied());
@@ -135,7 +148,7 @@ impl<'t, E: Environment> Recorder<'t, E> {
     }
 
     /// All nodes, with what only the last of them made known.
-    fn finish(mut self) -> Nodes {
+    fn finish(mut self) -> (Nodes, Vec<NodeId>) {
         // Only now: an edge that came first may have the higher id.
         for edge in &self.edges {
             let first = self.edges.binary_search_by_key(&edge.first, |edge| edge.id);
@@ -144,6 +157,6 @@ impl<'t, E: Environment> Recorder<'t, E> {
                 state.tag = tag;
             }
         }
-        self.nodes
+        (self.nodes, self.ids.unwrap_or_default())
     }
 }

@@ -43,6 +43,7 @@ impl<E: Environment> Search<'_, E> {
         for (tag, node) in &record.react {
             self.check_node(tag, node)?;
         }
+        self.take_order(record);
         // Relaxed: no worker has begun.
         self.counts.started.store(regrown, Ordering::Relaxed);
         self.counts.completed.store(regrown, Ordering::Relaxed);
@@ -78,7 +79,7 @@ impl<E: Environment> Search<'_, E> {
     }
 
     /// The node that has a tag now.
-    fn node(&self, tag: &str) -> Result<Node<'_>, SearchError> {
+    pub(super) fn node(&self, tag: &str) -> Result<Node<'_>, SearchError> {
         let path = self.walk(tag)?;
         self.tree.retreat(&path);
         path.leaf().ok_or_else(|| broken(tag, "no such node".to_owned()))

@@ -4,6 +4,7 @@ use dashmap::DashMap;
 
 use super::config::MctsConfig;
 use super::control::Control;
+use super::order::Order;
 use super::step_data::StepData;
 use super::step_table::StepTable;
 use crate::cancel::Cancel;
@@ -19,7 +20,7 @@ use crate::tree::{Node, NodeId, Path, SharedNode, Tree};
 pub(super) type SharedStates = DashMap<(u32, String), SharedNode>;
 
 /// One tree with the question that it answers. The halves of a simulation and the readers of a tree (`worker`, `expand`,
-/// `resume`, `settled`, `record`) each add their methods to it; none of them adds a field.
+/// `resume`, `settled`, `order`, `record`) each add their methods to it; none of them adds a field.
 pub(super) struct Search<'a, E: Environment> {
     pub(super) environment: &'a E,
     pub(super) evaluator: CheckedEvaluator<'a>,
@@ -36,6 +37,8 @@ pub(super) struct Search<'a, E: Environment> {
     cold_bytes: AtomicU64,
     /// Where states share nodes.
     pub(super) states: Option<SharedStates>,
+    /// The simulations so far, where their order is kept.
+    pub(super) order: Option<Order>,
     /// What ends the search.
     pub(super) control: Control,
     pub(super) counts: Counts,
@@ -84,6 +87,7 @@ impl<'a, E: Environment> Search<'a, E> {
             cold: StepTable::new(),
             cold_bytes: AtomicU64::new(0),
             states: config.transpositions.then(DashMap::new),
+            order: config.keep_order.then(Order::default),
             control,
             counts: Counts::default(),
         };

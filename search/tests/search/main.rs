@@ -8,6 +8,7 @@ mod harvest;
 mod invariants;
 mod kinds;
 mod leaf_batch;
+mod order;
 mod rewards;
 mod script;
 mod tokens;
