@@ -4,9 +4,11 @@
 # make results      the README's full table: three seeds, resumable
 # make real-model   SmolLM2-135M teaches itself word problems of DATA (a folder with mawps/ and svamp/); QUESTIONS a round, SEEDS, SETTINGS
 # make doc          the documentation of all crates, in target/doc
+# make pictures     the documents' pictures of pages, anew (needs Chromium)
 # make bench        criterion benchmarks
 # make chaos        kills, signals, full and failing disks, damaged files, failing servers, and a soak of SOAK minutes (about an hour in all)
 # make check-concurrency   the tree under loom, ThreadSanitizer and Miri (Miri needs a nightly toolchain)
+# make build        the program alone; FEATURES="hub otel" adds what sends nets and labels to a Hub, and traces to a collector
 # make clean        removes what was built (not libtorch, not peers and not runs)
 
 SHELL := /bin/sh
@@ -22,18 +24,20 @@ CARGO ?= cargo
 ESPALIER := target/release/espalier
 SEEDS := 1 2 3
 DATA :=
+# Parts that are not in the default build: hub, otel.
+FEATURES :=
 SOAK := 30
 QUESTIONS := 450
 # More settings for real-model, as --set KEY=VALUE.
 SETTINGS :=
 
-.PHONY: quickstart test fuzz chaos doc build set-up peers results real-model real-data bench check-concurrency clean
+.PHONY: quickstart test fuzz chaos doc pictures build set-up peers results real-model real-data bench check-concurrency clean
 
 quickstart: build
 	$(ESPALIER) run
 
 build: set-up
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --features "$(FEATURES)"
 
 set-up:
 	@training/libtorch.sh $(FOLDER)
@@ -56,6 +60,9 @@ fuzz: set-up
 
 doc: set-up
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
+
+pictures: set-up
+	$(CARGO) test --release --locked --test integration -- pictures::draw --ignored
 
 check-concurrency:
 	search/checks/loom.sh

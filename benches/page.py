@@ -10,6 +10,7 @@ and while it is zoomed.
 import argparse
 import html
 import json
+import os
 import pathlib
 import shutil
 import statistics
@@ -67,9 +68,13 @@ def browser():
 
 def opened(page, folder):
     """Opens a page in real time and waits for what its script says in the title."""
+    folder.mkdir()
     command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--remote-debugging-port=0"]
     process = subprocess.Popen(
-        [*command, f"--user-data-dir={folder}/profile", page.as_uri()], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [*command, f"--user-data-dir={folder}/profile", page.as_uri()],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(folder)},
     )
     try:
         port = folder / "profile" / "DevToolsActivePort"

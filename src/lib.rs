@@ -25,6 +25,7 @@ pub mod policy;
 pub mod problems;
 pub mod progress;
 pub mod provenance;
+pub mod publish;
 pub mod recipe;
 pub mod report;
 pub mod run_dir;

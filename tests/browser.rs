@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
@@ -40,6 +41,8 @@ impl Browser {
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"])
             .args(["--window-size=1400,1000", "--no-first-run", "--disable-background-networking"])
             .arg(format!("--user-data-dir={}", folder.path().display()))
+            // What it would leave there when it is killed.
+            .env("TMPDIR", folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -91,7 +94,19 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    fn ask(&mut self, method: &str, parameters: &Value) -> Value {
+    /// What a page of so many points shows, as PNG.
+    pub fn picture(&mut self, width: u32, height: u32) -> Vec<u8> {
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        );
+        self.run("await rest();");
+        let answer = self.ask("Page.captureScreenshot", &json!({ "format": "png" }));
+        BASE64.decode(answer["data"].as_str().unwrap().as_bytes()).unwrap()
+    }
+
+    /// Asks the protocol.
+    pub fn ask(&mut self, method: &str, parameters: &Value) -> Value {
         self.asked += 1;
         let mut message = json!({ "id": self.asked, "method": method, "params": parameters });
         if !self.session.is_empty() {

@@ -29,6 +29,7 @@ fn every_command_explains_itself() {
         "report",
         "ablate",
         "bench",
+        "push",
         "tune",
         "watch",
         "inspect",

@@ -25,7 +25,23 @@ const UNTIL: &str = "
     };";
 
 /// A program that is stopped when the test ends.
-struct Started(Child);
+pub struct Started(Child);
+
+/// Begins a program, and gives the first line of its log that holds some words.
+pub fn begun(arguments: &[&str], words: &str) -> (Started, String) {
+    let mut child =
+        espalier(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let line = log.find(|line| line.contains(words)).expect(words);
+    // The log is read to its end, so that the program does not wait for a reader.
+    std::thread::spawn(move || log.count());
+    (Started(child), line)
+}
+
+/// The address at the end of a line of the log.
+pub fn address_of(line: &str) -> String {
+    format!("http://{}", line.rsplit_once("http://").unwrap().1)
+}
 
 impl Drop for Started {
     fn drop(&mut self) {
@@ -152,16 +168,8 @@ fn a_run_serves_its_page_while_it_grows() {
         "--set",
         "rounds={count=200, problems=30}",
     ];
-    let mut child =
-        espalier(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let started = Started(child);
-    let line =
-        log.find(|line| line.as_ref().unwrap().contains("the run as it grows")).unwrap().unwrap();
-    // The log is read to its end, so that the run does not wait for a reader.
-    let reader = std::thread::spawn(move || log.map_while(Result::ok).count());
-    let address =
-        format!("http://{}", line.rsplit_once("http://").unwrap().1.trim_end_matches('/'));
+    let (started, line) = begun(&arguments, "the run as it grows");
+    let address = address_of(&line).trim_end_matches('/').to_owned();
     let until = |done: &dyn Fn(&Value) -> bool| {
         for _ in 0..600 {
             let status = json(&address, "status.json");
@@ -193,7 +201,6 @@ fn a_run_serves_its_page_while_it_grows() {
         assert_eq!(seen[1], true);
     }
     drop(started);
-    reader.join().unwrap();
     // Killed: it says nothing more, and another program shows what is there.
     let (_started, address) = watch(&run_dir);
     assert_eq!(json(&address, "status.json")["status"]["state"], "running");

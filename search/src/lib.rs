@@ -115,7 +115,7 @@ pub mod tree;
 pub use algorithm::decoding::{self, Decoding, DecodingParseError};
 pub use algorithm::{
     Candidate, Choice, DecodeConfig, Outcome, RolloutPlan, Rollouts, SampledSolution, Sampling,
-    SolutionStep, best_path, choose, decode, roll_out, sample_solutions,
+    SolutionStep, best_path, choose, decode, decode_with_tree, roll_out, sample_solutions,
 };
 pub use cancel::{Cancel, CancelOnDrop};
 pub use cut::{Cut, Cuts};

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{PolicyArguments, UsageError, print_json, print_line, start_environment};
+use super::arguments::{PolicyArguments, UsageError, print_json, print_table, start_environment};
 use espalier::pipeline::{Ablation, ablate};
 
 /// Measure a grid of search settings on a fixed policy: accuracy with intervals, tokens, simulations and time for every cell.
@@ -41,5 +41,5 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return measured.iter().try_for_each(print_json);
     }
-    print_line(&table.text())
+    print_table(&table)
 }

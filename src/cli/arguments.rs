@@ -13,8 +13,11 @@ use espalier::form::{Asked, Form};
 use espalier::policy::prm::{FormRecipe, Preset, PrmRecipe};
 use espalier::policy::{Policy, PolicyError, PolicyRecipe};
 use espalier::recipe::{self, Recipe};
+use espalier::report::Table;
 pub use espalier::usage::UsageError;
 use espalier_training::Source;
+
+use super::terminal::Terminal;
 
 /// The recipe and what overrides it.
 #[derive(Debug, Args)]
@@ -251,6 +254,16 @@ pub fn unescape(option: &str, text: &str) -> Result<String, UsageError> {
 /// Writes one object a line to standard output.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     print_line(&serde_json::to_string(value)?)
+}
+
+/// Writes a table to standard output, no wider than the terminal there.
+pub fn print_table(table: &Table) -> Result<()> {
+    print_line(&fitted(table))
+}
+
+/// A table as [`print_table`] writes it.
+pub fn fitted(table: &Table) -> String {
+    Terminal::of_output().map_or_else(|| table.text(), |terminal| table.text_within(terminal.width))
 }
 
 /// Writes a line to standard output.

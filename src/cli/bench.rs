@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use espalier_training::{Checkpoint, Compute};
 
 use super::arguments::{
-    BaseArguments, RecipeArguments, check_device, check_training, print_json, print_line,
+    BaseArguments, RecipeArguments, check_device, check_training, print_json, print_table,
 };
 use espalier::bench::inference::InferenceOptions;
 use espalier::bench::training::TrainingOptions;
@@ -103,7 +103,7 @@ fn inference(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result
             Ok(())
         })?;
     }
-    if arguments.json { Ok(()) } else { print_line(&inference_table(&rows).text()) }
+    if arguments.json { Ok(()) } else { print_table(&inference_table(&rows)) }
 }
 
 fn training(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<()> {
@@ -119,7 +119,7 @@ fn training(arguments: &Arguments, recipe: &Recipe, net: &Checkpoint) -> Result<
             Ok(())
         })?;
     }
-    if arguments.json { Ok(()) } else { print_line(&training_table(&rows).text()) }
+    if arguments.json { Ok(()) } else { print_table(&training_table(&rows)) }
 }
 
 fn print_cases(cases: &[Case], json: bool) -> Result<()> {
@@ -140,7 +140,7 @@ fn print_cases(cases: &[Case], json: bool) -> Result<()> {
             format!("{:.4}", case.seconds),
         ]);
     }
-    print_line(&table.text())
+    print_table(&table)
 }
 
 fn inference_table(rows: &[bench::inference::Row]) -> Table {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use espalier_search::Decoding;
 
-use super::arguments::{print_json, print_line};
+use super::arguments::{print_json, print_table};
 use espalier::evaluation::{compare, comparison_table};
 
 /// Compare evaluations of the same problems, problem by problem: the difference in right answers, with its 95 % interval.
@@ -42,5 +42,5 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return rows.iter().try_for_each(print_json);
     }
-    print_line(comparison_table(&rows).text().trim_end())
+    print_table(&comparison_table(&rows))
 }

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 /// Begins the log at this level, or at what `RUST_LOG` says. Colours are for terminals, and for none where `NO_COLOR` is set
 /// (no-color.org).
 pub fn begin(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quietly(level));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -20,6 +20,11 @@ pub fn begin(level: &str) {
         .with_writer(stderr)
         .with_target(false)
         .init();
+}
+
+/// What others' crates say of their every step is no news of ours.
+fn quietly(level: &str) -> EnvFilter {
+    EnvFilter::new(format!("{level},hf_hub=warn,xet=warn,hyper=warn,reqwest=warn"))
 }
 
 /// Hours, minutes and seconds since the program began.

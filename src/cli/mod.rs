@@ -4,6 +4,7 @@
 mod ablate;
 mod arguments;
 mod bench;
+mod chart;
 mod code_worker;
 mod compare;
 mod completions;
@@ -22,6 +23,7 @@ mod log;
 mod manual;
 mod outputs;
 mod pretrain;
+mod push;
 mod quality;
 mod recipe;
 mod report;
@@ -29,6 +31,7 @@ mod run;
 mod score;
 mod search;
 mod solve;
+mod terminal;
 mod train;
 mod tune;
 mod upgrade;
@@ -81,6 +84,7 @@ enum Command {
     Compare(compare::Arguments),
     Ablate(ablate::Arguments),
     Bench(bench::Arguments),
+    Push(push::Arguments),
     Tune(tune::Arguments),
     Watch(watch::Arguments),
     Inspect(inspect::Arguments),
@@ -148,6 +152,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Compare(arguments) => compare::main(&arguments),
         Command::Ablate(arguments) => ablate::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Push(arguments) => push::main(&arguments),
         Command::Tune(arguments) => tune::main(&arguments),
         Command::Watch(arguments) => watch::main(&arguments),
         Command::Inspect(arguments) => inspect::main(&arguments),

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::arguments::print_line;
+use super::arguments::{fitted, print_line};
 use espalier::evaluation::ROWS;
 use espalier::report::{rounds_plot, rounds_table};
 use espalier::run_dir::check_one_recipe;
@@ -41,7 +41,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     check_one_recipe(&arguments.runs)?;
     let table = || rounds_table(&arguments.runs, ROWS);
     let text = match arguments.format {
-        Format::Text => table()?.text(),
+        Format::Text => fitted(&table()?),
         Format::Markdown => table()?.markdown(),
         Format::Csv => table()?.csv(),
         Format::Svg => rounds_plot(&arguments.runs, ROWS)?.svg()?,

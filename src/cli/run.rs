@@ -1,14 +1,24 @@
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
-use clap::Args;
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
 
 use super::arguments::{
-    RecipeArguments, UsageError, check_training, print_json, print_line, start_environment,
+    RecipeArguments, UsageError, check_training, print_json, print_line, print_table,
+    start_environment,
 };
+use super::chart;
+use super::push::{self, Target};
+use super::terminal::Terminal;
+use espalier::environment::AnyEnvironment;
+use espalier::evaluation::ROWS;
+use espalier::interrupt::Interrupted;
 use espalier::live::Server;
-use espalier::pipeline;
+use espalier::pipeline::{self, Forecast};
+use espalier::recipe::Recipe;
+use espalier::report::rounds_plot;
 use espalier::run_dir::{Origin, RunDir};
 
 /// Run the whole loop of a recipe: search, harvest, train, evaluate, round after round.
@@ -45,6 +55,13 @@ pub struct Arguments {
         conflicts_with = "dry_run"
     )]
     watch: Option<SocketAddr>,
+    /// Whether a small trial says beforehand how long the run takes: `auto` where standard error is a terminal. It takes a few seconds,
+    /// and the results do not depend on it.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    forecast: When,
+    /// At the end, send the last round's net and labels to this private repository of a Hugging Face Hub; see `espalier push`.
+    #[arg(long, value_name = "OWNER/NAME", conflicts_with = "dry_run")]
+    push: Option<String>,
     /// Run nothing: check the recipe and say what memory it takes and what its first batches look like. Neither the checkpoint nor the
     /// device need be there, if `[net]` gives the shape.
     #[arg(long)]
@@ -52,6 +69,14 @@ pub struct Arguments {
     /// Print the dry run as JSON.
     #[arg(long, requires = "dry_run")]
     json: bool,
+}
+
+/// When something is done that a terminal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
@@ -80,6 +105,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if let Some(origin) = arguments.from.as_ref().filter(|origin| !origin.is_begun(&path)) {
         origin.check(&recipe).map_err(UsageError)?;
     }
+    let target = arguments.push.as_deref().map(|to| Target::new(to, true)).transpose()?;
+    if let Some(target) = &target {
+        // Without a token it would fail when all is done.
+        target.hub()?;
+    }
     // The environment first: where it cannot be set up nothing is begun.
     let environment = start_environment(&recipe)?;
     let run = match &arguments.from {
@@ -91,6 +121,72 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if let Some(server) = &server {
         tracing::info!("the run as it grows: {}", server.address());
     }
+    if run.is_new() {
+        foretell(arguments.forecast, &environment, &recipe, &run)?;
+    }
     let table = pipeline::run(&environment, &recipe, &run)?;
-    print_line(&table.text())
+    print_table(&table)?;
+    if let Some(terminal) = Terminal::of_output() {
+        let plot = rounds_plot(&[run.path().to_owned()], ROWS)?;
+        print_line(&format!("\n{}", chart::drawn(&plot, terminal)))?;
+    }
+    let (Some(target), Some(to)) = (&target, &arguments.push) else { return Ok(()) };
+    let place = run.path().display();
+    push::send_run(run.path(), target).with_context(|| {
+        format!("the run is done and in {place}; send it again: espalier push {place} --to {to}")
+    })
+}
+
+/// Says what a run will do, how long it should take and where to look.
+fn foretell(when: When, environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Result<()> {
+    tracing::info!("{}", pipeline::plan(recipe));
+    let place = run.path().display();
+    tracing::info!("all of it is in {place}; `espalier watch {place}` shows it as it comes");
+    let wanted = match when {
+        When::Auto => std::io::stderr().is_terminal(),
+        When::Always => true,
+        When::Never => false,
+    };
+    if !wanted {
+        return Ok(());
+    }
+    match pipeline::forecast(environment, recipe, run) {
+        Ok(Forecast { seconds, trial_seconds }) => tracing::info!(
+            "it should take {} on this machine, within a factor of two, by a trial of {trial_seconds:.0} s",
+            about(seconds)
+        ),
+        // A signal ends the run, too.
+        Err(error) if error.downcast_ref::<Interrupted>().is_some() => return Err(error),
+        Err(error) => tracing::warn!("nothing says how long it takes: {error:#}"),
+    }
+    Ok(())
+}
+
+/// A time that is not known well.
+fn about(seconds: f64) -> String {
+    match seconds {
+        ..60.0 => "less than a minute".to_owned(),
+        ..5400.0 => format!("about {:.0} minutes", seconds / 60.0),
+        ..172_800.0 => format!("about {:.0} hours", seconds / 3600.0),
+        _ => format!("about {:.0} days", seconds / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::about;
+
+    #[test]
+    fn times_are_told_as_one_says_them() {
+        let told = [0.0, 59.0, 100.0, 5399.0, 7200.0, 180_000.0].map(about);
+        let expected = [
+            "less than a minute",
+            "less than a minute",
+            "about 2 minutes",
+            "about 90 minutes",
+            "about 2 hours",
+            "about 2 days",
+        ];
+        assert_eq!(told, expected);
+    }
 }

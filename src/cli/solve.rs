@@ -1,14 +1,23 @@
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use espalier_search::{Cut, Decoding, Environment, decode};
+use espalier_search::{Cut, Decoding, Environment, decode_with_tree};
 use serde_json::json;
 
-use super::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
+use super::arguments::{
+    PolicyArguments, RecipeArguments, UsageError, print_json, print_line, print_table,
+};
+use super::terminal::Terminal;
 use espalier::interrupt::Work;
+use espalier::jsonl;
 use espalier::policy::LimitWatch;
-use espalier::report::Table;
+use espalier::report::{Canvas, Table, sketch};
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
+///
+/// In a terminal a decoding that grows a tree (`mcts:N`) shows it: the path with the greatest Q (★) and the most visited nodes, with bars for
+/// visits and colours for Q. `+3` behind a node are three children that are not shown.
 #[derive(Debug, Args)]
 #[command(after_help = "Example (countdown: the target, then the numbers):\n  \
     espalier solve \"26: 3 5 7\" --checkpoint runs/countdown-s1/rounds/3/checkpoint")]
@@ -22,12 +31,20 @@ pub struct Arguments {
     /// How to decode.
     #[arg(long, default_value = "mcts:40")]
     decoding: Decoding,
+    /// Write the tree of `mcts:N` there, as `search` writes trees: `espalier inspect tree FILE` shows the whole of it.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Print the solution as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub fn main(arguments: &Arguments) -> Result<()> {
+    let treeless = !matches!(arguments.decoding, Decoding::Mcts(_));
+    if arguments.out.is_some() && treeless {
+        let decoding = arguments.decoding;
+        return Err(UsageError(anyhow!("--out: {decoding} grows no tree; mcts:N does")).into());
+    }
     let recipe = arguments.recipe.load()?;
     let (recipe, environment) = arguments.policy.start(recipe, &arguments.recipe)?;
     let problem = environment
@@ -37,7 +54,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let evaluator = LimitWatch::new(policy.evaluator());
     let config = &recipe.evaluation.decode;
     let work = Work::begin();
-    let outcome = decode(
+    let outcome = decode_with_tree(
         arguments.decoding,
         &environment,
         &evaluator,
@@ -47,7 +64,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         work.cancel(),
     );
     work.check(|| "there is no answer yet".to_owned())?;
-    let outcome = outcome.with_context(|| format!("cannot solve {:?}", arguments.problem))?;
+    let (outcome, tree) =
+        outcome.with_context(|| format!("cannot solve {:?}", arguments.problem))?;
+    if let (Some(file), Some(tree)) = (&arguments.out, &tree) {
+        jsonl::write(file, [tree])?;
+    }
     if outcome.cut == Some(Cut::ContextTooLong) && outcome.tokens == 0 {
         bail!("the problem cannot be read: {}", evaluator.context());
     }
@@ -77,6 +98,12 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             "simulations": outcome.simulations,
         }));
     }
+    if let (Some(terminal), Some(tree)) = (Terminal::of_output(), &tree) {
+        // The steps and the answer stand below.
+        let nodes = usize::from(terminal.height / 2).max(8);
+        let Terminal { width, colours, .. } = terminal;
+        print_line(&sketch(tree, Canvas { width: width.into(), nodes, colours }))?;
+    }
     let mut table = Table::new(["step", "prior", "Q", "value", "visits"]);
     let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
     for step in &outcome.solution {
@@ -88,7 +115,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             step.visits.map_or("–".into(), |visits| visits.to_string()),
         ]);
     }
-    print_line(&table.text())?;
+    print_table(&table)?;
     let verdict = match (right, &outcome.answer) {
         (Some(true), _) => "right".to_owned(),
         (Some(false), _) => "wrong".to_owned(),

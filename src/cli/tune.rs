@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::arguments::{
-    PolicyArguments, RecipeArguments, UsageError, check_device, print_json, print_line,
+    PolicyArguments, RecipeArguments, UsageError, check_device, fitted, print_json, print_line,
 };
 use espalier::compute::ComputeRecipe;
 use espalier::environment::Split;
@@ -85,13 +85,13 @@ fn told(tuned: &Tuned) -> String {
     let Some(gain) = &tuned.gain else {
         return format!(
             "{}\nNothing is surely faster than the recipe's own: {before:.0} {unit} a second.",
-            table.text()
+            fitted(&table)
         );
     };
     let lines = changes(&tuned.before, &tuned.after);
     format!(
         "{}\n{before:.0} {unit} a second before, {after:.0} after: {} times. Write into the recipe:\n\n[compute]\n{}",
-        table.text(),
+        fitted(&table),
         ratio(gain),
         lines.join("\n")
     )

@@ -7,6 +7,7 @@ mod outline;
 mod plot;
 mod rounds;
 mod side_by_side;
+mod sketch;
 mod table;
 
 pub use auc::{Auc, Scored};
@@ -20,4 +21,5 @@ pub use rounds::{
     rounds_curves, rounds_plot, rounds_table, table_of,
 };
 pub use side_by_side::SideBySide;
+pub use sketch::{Canvas, sketch};
 pub use table::Table;

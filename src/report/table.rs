@@ -33,19 +33,29 @@ impl Table {
         &self.rows
     }
 
-    /// Aligned text for a terminal.
+    /// Aligned text.
     #[must_use]
     pub fn text(&self) -> String {
-        self.aligned(presets::UTF8_HORIZONTAL_ONLY)
+        self.aligned(presets::UTF8_HORIZONTAL_ONLY).to_string()
+    }
+
+    /// Aligned text whose lines have at most so many characters, where that can be: cells go on in further lines.
+    #[must_use]
+    pub fn text_within(&self, width: u16) -> String {
+        let mut table = self.aligned(presets::UTF8_HORIZONTAL_ONLY);
+        if table.lines().any(|line| line.chars().count() > usize::from(width)) {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+        table.to_string()
     }
 
     /// Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
-        self.aligned(presets::ASCII_MARKDOWN)
+        self.aligned(presets::ASCII_MARKDOWN).to_string()
     }
 
-    fn aligned(&self, style: TableStyle) -> String {
+    fn aligned(&self, style: TableStyle) -> comfy_table::Table {
         let mut table = comfy_table::Table::new();
         table.load_style(style).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(&self.header);
@@ -53,7 +63,7 @@ impl Table {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        table.to_string()
+        table
     }
 
     /// CSV (RFC 4180): cells with commas or quotes are quoted.
@@ -90,6 +100,10 @@ mod tests {
         assert!(table.text().contains("greedy"));
         let markdown = table.markdown();
         assert_eq!(markdown.lines().next(), Some("| decoding    | accuracy |"));
+        assert_eq!(table.text_within(80), table.text());
+        let narrow = table.text_within(20);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 20), "{narrow}");
+        assert!(narrow.contains("10.0") && narrow.contains("\"wide\""), "{narrow}");
         assert_eq!(table.csv(), "decoding,accuracy\ngreedy,5.0\n\"sbs, \"\"wide\"\"\",10.0\n");
     }
 }

@@ -157,6 +157,12 @@ impl RunDir {
         &self.path
     }
 
+    /// Whether no stage was begun.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        !self.round(0).exists()
+    }
+
     /// A file of the problems folder.
     #[must_use]
     pub fn problems(&self, name: &str) -> PathBuf {

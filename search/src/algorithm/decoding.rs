@@ -13,6 +13,7 @@ use crate::environment::{Environment, Problem};
 use crate::error::SearchError;
 use crate::evaluator::Evaluator;
 use crate::growth::Growth;
+use crate::snapshot::TreeRecord;
 
 /// How a decoding is written: its name and, behind a separator, its sizes with an `x` between them.
 pub(super) struct Form {
@@ -96,6 +97,14 @@ impl<'a, E: Environment> Call<'a, E> {
 pub(super) trait Decode<E: Environment> {
     /// Answers, and counts what that cost.
     fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError>;
+
+    /// As [`Self::decode`], with the tree where one is grown.
+    fn decode_with_tree(
+        &self,
+        call: &Call<'_, E>,
+    ) -> Result<(Outcome, Option<TreeRecord>), SearchError> {
+        Ok((self.decode(call)?, None))
+    }
 
     /// The choice from sampled solutions; None where it makes no such choice. Fewer than it asks for are all that there
     /// are.

@@ -32,13 +32,20 @@ impl Named for Mcts {
 
 impl<E: Environment> Decode<E> for Mcts {
     fn decode(&self, call: &Call<'_, E>) -> Result<Outcome, SearchError> {
+        Ok(self.decode_with_tree(call)?.0)
+    }
+
+    fn decode_with_tree(
+        &self,
+        call: &Call<'_, E>,
+    ) -> Result<(Outcome, Option<TreeRecord>), SearchError> {
         let Call { environment, evaluator, problem, config, seed, cancel } = *call;
         let tree = config.mcts(self.simulations);
         let record = search_tree(environment, evaluator, problem, &tree, seed, false, cancel)?;
         if record.stop == StopReason::Cancelled {
             return Err(EvaluatorError::Cancelled.into());
         }
-        Ok(read_answer(&record, config.tree.answer_rule))
+        Ok((read_answer(&record, config.tree.answer_rule), Some(record)))
     }
 }
 

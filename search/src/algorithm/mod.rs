@@ -27,6 +27,7 @@ use crate::environment::{Environment, Problem};
 use crate::error::SearchError;
 use crate::evaluator::Evaluator;
 use crate::guard::catch_panic;
+use crate::snapshot::TreeRecord;
 use decoding::{Call, Decoding};
 
 /// Answers a problem. The ground truth is not read; the same seed gives the same outcome (`mcts`
@@ -44,9 +45,32 @@ pub fn decode<E: Environment>(
     seed: u64,
     cancel: &Cancel,
 ) -> Result<Outcome, SearchError> {
-    config.validate()?;
     let call = Call { environment, evaluator, problem, config, seed, cancel };
+    answer(&call, || decoding.method::<E>().decode(&call))
+}
+
+/// As [`decode`], with the tree of a decoding that grows one, `mcts`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_with_tree<E: Environment>(
+    decoding: Decoding,
+    environment: &E,
+    evaluator: &dyn Evaluator,
+    problem: &Problem,
+    config: &DecodeConfig,
+    seed: u64,
+    cancel: &Cancel,
+) -> Result<(Outcome, Option<TreeRecord>), SearchError> {
+    let call = Call { environment, evaluator, problem, config, seed, cancel };
+    answer(&call, || decoding.method::<E>().decode_with_tree(&call))
+}
+
+fn answer<E, T>(
+    call: &Call<'_, E>,
+    decode: impl FnOnce() -> Result<T, SearchError>,
+) -> Result<T, SearchError> {
+    call.config.validate()?;
     // The evaluator's panics are caught where it is called; what is left is the environment's.
-    let answer = catch_panic(|| decoding.method::<E>().decode(&call));
-    answer.map_err(SearchError::Environment).flatten()
+    catch_panic(decode).map_err(SearchError::Environment).flatten()
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use espalier_search::Decoding;
 
-use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
+use crate::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_table};
 use crate::outputs::refuse_overwriting;
 use espalier::evaluation::{MeasureRecipe, Subject, evaluate, listed_once, validate_measures};
 use espalier::problems;
@@ -73,9 +73,7 @@ pub fn main(arguments: &MeasureArguments) -> Result<()> {
     if arguments.json {
         return figures.flat_map(|figures| &figures.lines).try_for_each(print_json);
     }
-    figures
-        .filter_map(|figures| figures.table.as_ref())
-        .try_for_each(|table| print_line(&table.text()))
+    figures.filter_map(|figures| figures.table.as_ref()).try_for_each(print_table)
 }
 
 /// The measures asked for. A kind without settings has those of the recipe where it lists the kind.

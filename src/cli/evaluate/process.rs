@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::{ArgGroup, Args};
 
 use super::verifier::VerifierArguments;
-use crate::arguments::{UsageError, print_json, print_line};
+use crate::arguments::{UsageError, print_json, print_line, print_table};
 use crate::outputs::{refuse_overwriting, same_file};
 use espalier::evaluation::process::{Judge, metrics_table};
 use espalier::policy::prm::Judged;
@@ -72,7 +72,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         }
         let rows = judged.chosen.map(|metrics| ("validation".to_owned(), metrics)).into_iter();
         let rows: Vec<_> = rows.chain([("measured".to_owned(), judged.measured)]).collect();
-        print_line(&metrics_table(&rows).text())?;
+        print_table(&metrics_table(&rows))?;
         print_line(&format!("threshold {:.4}", judged.threshold))
     })
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::verifier::VerifierArguments;
-use crate::arguments::{UsageError, print_json, print_line};
+use crate::arguments::{UsageError, print_json, print_line, print_table};
 use crate::outputs::refuse_overwriting;
 use espalier::evaluation::votes::{Counted, check_samples, score_by_net, votes_table};
 use espalier::jsonl;
@@ -72,7 +72,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         if arguments.json {
             return counted.objects(by_net, weight).iter().try_for_each(print_json);
         }
-        print_line(&votes_table([(None, &counted)]).text())?;
+        print_table(&votes_table([(None, &counted)]))?;
         match counted.agreement {
             Some([same, of]) => {
                 print_line(&format!("{same} of {of} samples are graded as in the file"))
