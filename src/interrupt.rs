@@ -1,7 +1,10 @@
 //! SIGINT and SIGTERM: work ends between two of its steps, says what is kept, and the program exits with 128 and the signal's number.
 
+use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use espalier_search::Cancel;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,6 +17,11 @@ static STOP: LazyLock<Cancel> = LazyLock::new(Cancel::new);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// How many pieces of work would end by themselves.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// What ends the work of this thread, where that is more than signals.
+    static LIMIT: RefCell<Option<Cancel>> = const { RefCell::new(None) };
+}
 
 /// A signal has stopped the work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +63,41 @@ pub fn watch() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Until it is dropped, work that this thread begins ends after a time, too, as it ends after a signal.
+#[derive(Debug)]
+pub struct Limit {
+    cancel: Cancel,
+    /// It is of its thread.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Limit {
+    /// From now on.
+    #[must_use]
+    pub fn begin(time: Duration) -> Self {
+        let cancel = STOP.child(Some(Instant::now() + time));
+        LIMIT.set(Some(cancel.clone()));
+        Self { cancel, _thread: PhantomData }
+    }
+
+    /// Whether the time is up, and no signal came.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() && !STOP.is_cancelled()
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        LIMIT.set(None);
+    }
+}
+
 /// Work that looks at its [`Cancel`] and ends soon after it was cancelled.
 #[derive(Debug)]
 pub struct Work {
+    /// Cancelled by whatever ends the work from outside.
+    stop: Cancel,
     cancel: Cancel,
 }
 
@@ -66,7 +106,8 @@ impl Work {
     #[must_use]
     pub fn begin() -> Self {
         AT_WORK.fetch_add(1, Ordering::Relaxed);
-        Self { cancel: STOP.child(None) }
+        let stop = LIMIT.with_borrow(|limit| limit.as_ref().unwrap_or(&STOP).clone());
+        Self { cancel: stop.child(None), stop }
     }
 
     /// Of this work alone.
@@ -75,16 +116,16 @@ impl Work {
         &self.cancel
     }
 
-    /// Whether a signal asks for the end.
+    /// Whether a signal asks for the end, or the thread's [`Limit`].
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        STOP.is_cancelled()
+        self.stop.is_cancelled()
     }
 
     /// At the work's end, before errors that only follow from a signal are told.
     ///
     /// # Errors
-    /// When a signal asked for the end; `kept` says what is kept and how to go on.
+    /// When something asked for the end; `kept` says what is kept and how to go on.
     pub fn check(&self, kept: impl FnOnce() -> String) -> Result<(), Interrupted> {
         if !self.is_stopped() {
             return Ok(());
@@ -104,5 +145,28 @@ fn status(signal: i32) -> i32 {
 }
 
 fn name(signal: i32) -> &'static str {
-    low_level::signal_name(signal).unwrap_or("a signal")
+    match signal {
+        0 => "its time limit",
+        signal => low_level::signal_name(signal).unwrap_or("a signal"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_ends_the_work_of_its_thread_and_no_other() {
+        let limit = Limit::begin(Duration::ZERO);
+        let work = Work::begin();
+        assert!(limit.is_over() && work.is_stopped() && work.cancel().is_cancelled());
+        let told = work.check(|| "nothing is kept".to_owned()).unwrap_err().to_string();
+        assert_eq!(told, "stopped by its time limit: nothing is kept");
+        let elsewhere = std::thread::spawn(|| Work::begin().is_stopped());
+        assert!(!elsewhere.join().unwrap());
+        drop(limit);
+        assert!(!Work::begin().is_stopped());
+        let long = Limit::begin(Duration::from_secs(3600));
+        assert!(!long.is_over() && !Work::begin().is_stopped());
+    }
 }

@@ -16,7 +16,7 @@ use espalier::environment::AnyEnvironment;
 use espalier::evaluation::ROWS;
 use espalier::interrupt::Interrupted;
 use espalier::live::Server;
-use espalier::pipeline::{self, Forecast};
+use espalier::pipeline;
 use espalier::recipe::Recipe;
 use espalier::report::rounds_plot;
 use espalier::run_dir::{Origin, RunDir};
@@ -151,42 +151,10 @@ fn foretell(when: When, environment: &AnyEnvironment, recipe: &Recipe, run: &Run
         return Ok(());
     }
     match pipeline::forecast(environment, recipe, run) {
-        Ok(Forecast { seconds, trial_seconds }) => tracing::info!(
-            "it should take {} on this machine, within a factor of two, by a trial of {trial_seconds:.0} s",
-            about(seconds)
-        ),
+        Ok(forecast) => tracing::info!("{forecast}"),
         // A signal ends the run, too.
-        Err(error) if error.downcast_ref::<Interrupted>().is_some() => return Err(error),
+        Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => tracing::warn!("nothing says how long it takes: {error:#}"),
     }
     Ok(())
-}
-
-/// A time that is not known well.
-fn about(seconds: f64) -> String {
-    match seconds {
-        ..60.0 => "less than a minute".to_owned(),
-        ..5400.0 => format!("about {:.0} minutes", seconds / 60.0),
-        ..172_800.0 => format!("about {:.0} hours", seconds / 3600.0),
-        _ => format!("about {:.0} days", seconds / 86_400.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::about;
-
-    #[test]
-    fn times_are_told_as_one_says_them() {
-        let told = [0.0, 59.0, 100.0, 5399.0, 7200.0, 180_000.0].map(about);
-        let expected = [
-            "less than a minute",
-            "less than a minute",
-            "about 2 minutes",
-            "about 90 minutes",
-            "about 2 hours",
-            "about 2 days",
-        ];
-        assert_eq!(told, expected);
-    }
 }

@@ -1,34 +1,30 @@
-//! What a run will do, and how long that takes here: a small run of the same recipe, timed stage by stage and thrown away.
+//! What a run will do, and how long that takes here: by a trial before its first stage, by its own rounds later.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use serde_json::Value;
-use tracing::subscriber::NoSubscriber;
 
 use super::dry_run::net;
-use super::{Rounds, Told};
+use super::trial::{Timed, Trial};
 use crate::environment::AnyEnvironment;
-use crate::feeds::{Feeds, FeedsRecipe};
 use crate::recipe::{BootstrapKind, Recipe};
 use crate::run_dir::RunDir;
 use espalier_training::Parameters;
 
-/// What the small run takes of each.
-const LINES: usize = 1500;
-const PROBLEMS: usize = 24;
-const MEASURED: usize = 12;
 /// A net of more numbers takes too long for a trial, and too much disk.
-const LARGEST: usize = 1_000_000_000;
+const LARGEST: usize = 250_000_000;
+/// Between which multiples of what a trial says the time lies: its few problems keep the machine less busy than many, which makes it
+/// too long, and later nets are others than its own, whose trees and solutions may be longer.
+const RANGE: [f64; 2] = [0.6, 1.7];
 
-/// What was measured of the small run, and what that makes of the whole.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How long a run should take.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// Seconds that the run should take, within a factor of two: nets get better and solutions longer than the trial's, and problems
-    /// differ.
+    /// By the stages that the trial came to, in seconds.
     pub seconds: f64,
+    /// Round and stage that the trial did not end, whose time is up after a few seconds.
+    pub came_to: Option<(usize, String)>,
     /// Seconds that the trial took.
     pub trial_seconds: f64,
 }
@@ -52,88 +48,109 @@ pub fn plan(recipe: &Recipe) -> String {
         Some(probe) => format!(", and {} validation problems are searched alike", probe.problems),
         None => String::new(),
     };
+    let times = match rounds.count {
+        1 => "one round".to_owned(),
+        count => format!("{count} rounds"),
+    };
     format!(
-        "round 0: {first}; then {} rounds, each a search of {} problems{trees}, labels, and training; after every round {} held-out \
+        "round 0: {first}; then {times} of a search of {} problems{trees}, labels and training; after every round {} held-out \
          problems are answered in {} ways{probed}",
-        rounds.count,
         rounds.problems,
         evaluation.problems,
         evaluation.decodings.len(),
     )
 }
 
-/// Runs the small run in a folder beside the run's own files and removes it. The run's results do not depend on it.
+/// Tries a small run of the recipe for a few seconds, and throws it away: the run's results do not depend on it.
 ///
 /// # Errors
-/// When a stage fails, or a signal ends it; and when the net is too large for a trial.
+/// When no stage can be tried, or a signal ends it; and when the net is too large for a trial.
 pub fn forecast(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Result<Forecast> {
     let (config, ..) = net(recipe)?;
-    anyhow::ensure!(
+    ensure!(
         Parameters::count_of(&config) <= LARGEST,
         "the net is too large for a trial; --dry-run says what it takes"
     );
-    let trial = Trial::begin(run.path())?;
-    let small = smaller(recipe);
-    let begun = Instant::now();
-    // Its log is not the run's.
-    let stages = tracing::subscriber::with_default(NoSubscriber::default(), || {
-        timed(environment, &small, &trial.folder)
-    })?;
-    let seconds = stages
-        .iter()
-        .map(|(round, stage, seconds)| seconds * factor(recipe, &small, *round, stage));
-    Ok(Forecast { seconds: seconds.sum(), trial_seconds: begun.elapsed().as_secs_f64() })
+    let trial = Trial::run(environment, recipe, run)?;
+    let seconds = trial.stages.iter().chain(&trial.came_to);
+    let seconds = seconds.map(|Timed { round, stage, seconds }| {
+        seconds * factor(recipe, &trial.recipe, *round, stage)
+    });
+    Ok(Forecast {
+        seconds: seconds.sum(),
+        came_to: trial.came_to.as_ref().map(|timed| (timed.round, timed.stage.clone())),
+        trial_seconds: trial.seconds,
+    })
 }
 
-/// The recipe with less of everything that costs time.
-fn smaller(recipe: &Recipe) -> Recipe {
-    let mut small = recipe.clone();
-    let few = |count: &mut usize, most: usize| *count = (*count).min(most);
-    few(&mut small.rounds.count, 1);
-    few(&mut small.rounds.problems, PROBLEMS);
-    small.rounds.curriculum = None;
-    small.rounds.keep = None;
-    few(&mut small.bootstrap.lines, LINES);
-    if small.bootstrap.problems == 0 && small.bootstrap.kind == BootstrapKind::Solutions {
-        small.bootstrap.problems = 4 * PROBLEMS;
+impl fmt::Display for Forecast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, came_to, trial_seconds } = self;
+        match came_to {
+            None => write!(
+                f,
+                "it should take {} on this machine, by a trial of {trial_seconds:.0} s",
+                between(RANGE.map(|bound| bound * seconds))
+            ),
+            Some((round, stage)) => write!(
+                f,
+                "it should take more than {} on this machine: a trial of {trial_seconds:.0} s came only to round {round}, {stage}",
+                time(RANGE[0] * seconds)
+            ),
+        }
     }
-    few(&mut small.evaluation.problems, MEASURED);
-    if let Some(gate) = &mut small.rounds.gate {
-        few(&mut gate.problems, MEASURED);
-    }
-    if let Some(probe) = &mut small.rounds.probe {
-        few(&mut probe.problems, MEASURED);
-    }
-    small.feeds = FeedsRecipe::default();
-    small
 }
 
-/// Round, stage and seconds.
-fn timed(
-    environment: &AnyEnvironment,
-    small: &Recipe,
-    folder: &Path,
-) -> Result<Vec<(u64, String, f64)>> {
-    let run = RunDir::open(folder, small)?;
-    let rounds = Rounds { environment, recipe: small, run: &run };
-    rounds.draw_problems()?;
-    let feeds = Feeds::open(run.path(), &small.feeds, &small.name);
-    let mut told = Told { summaries: Vec::new(), feeds };
-    for round in 0..=small.rounds.count {
-        rounds.round(round, &mut told)?;
+/// How long the rounds after this one should take by what it took itself, in seconds; `None` where it says nothing of them.
+pub(super) fn left(recipe: &Recipe, summaries: &[Value], round: usize) -> Option<f64> {
+    let rounds = round + 1..=recipe.rounds.count;
+    let stages = summaries.iter().filter(|summary| summary["round"] == round);
+    let seconds = stages.map(|summary| {
+        let seconds = summary["stage_seconds"].as_f64()?;
+        let times = match summary["stage"].as_str()? {
+            "train" => {
+                rounds.clone().map(|later| labels_read(recipe, later)).sum::<usize>() as f64
+                    / labels_read(recipe, round) as f64
+            }
+            _ => rounds.clone().count() as f64,
+        };
+        Some(seconds * times)
+    });
+    // Round 0 makes a net, and later ones do not.
+    (round > 0 && !rounds.is_empty()).then(|| seconds.sum())?
+}
+
+/// Of how many rounds the training of a round reads the labels.
+fn labels_read(recipe: &Recipe, round: usize) -> usize {
+    match recipe.rounds.window {
+        0 => round,
+        window => round.min(window),
     }
-    let stage = |summary: &Value| {
-        Some((
-            summary["round"].as_u64()?,
-            summary["stage"].as_str()?.to_owned(),
-            summary["stage_seconds"].as_f64()?,
-        ))
+}
+
+/// A time as one says it.
+pub(super) fn time(seconds: f64) -> String {
+    between([seconds; 2])
+}
+
+/// A time between two.
+fn between([least, most]: [f64; 2]) -> String {
+    let (size, unit) = match most {
+        ..90.0 => (1.0, "second"),
+        ..5400.0 => (60.0, "minute"),
+        ..172_800.0 => (3600.0, "hour"),
+        _ => (86_400.0, "day"),
     };
-    Ok(told.summaries.iter().filter_map(stage).collect())
+    let [least, most] = [least, most].map(|seconds| (seconds / size).round().max(1.0));
+    let plural = if most == 1.0 { "" } else { "s" };
+    match least == most {
+        true => format!("{most} {unit}{plural}"),
+        false => format!("{least} to {most} {unit}{plural}"),
+    }
 }
 
 /// How many times a stage of the small run the whole run's stages of that name are.
-fn factor(recipe: &Recipe, small: &Recipe, round: u64, stage: &str) -> f64 {
+fn factor(recipe: &Recipe, small: &Recipe, round: usize, stage: &str) -> f64 {
     let times = |all: usize, few: usize| all as f64 / few.max(1) as f64;
     let rounds = recipe.rounds.count;
     let problems = times(recipe.rounds.problems, small.rounds.problems);
@@ -150,11 +167,8 @@ fn factor(recipe: &Recipe, small: &Recipe, round: u64, stage: &str) -> f64 {
         },
         "train" => {
             // A round's training reads the labels of those before it, too.
-            let read = |round: usize| match recipe.rounds.window {
-                0 => round,
-                window => round.min(window),
-            };
-            problems * (1..=rounds).map(read).sum::<usize>() as f64
+            let read = (1..=rounds).map(|round| labels_read(recipe, round));
+            problems * read.sum::<usize>() as f64
         }
         "search" | "harvest" => problems * rounds as f64,
         "gate" => {
@@ -171,41 +185,26 @@ fn factor(recipe: &Recipe, small: &Recipe, round: u64, stage: &str) -> f64 {
     }
 }
 
-/// The folder of a trial, removed at its end; one that a killed program left is removed before.
-struct Trial {
-    folder: PathBuf,
-}
-
-impl Trial {
-    fn begin(run: &Path) -> Result<Self> {
-        let folder = run.join("trial");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
-        Ok(Self { folder })
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        // What stays is removed before the next trial.
-        _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::trial::smaller;
     use super::*;
-    use crate::recipe::parse;
+    use crate::recipe;
+
+    fn recipe() -> Recipe {
+        let settings = [
+            "rounds={count=3, problems=240, window=2, probe={problems=36}}",
+            "bootstrap.lines=6000",
+            "evaluation.problems=120",
+        ];
+        recipe::load(None, &settings.map(str::to_owned)).unwrap()
+    }
 
     #[test]
     fn stages_grow_with_what_the_recipe_asks_for() {
-        let recipe = parse(
-            "[rounds]\ncount = 3\nproblems = 240\nwindow = 2\n[rounds.probe]\nproblems = 36\n\
-             [bootstrap]\nlines = 6000\n[evaluation]\nproblems = 120",
-        )
-        .unwrap();
+        let recipe = recipe();
         let small = smaller(&recipe);
         let factor = |round, stage| factor(&recipe, &small, round, stage);
         assert_eq!(factor(0, "pretrain"), 4.0);
@@ -218,5 +217,44 @@ mod tests {
         for part in ["6000 random legal lines", "3 rounds", "240 problems", "120 held-out"] {
             assert!(words.contains(part), "{part}: {words}");
         }
+    }
+
+    #[test]
+    fn a_round_says_how_long_the_others_take() {
+        let recipe = recipe();
+        let stage = |round: usize, stage: &str, seconds: f64| json!({"round": round, "stage": stage, "stage_seconds": seconds});
+        let summaries = [
+            stage(0, "pretrain", 1000.0),
+            stage(1, "search", 10.0),
+            stage(1, "train", 5.0),
+            stage(2, "search", 20.0),
+            stage(2, "train", 8.0),
+        ];
+        // Two rounds, which train on the labels of two each.
+        assert_eq!(left(&recipe, &summaries, 1), Some(2.0 * 10.0 + 4.0 * 5.0));
+        assert_eq!(left(&recipe, &summaries, 2), Some(28.0));
+        assert_eq!((left(&recipe, &summaries, 0), left(&recipe, &summaries, 3)), (None, None));
+        // A stage of an earlier version, that was not timed.
+        let untimed = [stage(1, "search", 1.0), json!({"round": 1, "stage": "train"})];
+        assert_eq!(left(&recipe, &untimed, 1), None);
+    }
+
+    #[test]
+    fn times_are_told_as_one_says_them() {
+        let told = [0.0, 1.2, 59.0, 100.0, 5399.0, 7200.0, 180_000.0].map(time);
+        let expected =
+            ["1 second", "1 second", "59 seconds", "2 minutes", "90 minutes", "2 hours", "2 days"];
+        assert_eq!(told, expected);
+        assert_eq!(between([130.0, 350.0]), "2 to 6 minutes");
+        let whole = Forecast { seconds: 100.0, came_to: None, trial_seconds: 4.4 };
+        assert_eq!(
+            whole.to_string(),
+            "it should take 1 to 3 minutes on this machine, by a trial of 4 s"
+        );
+        let part = Forecast { came_to: Some((1, "search".to_owned())), ..whole };
+        assert_eq!(
+            part.to_string(),
+            "it should take more than 60 seconds on this machine: a trial of 4 s came only to round 1, search"
+        );
     }
 }

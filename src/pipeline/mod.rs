@@ -16,6 +16,7 @@ mod memory;
 mod probe;
 mod search;
 mod train;
+mod trial;
 
 pub use ablate::{Ablation, Measured, ablate};
 pub use bootstrap::{Bootstrap, BootstrapSummary, pretrain};
@@ -66,7 +67,12 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     let mut told = Told { summaries: Vec::new(), feeds };
     for round in 0..=recipe.rounds.count {
         tracing::info!("round {round} of {}", recipe.rounds.count);
+        let was_done = run.is_done(round);
         rounds.round(round, &mut told)?;
+        let left = forecast::left(recipe, &told.summaries, round).filter(|_| !was_done);
+        if let Some(left) = left {
+            tracing::info!("the rounds that are left should take about {}", forecast::time(left));
+        }
     }
     let paths = [run.path().to_owned()];
     let table = rounds_table(&paths, evaluation::ROWS)?;

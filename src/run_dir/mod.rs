@@ -125,7 +125,7 @@ impl RunDir {
                  {begun} or more, or begin a branch with --from {here}@{count}"
             ))
         );
-        let finished = self.last_round(|round| round.join("evaluate.json").exists());
+        let finished = self.last_round(is_done);
         manifest::add_change(&self.path, &changes, finished)?;
         self.write_recipe(recipe)
     }
@@ -161,6 +161,12 @@ impl RunDir {
     #[must_use]
     pub fn is_new(&self) -> bool {
         !self.round(0).exists()
+    }
+
+    /// Whether a round is done, but for further measures.
+    #[must_use]
+    pub fn is_done(&self, round: usize) -> bool {
+        is_done(&self.round(round))
     }
 
     /// A file of the problems folder.
@@ -267,6 +273,11 @@ impl RunDir {
     pub fn write_metrics(&self, summaries: &[Value]) -> Result<()> {
         jsonl::write(&self.path.join("metrics.jsonl"), summaries)
     }
+}
+
+/// Whether the round of this folder is done.
+fn is_done(round: &Path) -> bool {
+    round.join("evaluate.json").exists()
 }
 
 /// The name of a round's training problems in the problems folder.

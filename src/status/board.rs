@@ -60,6 +60,17 @@ pub fn stage(round: usize, name: &str) {
     };
 }
 
+/// The round and the stage that is under way, or was the last, and the seconds since it began; `None` before the first.
+pub fn under_way() -> Option<(usize, String, f64)> {
+    let board = board();
+    Some((board.round, board.stage.clone(), board.begun?.elapsed().as_secs_f64()))
+}
+
+/// No stage is under way any more.
+pub fn clear() {
+    *board() = Board::EMPTY;
+}
+
 /// Ends with the counting.
 #[derive(Debug)]
 pub struct Counting(());

@@ -12,7 +12,7 @@ use espalier_inference::InferenceStats;
 use espalier_search::TreeRecord;
 use serde::{Deserialize, Serialize};
 
-pub use board::{Counting, count, meter, solved, stage, trees};
+pub use board::{Counting, clear, count, meter, solved, stage, trees, under_way};
 pub use writer::Writer;
 
 /// A status that has not changed for so long is that of a run that was killed or stopped, in seconds.
