@@ -59,7 +59,10 @@ fn a_forecast_changes_nothing_and_leaves_nothing() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{log}");
     assert!(log.contains("then one round of a search of 120 problems"), "{log}");
-    assert!(log.contains("it should take") && log.contains("on this machine, by a trial of"), "{log}");
+    assert!(
+        log.contains("it should take") && log.contains("on this machine, by a trial of"),
+        "{log}"
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     // One that goes on says no more of what it will do.
     let output = espalier(&[&arguments[..], &["--forecast", "always"]].concat()).output().unwrap();
@@ -93,8 +96,20 @@ fn a_terminal_gets_a_tree_a_chart_and_tables_of_its_width() {
     assert!(shown.contains("\u{1b}[38;5;") && shown.contains('█'), "{shown}");
     let lines: Vec<String> = shown.lines().map(plain).collect();
     assert!(lines.iter().all(|line| line.chars().count() <= 60), "{lines:#?}");
-    let without = in_terminal(100, &solve, &[("NO_COLOR", "1")]).unwrap();
-    assert!(without.contains('█') && !without.contains('\u{1b}'), "{without}");
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let shown = in_terminal(60, &solve, &[plain]).unwrap();
+        assert!(shown.contains('█') && !shown.contains('\u{1b}'), "{shown}");
+        assert_eq!(shown.lines().collect::<Vec<_>>(), lines, "{plain:?}");
+    }
+    // A tree of more nodes than fit is folded, and the whole of it is where the note says.
+    let tree = folder.path().join("tree.jsonl");
+    let large = ["solve", "24: 2 3 4 7", "--config", "configs/countdown-uniform.toml"];
+    let large = [&large[..], &["--decoding", "mcts:50", "--out", text(&tree)]].concat();
+    let shown = in_terminal(60, &large, &[]).unwrap();
+    assert!(shown.lines().count() <= 40 && shown.contains(" more nodes:"), "{shown}");
+    let command = shown.lines().find(|line| line.starts_with("espalier inspect tree")).unwrap();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    assert!(run(&words).contains("nodes"));
     // A pipe gets the steps alone, however wide the terminal is said to be.
     let piped = run(&solve);
     assert!(!piped.contains('█') && piped.contains("visits"), "{piped}");

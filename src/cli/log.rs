@@ -8,15 +8,15 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// Begins the log at this level, or at what `RUST_LOG` says. Colours are for terminals, and for none where `NO_COLOR` is set
-/// (no-color.org).
+use super::terminal::colours;
+
+/// Begins the log at this level, or at what `RUST_LOG` says.
 pub fn begin(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quietly(level));
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(Elapsed(Instant::now()))
-        .with_ansi(!plain && stderr().is_terminal())
+        .with_ansi(colours() && stderr().is_terminal())
         .with_writer(stderr)
         .with_target(false)
         .init();

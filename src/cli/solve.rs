@@ -1,18 +1,21 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use espalier_search::{Cut, Decoding, Environment, decode_with_tree};
+use espalier_search::{
+    Cut, Decoding, Environment, Problem, Terminal as Ending, TreeRecord, decode_with_tree,
+};
 use serde_json::json;
 
 use super::arguments::{
     PolicyArguments, RecipeArguments, UsageError, print_json, print_line, print_table,
 };
 use super::terminal::Terminal;
+use espalier::environment::AnyEnvironment;
 use espalier::interrupt::Work;
 use espalier::jsonl;
 use espalier::policy::LimitWatch;
-use espalier::report::{Canvas, Table, sketch};
+use espalier::report::{Canvas, Sketch, Table};
 
 /// Solve one problem and show the chosen steps with their Q-value, value and visits.
 ///
@@ -64,7 +67,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         work.cancel(),
     );
     work.check(|| "there is no answer yet".to_owned())?;
-    let (outcome, tree) =
+    let (outcome, mut tree) =
         outcome.with_context(|| format!("cannot solve {:?}", arguments.problem))?;
     if let (Some(file), Some(tree)) = (&arguments.out, &tree) {
         jsonl::write(file, [tree])?;
@@ -98,11 +101,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             "simulations": outcome.simulations,
         }));
     }
-    if let (Some(terminal), Some(tree)) = (Terminal::of_output(), &tree) {
-        // The steps and the answer stand below.
-        let nodes = usize::from(terminal.height / 2).max(8);
-        let Terminal { width, colours, .. } = terminal;
-        print_line(&sketch(tree, Canvas { width: width.into(), nodes, colours }))?;
+    if let (Some(terminal), Some(tree)) = (Terminal::of_output(), &mut tree) {
+        if known {
+            grade(tree, &environment, &problem);
+        }
+        print_line(&drawn(tree, terminal, arguments.out.as_deref()))?;
     }
     let mut table = Table::new(["step", "prior", "Q", "value", "visits"]);
     let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
@@ -130,4 +133,30 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     };
     let answer = outcome.answer.as_deref().unwrap_or("–");
     print_line(&format!("answer {answer} ({verdict}), {} sampled tokens", outcome.tokens))
+}
+
+/// Grades the answers of a tree that was grown without ground truth.
+fn grade(tree: &mut TreeRecord, environment: &AnyEnvironment, problem: &Problem) {
+    for node in tree.react.values_mut() {
+        if let Some(Ending::Answer(answer)) = &node.terminal {
+            let reward = environment.reward(problem, answer);
+            node.correct = environment.verdict(problem, answer, reward);
+            node.reward = Some(reward);
+        }
+    }
+}
+
+/// The tree in a terminal, and where all of it is.
+fn drawn(tree: &TreeRecord, terminal: Terminal, out: Option<&Path>) -> String {
+    let Terminal { width, height, colours } = terminal;
+    // The steps and the answer stand below.
+    let nodes = usize::from(height / 2).max(8);
+    let Sketch { text, hidden } = Sketch::new(tree, Canvas { width: width.into(), nodes, colours });
+    match (hidden, out) {
+        (0, _) => text,
+        (_, Some(file)) => {
+            format!("{text}\n{hidden} more nodes:\nespalier inspect tree {}", file.display())
+        }
+        (_, None) => format!("{text}\n{hidden} more nodes: --out FILE keeps the whole tree"),
+    }
 }

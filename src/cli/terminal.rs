@@ -11,7 +11,7 @@ pub struct Terminal {
     pub width: u16,
     /// Lines.
     pub height: u16,
-    /// Whether it is to have colours (no-color.org; a dumb terminal has none).
+    /// Whether it is to have colours.
     pub colours: bool,
 }
 
@@ -19,8 +19,13 @@ impl Terminal {
     /// The terminal; `None` where the output goes elsewhere, or nobody says how large it is.
     pub fn of_output() -> Option<Self> {
         let (width, height) = stdout().is_terminal().then(terminal::size)?.ok()?;
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
-        (width > 0).then_some(Self { width, height, colours: !plain && !dumb })
+        (width > 0).then_some(Self { width, height, colours: colours() })
     }
+}
+
+/// Whether terminals are to have colours: a dumb one has none, and none has where `NO_COLOR` is set (no-color.org).
+pub fn colours() -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    !plain && !dumb
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::dry_run::net;
-use super::trial::{Timed, Trial};
+use super::trial::{LONGEST, Timed, Trial};
 use crate::environment::AnyEnvironment;
 use crate::recipe::{BootstrapKind, Recipe};
 use crate::run_dir::RunDir;
@@ -71,7 +71,7 @@ pub fn forecast(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> 
         Parameters::count_of(&config) <= LARGEST,
         "the net is too large for a trial; --dry-run says what it takes"
     );
-    let trial = Trial::run(environment, recipe, run)?;
+    let trial = Trial::run(environment, recipe, run, LONGEST)?;
     let seconds = trial.stages.iter().chain(&trial.came_to);
     let seconds = seconds.map(|Timed { round, stage, seconds }| {
         seconds * factor(recipe, &trial.recipe, *round, stage)

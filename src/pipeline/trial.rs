@@ -16,7 +16,7 @@ use crate::run_dir::RunDir;
 use crate::status;
 
 /// Longest time of a trial.
-const LONGEST: Duration = Duration::from_secs(8);
+pub(super) const LONGEST: Duration = Duration::from_secs(8);
 /// What the small run takes of each.
 const LINES: usize = 1500;
 const PROBLEMS: usize = 24;
@@ -42,18 +42,23 @@ pub(super) struct Timed {
 }
 
 impl Trial {
-    /// Tries the recipe in a folder beside the run's, which is removed at the end.
+    /// Tries the recipe in a folder beside the run's, which is removed at the end; for so long at most.
     ///
     /// # Errors
     /// When no stage was begun, or a signal ended it.
-    pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Result<Self> {
+    pub fn run(
+        environment: &AnyEnvironment,
+        recipe: &Recipe,
+        run: &RunDir,
+        longest: Duration,
+    ) -> Result<Self> {
         let (begun, recipe) = (Instant::now(), smaller(recipe));
         // No run may lie in another.
         let place = in_full(run.path());
         let beside = place.parent().unwrap_or(&place);
         let folder = tempfile::Builder::new().prefix(".trial-").tempdir_in(beside);
         let folder = folder.with_context(|| format!("cannot write to {}", beside.display()))?;
-        let limit = Limit::begin(LONGEST);
+        let limit = Limit::begin(longest);
         // Its log is not the run's.
         let tried = with_default(NoSubscriber::default(), || {
             let run = RunDir::open(folder.path(), &recipe)?;
@@ -111,4 +116,22 @@ pub(super) fn smaller(recipe: &Recipe) -> Recipe {
     }
     small.feeds = FeedsRecipe::default();
     small
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe;
+
+    #[test]
+    fn a_trial_ends_when_its_time_is_up_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = recipe::load(None, &[]).unwrap();
+        let environment = recipe.environment.start(1).unwrap();
+        let run = RunDir::open(&folder.path().join("run"), &recipe).unwrap();
+        let trial = Trial::run(&environment, &recipe, &run, Duration::ZERO).unwrap();
+        assert!(trial.came_to.is_some() && trial.stages.is_empty());
+        assert!(run.is_new());
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
 }

@@ -21,5 +21,5 @@ pub use rounds::{
     rounds_curves, rounds_plot, rounds_table, table_of,
 };
 pub use side_by_side::SideBySide;
-pub use sketch::{Canvas, sketch};
+pub use sketch::{Canvas, Sketch};
 pub use table::Table;

@@ -1,5 +1,7 @@
 //! Any text on one line of a terminal.
 
+use unicode_width::UnicodeWidthStr;
+
 /// The text with line breaks and other unprintable characters as escapes (`\n`, `\u{1b}`), cut with an ellipsis where it
 /// would exceed `width` characters.
 #[must_use]
@@ -19,6 +21,31 @@ pub fn whole_line(text: &str) -> String {
     visible(text).collect()
 }
 
+/// Cells of a terminal that a line takes; East Asian characters take two.
+#[must_use]
+pub fn width_of(line: &str) -> usize {
+    UnicodeWidthStr::width(line)
+}
+
+/// A line, cut with an ellipsis where it would take more cells.
+#[must_use]
+pub fn cut(line: &str, cells: usize) -> String {
+    if width_of(line) <= cells {
+        return line.to_owned();
+    }
+    let Some(room) = cells.checked_sub(1) else { return String::new() };
+    let mut shown = String::new();
+    for character in line.chars() {
+        shown.push(character);
+        if width_of(&shown) > room {
+            shown.pop();
+            break;
+        }
+    }
+    shown.push('…');
+    shown
+}
+
 fn visible(text: &str) -> impl Iterator<Item = char> {
     text.chars().flat_map(|character| {
         // Quotes are harmless here, and math is full of primes.
@@ -30,7 +57,7 @@ fn visible(text: &str) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
-    use super::{one_line, whole_line};
+    use super::{cut, one_line, whole_line, width_of};
 
     #[test]
     fn nothing_moves_the_cursor_and_nothing_is_too_long() {
@@ -39,5 +66,11 @@ mod tests {
         assert_eq!(one_line("é×4", 3), "é×4");
         assert_eq!(one_line("abcd", 3), "ab…");
         assert_eq!(whole_line(&"a\n".repeat(40)), r"a\n".repeat(40));
+    }
+    #[test]
+    fn wide_characters_take_two_cells() {
+        assert_eq!((width_of("3×4 …"), width_of("三乘四")), (5, 6));
+        let cuts = [6, 5, 4, 1, 0].map(|cells| cut("三乘四", cells));
+        assert_eq!(cuts, ["三乘四", "三乘…", "三…", "…", ""]);
     }
 }

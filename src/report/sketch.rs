@@ -1,91 +1,127 @@
 //! A finished tree as a drawing for a terminal: the best path and the most visited nodes, with bars for visits and colours for Q.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
-use espalier_search::{NodeRecord, Tag, TreeRecord};
+use espalier_search::{NodeRecord, Tag, Terminal, TreeRecord};
 
-use super::one_line::one_line;
-use super::outline::{Outline, OutlineFilter, OutlineNode, ending, header_of};
+use super::one_line::{cut, whole_line, width_of};
+use super::outline::{ABSENT_VALUE, Outline, OutlineFilter, OutlineNode, ending, header_of};
 
-/// Cells of a bar.
-const BAR: usize = 8;
-/// Narrower than this nothing can be read; the lines are longer then.
-const NARROWEST: usize = 44;
+/// Cells of a bar, and of one where the lines are short.
+const BAR: [usize; 2] = [8, 5];
+/// Lines of fewer cells are short.
+const SHORT: usize = 72;
 
 /// What a terminal has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canvas {
-    /// Characters of a line.
+    /// Cells of a line.
     pub width: usize,
-    /// Nodes.
+    /// Nodes; those of the best path are shown in any case.
     pub nodes: usize,
     /// Whether colours may be used.
     pub colours: bool,
 }
 
-/// Draws a tree that [`super::check_tree`] finds no fault with.
-#[must_use]
-pub fn sketch(tree: &TreeRecord, canvas: Canvas) -> String {
-    let outline = Outline::new(tree, OutlineFilter::default());
-    let shown = chosen(&outline, canvas.nodes);
-    let root_visits = tree.root().map_or(0, |root| root.visit_count).max(1);
-    let digits = root_visits.to_string().len();
-    let width = canvas.width.max(NARROWEST);
-    let all = outline.nodes.len();
-    let fewer = if shown.len() < all { format!(", {} shown", shown.len()) } else { String::new() };
-    let mut text = one_line(&format!("{}{fewer}", header_of(tree)), width);
-    let hidden = hidden_below(&outline, &shown);
-    for (place, hidden) in outline.nodes.iter().enumerate().zip(hidden) {
-        let (place, OutlineNode { depth, node, best, .. }) = place;
-        if !shown.contains(&place) {
-            continue;
-        }
-        let NodeRecord { prior, visit_count, q_value, .. } = node;
-        let bar = bar(*visit_count as f64 / root_visits as f64);
-        let value = node.value.map_or_else(|| "    –".to_owned(), |value| format!("{value:+.2}"));
-        let numbers =
-            format!("{bar} {visit_count:>digits$}  Q {q_value:+.2}  V {value}  P {prior:.2}");
-        let more = if hidden > 0 { format!("  +{hidden}") } else { String::new() };
-        let end = ending(node);
-        let end = if end.is_empty() { String::new() } else { format!("  {end}") };
-        let mark = if *best { '★' } else { ' ' };
-        let indent = 2 * depth;
-        let room = width.saturating_sub(numbers.chars().count() + indent + 4).max(6);
-        let step = one_line(node.text().trim(), room);
-        let left = format!("{mark} {:indent$}{step}", "");
-        // What is behind the numbers is cut where the line ends.
-        let used = 2 + indent + room + 2 + numbers.chars().count();
-        let rest = one_line(&format!("{more}{end}"), width.saturating_sub(used));
-        let numbers = if canvas.colours { painted(&numbers, *q_value) } else { numbers };
-        // Writing to a string cannot fail.
-        _ = write!(text, "\n{left:<pad$}  {numbers}{rest}", pad = 2 + indent + room);
-    }
-    text
+/// A tree as it is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sketch {
+    /// A header, the names of the columns, and a line a node. No line is wider than the canvas.
+    pub text: String,
+    /// How many nodes are not shown.
+    pub hidden: usize,
 }
 
-/// The places of the nodes that are shown: the best path, then the most visited ones, each with all above it.
-fn chosen(outline: &Outline<'_>, most: usize) -> HashSet<usize> {
-    let mut order: Vec<usize> = (0..outline.nodes.len()).collect();
-    let node = |place: usize| &outline.nodes[place];
-    order.sort_by_key(|&place| {
-        (!node(place).best, std::cmp::Reverse(node(place).node.visit_count), place)
+impl Sketch {
+    /// Draws a tree that [`super::check_tree`] finds no fault with.
+    #[must_use]
+    pub fn new(tree: &TreeRecord, canvas: Canvas) -> Self {
+        let outline = Outline::new(tree, OutlineFilter::default());
+        let shown = chosen(&outline, canvas.nodes);
+        let visits = tree.root().map_or(0, |root| root.visit_count).max(1);
+        let digits = visits.to_string().len();
+        let cells = BAR[usize::from(canvas.width < SHORT)];
+        let mut text = cut(&header_of(tree), canvas.width);
+        let names =
+            format!("  {:cells$} {:>digits$} {:>5} {:>5} {:>4}", "visits", "", "Q", "V", "P");
+        // Writing to a string cannot fail.
+        _ = write!(text, "\n{}", cut(&names, canvas.width));
+        let hidden = hidden_below(&outline, &shown);
+        for (place, OutlineNode { depth, node, best, .. }) in outline.nodes.iter().enumerate() {
+            if !shown.contains(&place) {
+                continue;
+            }
+            let NodeRecord { prior, visit_count, q_value, .. } = node;
+            let bar = bar(*visit_count as f64 / visits as f64, cells);
+            let value = node.value.map_or(ABSENT_VALUE.to_owned(), |value| format!("{value:+.2}"));
+            let mark = if *best { '★' } else { ' ' };
+            let line = format!(
+                "{mark} {bar} {visit_count:>digits$} {q_value:+.2} {value:>5} {prior:.2}  {:indent$}",
+                "",
+                indent = 2 * depth
+            );
+            let line = cut(&line, canvas.width);
+            let step = step(node, hidden[place], canvas.width - width_of(&line));
+            let line = if canvas.colours { painted(&line, *q_value) } else { line };
+            _ = write!(text, "\n{}", format!("{line}{step}").trim_end());
+        }
+        Self { text, hidden: outline.nodes.len() - shown.len() }
+    }
+}
+
+/// What a node says, in so many cells: its step, how it ended, and how many children are not shown. The step is cut first.
+fn step(node: &NodeRecord, hidden: usize, room: usize) -> String {
+    let step = whole_line(node.text().trim());
+    let more = if hidden > 0 { format!("  +{hidden}") } else { String::new() };
+    let [long, short] = [ending(node), verdict(node)].map(|end| match end.is_empty() {
+        true => more.clone(),
+        false => format!("  {end}{more}"),
     });
-    let places: std::collections::HashMap<&Tag, usize> =
-        outline.nodes.iter().enumerate().map(|(place, node)| (&node.tag, place)).collect();
+    let end = if width_of(&step) + width_of(&long) <= room { long } else { short };
+    let step = cut(&step, room.saturating_sub(width_of(&end)));
+    cut(&format!("{step}{end}"), room)
+}
+
+/// An ending in a word.
+fn verdict(node: &NodeRecord) -> String {
+    let word = match (&node.terminal, node.correct) {
+        (Some(Terminal::Answer(_)), Some(true)) => "right",
+        (Some(Terminal::Answer(_)), Some(false)) => "wrong",
+        (Some(Terminal::Answer(_)), None) => "answer",
+        (Some(Terminal::Invalid(_)), _) => "invalid",
+        (None, _) if node.truncated => "cut off",
+        (None, _) => "",
+    };
+    word.to_owned()
+}
+
+/// The places of the nodes that are shown, each with all above it: the best path, then the most visited ones, and last what an elder
+/// sibling says already.
+fn chosen(outline: &Outline<'_>, most: usize) -> HashSet<usize> {
+    let nodes = &outline.nodes;
+    let parent = |place: usize| nodes[place].tag.rsplit_once('.').map(|(parent, _)| parent);
+    let mut said = HashSet::new();
+    let repeated: Vec<bool> = (0..nodes.len())
+        .map(|place| !said.insert((parent(place), nodes[place].node.text())))
+        .collect();
+    let mut order: Vec<usize> = (0..nodes.len()).collect();
+    order.sort_by_key(|&place| {
+        let OutlineNode { node, best, .. } = &nodes[place];
+        (!best, repeated[place], Reverse(node.visit_count), place)
+    });
+    let places: HashMap<&Tag, usize> =
+        nodes.iter().enumerate().map(|(place, node)| (&node.tag, place)).collect();
     let mut shown = HashSet::new();
     for place in order {
-        let mut tag = node(place).tag.as_str();
-        let mut new = vec![place];
-        while let Some((parent, _)) = tag.rsplit_once('.') {
-            new.extend(places.get(&Tag::new(parent)));
-            tag = parent;
+        let above = std::iter::successors(Some(place), |&place| {
+            places.get(&Tag::new(parent(place)?)).copied()
+        });
+        let new: Vec<usize> = above.take_while(|place| !shown.contains(place)).collect();
+        if shown.len() + new.len() <= most || nodes[place].best {
+            shown.extend(new);
         }
-        new.retain(|place| !shown.contains(place));
-        if shown.len() + new.len() > most && !node(place).best {
-            continue;
-        }
-        shown.extend(new);
     }
     shown
 }
@@ -107,14 +143,14 @@ fn hidden_below(outline: &Outline<'_>, shown: &HashSet<usize>) -> Vec<usize> {
 }
 
 /// A bar of a share in [0, 1], in eighths of a cell; one that is not 0 shows.
-fn bar(share: f64) -> String {
+fn bar(share: f64, cells: usize) -> String {
     const EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
-    let eighths = (share.clamp(0.0, 1.0) * (8 * BAR) as f64).round() as usize;
+    let eighths = (share.clamp(0.0, 1.0) * (8 * cells) as f64).round() as usize;
     let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
-    (0..BAR).map(|cell| EIGHTHS[eighths.saturating_sub(8 * cell).min(8)]).collect()
+    (0..cells).map(|cell| EIGHTHS[eighths.saturating_sub(8 * cell).min(8)]).collect()
 }
 
-/// In the colour of Q in [-1, 1]: from orange over grey to blue, which those who see no red and green tell apart, too.
+/// In the colour of Q in [-1, 1], as on the page: from orange over grey to blue, which those who see no red and green tell apart, too.
 fn painted(text: &str, q: f64) -> String {
     const COLOURS: [u8; 7] = [166, 173, 180, 247, 110, 74, 33];
     let place = ((q.clamp(-1.0, 1.0) + 1.0) / 2.0 * (COLOURS.len() - 1) as f64).round() as usize;
@@ -137,7 +173,7 @@ mod tests {
         react.insert("0.1".to_owned(), node(&"long ".repeat(30), 5, 0.5, None));
         react.insert("0.1.0".to_owned(), node("yes", 4, 1.0, Some(true)));
         for index in 0..more {
-            react.insert(format!("0.{}", 2 + index), node("another", 0, 0.0, None));
+            react.insert(format!("0.{}", 2 + index), node("another", 1, 0.0, None));
         }
         serde_json::from_value(serde_json::json!({"schema": "espalier.tree/2", "problem": "p", "question": "q", "answer": "8",
             "seed": 1, "simulations": 9, "stop": "simulations", "ground_truth": true, "tokens": 9, "evaluations": 3,
@@ -145,33 +181,58 @@ mod tests {
         .unwrap()
     }
 
+    fn drawn(tree: &TreeRecord, width: usize, nodes: usize) -> Sketch {
+        Sketch::new(tree, Canvas { width, nodes, colours: false })
+    }
+
     #[test]
-    fn visits_are_bars_and_no_line_is_wider_than_the_terminal() {
-        let canvas = Canvas { width: 70, nodes: 20, colours: false };
-        let text = sketch(&tree(0), canvas);
-        assert!(text.lines().skip(1).all(|line| line.chars().count() <= 70), "{text}");
-        assert!(!text.contains('\u{1b}'), "{text}");
-        let line = |words: &str| text.lines().find(|line| line.contains(words)).unwrap();
-        assert!(line("what is it").contains("████████ 9  Q +0.25  V     –  P 0.50"), "{text}");
-        assert!(line("yes").starts_with("★     yes ") && line("yes").contains("███▌"), "{text}");
-        assert!(line("yes").contains("answer 8 (right)"), "{text}");
-        assert!(line("long").contains("…"), "{text}");
+    fn visits_are_bars_beside_the_steps() {
+        let Sketch { text, hidden } = drawn(&tree(0), 72, 20);
+        let cut = format!("★ ████▌    5 +0.50     – 0.50    {}…", "long ".repeat(7) + "lon");
+        let expected = [
+            "problem p, seed 1: 9 simulations (all simulations done), 4 nodes",
+            "  visits         Q     V    P",
+            "★ ████████ 9 +0.25     – 0.50  what is it?\\u{1b}[2J",
+            "  ▉        1 -1.00     – 0.50    no  answer 8 (wrong)",
+            &cut,
+            "★ ███▌     4 +1.00     – 0.50      yes  answer 8 (right)",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected, "{text}");
+        assert_eq!(hidden, 0);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut wide = tree(40);
+        let text = "一二三四五六七八九十".repeat(3);
+        wide.react["0.0"].step = espalier_search::StepText::prompt(&text);
+        for width in 0..120 {
+            for line in drawn(&wide, width, 50).text.lines() {
+                assert!(width_of(line) <= width, "{width}: {line}");
+            }
+        }
+        // Where the step has no room, how it ended is still told.
+        let text = drawn(&tree(0), 42, 20).text;
+        assert!(text.contains("right") && text.contains("wrong"), "{text}");
     }
 
     #[test]
     fn a_large_tree_is_folded_and_says_so() {
-        let text = sketch(&tree(40), Canvas { width: 100, nodes: 6, colours: false });
-        assert_eq!(text.lines().count(), 7, "{text}");
-        assert!(text.lines().next().unwrap().ends_with("44 nodes, 6 shown"), "{text}");
-        // The best path stays, and the root says how many of its children are hidden.
-        assert!(text.contains("yes") && text.contains("  +38"), "{text}");
-        let text = sketch(&tree(40), Canvas { width: 100, nodes: 1, colours: false });
-        assert_eq!(text.lines().count(), 4, "{text}");
+        let sketch = drawn(&tree(40), 100, 6);
+        let text = &sketch.text;
+        assert_eq!((text.lines().count(), sketch.hidden), (8, 38), "{text}");
+        // The best path and each step once stay, and the root says how many of its children are hidden.
+        assert!(
+            text.contains("yes") && text.contains("no  answer") && text.contains("  +38"),
+            "{text}"
+        );
+        assert_eq!(drawn(&tree(40), 100, 1).text.lines().count(), 5);
     }
 
     #[test]
     fn q_has_its_colour() {
-        let text = sketch(&tree(0), Canvas { width: 80, nodes: 20, colours: true });
+        let canvas = Canvas { width: 80, nodes: 20, colours: true };
+        let text = Sketch::new(&tree(0), canvas).text;
         let line = |words: &str| text.lines().find(|line| line.contains(words)).unwrap();
         assert!(line("no ").contains("[38;5;166m") && line("yes").contains("[38;5;33m"), "{text}");
     }

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, TableStyle, presets};
 
+use super::one_line::width_of;
+
 /// A table with a header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
@@ -39,11 +41,11 @@ impl Table {
         self.aligned(presets::UTF8_HORIZONTAL_ONLY).to_string()
     }
 
-    /// Aligned text whose lines have at most so many characters, where that can be: cells go on in further lines.
+    /// Aligned text whose lines take at most so many cells of a terminal, where that can be: cells of the table go on in further lines.
     #[must_use]
     pub fn text_within(&self, width: u16) -> String {
         let mut table = self.aligned(presets::UTF8_HORIZONTAL_ONLY);
-        if table.lines().any(|line| line.chars().count() > usize::from(width)) {
+        if table.lines().any(|line| width_of(&line) > usize::from(width)) {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         table.to_string()
