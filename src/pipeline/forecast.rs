@@ -14,9 +14,12 @@ use espalier_training::Parameters;
 
 /// A net of more numbers takes too long for a trial, and too much disk.
 const LARGEST: usize = 250_000_000;
-/// Between which multiples of what a trial says the time lies: its few problems keep the machine less busy than many, which makes it
-/// too long, and later nets are others than its own, whose trees and solutions may be longer.
-const RANGE: [f64; 2] = [0.6, 1.7];
+/// Between which multiples of what a trial says the time lies. Its few problems keep the machine less busy than many do, and the trees
+/// of its hardly trained net are larger than those of later ones: mostly it says too much. Solutions may get longer, too.
+const RANGE: [f64; 2] = [0.5, 1.5];
+/// The same of what a round says of the later ones. Labels grow by less than a round's from round to round where problems come again or
+/// paths are known, and trees get smaller as the net learns.
+const LATER: [f64; 2] = [0.6, 1.2];
 
 /// How long a run should take.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,8 +104,17 @@ impl fmt::Display for Forecast {
     }
 }
 
-/// How long the rounds after this one should take by what it took itself, in seconds; `None` where it says nothing of them.
-pub(super) fn left(recipe: &Recipe, summaries: &[Value], round: usize) -> Option<f64> {
+/// How long the rounds after this one should take by what it took itself, in words; `None` where it says nothing of them.
+pub(super) fn told_of_rest(recipe: &Recipe, summaries: &[Value], round: usize) -> Option<String> {
+    let seconds = left(recipe, summaries, round)?;
+    Some(format!(
+        "the rounds that are left should take {}",
+        between(LATER.map(|bound| bound * seconds))
+    ))
+}
+
+/// The same in seconds.
+fn left(recipe: &Recipe, summaries: &[Value], round: usize) -> Option<f64> {
     let rounds = round + 1..=recipe.rounds.count;
     let stages = summaries.iter().filter(|summary| summary["round"] == round);
     let seconds = stages.map(|summary| {
@@ -129,7 +141,7 @@ fn labels_read(recipe: &Recipe, round: usize) -> usize {
 }
 
 /// A time as one says it.
-pub(super) fn time(seconds: f64) -> String {
+fn time(seconds: f64) -> String {
     between([seconds; 2])
 }
 
@@ -207,7 +219,7 @@ mod tests {
         let recipe = recipe();
         let small = smaller(&recipe);
         let factor = |round, stage| factor(&recipe, &small, round, stage);
-        assert_eq!(factor(0, "pretrain"), 4.0);
+        assert_eq!(factor(0, "pretrain"), 12.0);
         assert_eq!((factor(1, "search"), factor(1, "harvest")), (30.0, 30.0));
         // Of one, two and two rounds.
         assert_eq!(factor(1, "train"), 50.0);
@@ -233,6 +245,8 @@ mod tests {
         // Two rounds, which train on the labels of two each.
         assert_eq!(left(&recipe, &summaries, 1), Some(2.0 * 10.0 + 4.0 * 5.0));
         assert_eq!(left(&recipe, &summaries, 2), Some(28.0));
+        let told = told_of_rest(&recipe, &summaries, 2).unwrap();
+        assert_eq!(told, "the rounds that are left should take 17 to 34 seconds");
         assert_eq!((left(&recipe, &summaries, 0), left(&recipe, &summaries, 3)), (None, None));
         // A stage of an earlier version, that was not timed.
         let untimed = [stage(1, "search", 1.0), json!({"round": 1, "stage": "train"})];
@@ -254,7 +268,7 @@ mod tests {
         let part = Forecast { came_to: Some((1, "search".to_owned())), ..whole };
         assert_eq!(
             part.to_string(),
-            "it should take more than 60 seconds on this machine: a trial of 4 s came only to round 1, search"
+            "it should take more than 50 seconds on this machine: a trial of 4 s came only to round 1, search"
         );
     }
 }

@@ -69,9 +69,9 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
         tracing::info!("round {round} of {}", recipe.rounds.count);
         let was_done = run.is_done(round);
         rounds.round(round, &mut told)?;
-        let left = forecast::left(recipe, &told.summaries, round).filter(|_| !was_done);
-        if let Some(left) = left {
-            tracing::info!("the rounds that are left should take about {}", forecast::time(left));
+        let rest = forecast::told_of_rest(recipe, &told.summaries, round);
+        if let Some(rest) = rest.filter(|_| !was_done) {
+            tracing::info!("{rest}");
         }
     }
     let paths = [run.path().to_owned()];

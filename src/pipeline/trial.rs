@@ -16,9 +16,9 @@ use crate::run_dir::RunDir;
 use crate::status;
 
 /// Longest time of a trial.
-pub(super) const LONGEST: Duration = Duration::from_secs(8);
+pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// What the small run takes of each.
-const LINES: usize = 1500;
+const LINES: usize = 500;
 const PROBLEMS: usize = 24;
 const MEASURED: usize = 12;
 

@@ -97,27 +97,30 @@ fn verdict(node: &NodeRecord) -> String {
     word.to_owned()
 }
 
-/// The places of the nodes that are shown, each with all above it: the best path, then the most visited ones, and last what an elder
-/// sibling says already.
+/// The places of the nodes that are shown, each with all above it: the best path, then the most visited ones. Of siblings that say the
+/// same only one is shown, with what is below it.
 fn chosen(outline: &Outline<'_>, most: usize) -> HashSet<usize> {
     let nodes = &outline.nodes;
-    let parent = |place: usize| nodes[place].tag.rsplit_once('.').map(|(parent, _)| parent);
-    let mut said = HashSet::new();
-    let repeated: Vec<bool> = (0..nodes.len())
-        .map(|place| !said.insert((parent(place), nodes[place].node.text())))
-        .collect();
-    let mut order: Vec<usize> = (0..nodes.len()).collect();
-    order.sort_by_key(|&place| {
-        let OutlineNode { node, best, .. } = &nodes[place];
-        (!best, repeated[place], Reverse(node.visit_count), place)
-    });
     let places: HashMap<&Tag, usize> =
         nodes.iter().enumerate().map(|(place, node)| (&node.tag, place)).collect();
+    let parent = |place: usize| {
+        let (parent, _) = nodes[place].tag.rsplit_once('.')?;
+        places.get(&Tag::new(parent)).copied()
+    };
+    let step = |place: usize| (parent(place), nodes[place].node.text());
+    let mut said: HashSet<_> =
+        (0..nodes.len()).filter(|&place| nodes[place].best).map(step).collect();
+    let mut wanted = vec![true; nodes.len()];
+    // Parents come before their children.
+    for place in 0..nodes.len() {
+        let hangs = parent(place).is_none_or(|parent| wanted[parent]);
+        wanted[place] = hangs && (nodes[place].best || said.insert(step(place)));
+    }
+    let mut order: Vec<usize> = (0..nodes.len()).filter(|&place| wanted[place]).collect();
+    order.sort_by_key(|&place| (!nodes[place].best, Reverse(nodes[place].node.visit_count), place));
     let mut shown = HashSet::new();
     for place in order {
-        let above = std::iter::successors(Some(place), |&place| {
-            places.get(&Tag::new(parent(place)?)).copied()
-        });
+        let above = std::iter::successors(Some(place), |&place| parent(place));
         let new: Vec<usize> = above.take_while(|place| !shown.contains(place)).collect();
         if shown.len() + new.len() <= most || nodes[place].best {
             shown.extend(new);
@@ -173,12 +176,17 @@ mod tests {
         react.insert("0.1".to_owned(), node(&"long ".repeat(30), 5, 0.5, None));
         react.insert("0.1.0".to_owned(), node("yes", 4, 1.0, Some(true)));
         for index in 0..more {
-            react.insert(format!("0.{}", 2 + index), node("another", 1, 0.0, None));
+            react.insert(format!("0.{}", 2 + index), node(&format!("step {index}"), 1, 0.0, None));
         }
         serde_json::from_value(serde_json::json!({"schema": "espalier.tree/2", "problem": "p", "question": "q", "answer": "8",
             "seed": 1, "simulations": 9, "stop": "simulations", "ground_truth": true, "tokens": 9, "evaluations": 3,
             "collisions": 0, "react": react}))
         .unwrap()
+    }
+
+    fn says(tree: &mut TreeRecord, tag: &str, text: &str) {
+        let step = serde_json::json!({"action": text, "observation": "", "text": text});
+        tree.react[tag].step = serde_json::from_value(step).unwrap();
     }
 
     fn drawn(tree: &TreeRecord, width: usize, nodes: usize) -> Sketch {
@@ -205,7 +213,7 @@ mod tests {
     fn no_line_is_wider_than_the_terminal() {
         let mut wide = tree(40);
         let text = "一二三四五六七八九十".repeat(3);
-        wide.react["0.0"].step = espalier_search::StepText::prompt(&text);
+        says(&mut wide, "0.0", &text);
         for width in 0..120 {
             for line in drawn(&wide, width, 50).text.lines() {
                 assert!(width_of(line) <= width, "{width}: {line}");
@@ -218,15 +226,28 @@ mod tests {
 
     #[test]
     fn a_large_tree_is_folded_and_says_so() {
-        let sketch = drawn(&tree(40), 100, 6);
+        let sketch = drawn(&tree(40), 100, 5);
         let text = &sketch.text;
-        assert_eq!((text.lines().count(), sketch.hidden), (8, 38), "{text}");
-        // The best path and each step once stay, and the root says how many of its children are hidden.
-        assert!(
-            text.contains("yes") && text.contains("no  answer") && text.contains("  +38"),
-            "{text}"
-        );
+        // The best path, then by visits; the root says how many of its children are hidden.
+        assert_eq!((text.lines().count(), sketch.hidden), (7, 39), "{text}");
+        for part in ["yes", "no  answer", "step 0", "  +39"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
         assert_eq!(drawn(&tree(40), 100, 1).text.lines().count(), 5);
+    }
+
+    #[test]
+    fn siblings_that_say_the_same_are_shown_once() {
+        let mut tree = tree(40);
+        for index in 0..40 {
+            says(&mut tree, &format!("0.{}", 2 + index), "no");
+        }
+        let sketch = drawn(&tree, 100, 50);
+        assert_eq!((sketch.text.lines().count(), sketch.hidden), (6, 40), "{}", sketch.text);
+        // The best path's stands for the others.
+        tree.react["0.0"].step = tree.react["0.1"].step.clone();
+        let sketch = drawn(&tree, 100, 50);
+        assert!(sketch.hidden == 40 && sketch.text.contains("yes"), "{}", sketch.text);
     }
 
     #[test]
