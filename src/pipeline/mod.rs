@@ -88,7 +88,11 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     let html = page::report(&paths).and_then(|page| page.html());
     let place = run.path().join("report.html");
     match html.and_then(|html| jsonl::write_file(&place, html.as_bytes())) {
-        Ok(()) => tracing::info!("the report for a browser: {}", place.display()),
+        Ok(()) => tracing::info!(
+            "the report for a browser: {}; `espalier watch {}` serves it to a browser elsewhere",
+            place.display(),
+            run.path().display()
+        ),
         // The run is done, whatever became of its page.
         Err(error) => tracing::warn!("{} was not written: {error:#}", place.display()),
     }

@@ -1,6 +1,8 @@
 //! One table, three ways to write it.
 
-use comfy_table::{CellAlignment, ContentArrangement, TableStyle, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, TableStyle, Width, presets,
+};
 
 use super::one_line::width_of;
 
@@ -47,6 +49,13 @@ impl Table {
         let mut table = self.aligned(presets::UTF8_HORIZONTAL_ONLY);
         if table.lines().any(|line| width_of(&line) > usize::from(width)) {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            // What a row is of keeps its words whole, where that leaves room for the numbers.
+            let names = self.rows.iter().chain([&self.header]).filter_map(|row| row.first());
+            let words = names.flat_map(|name| name.split_whitespace()).map(width_of);
+            let least = words.max().unwrap_or(0).saturating_add(2).min(usize::from(width / 3));
+            if let Some(column) = table.column_mut(0) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least as u16)));
+            }
         }
         table.to_string()
     }
@@ -107,5 +116,19 @@ mod tests {
         assert!(narrow.lines().all(|line| line.chars().count() <= 20), "{narrow}");
         assert!(narrow.contains("10.0") && narrow.contains("\"wide\""), "{narrow}");
         assert_eq!(table.csv(), "decoding,accuracy\ngreedy,5.0\n\"sbs, \"\"wide\"\"\",10.0\n");
+    }
+    #[test]
+    fn a_narrow_table_keeps_the_words_of_its_first_column_and_every_cell() {
+        let mut table = Table::new(["decoding", "round 0, % right", "round 1, % right", "tokens"]);
+        table.push(["calibration error of V", "0.237 [0.1, 0.3]", "0.183 [0.1, 0.2]", "12.5"]);
+        for width in [40, 50, 60, 200] {
+            let text = table.text_within(width);
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= usize::from(width), "{width}: {text}");
+            assert!(text.contains("calibration") || width < 50, "{text}");
+            for part in ["0.237", "0.183", "12.5", "error", "0.2]"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
     }
 }
