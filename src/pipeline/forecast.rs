@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Result, ensure};
+use espalier_search::SearchConfig;
 use serde_json::Value;
 
 use super::dry_run::net;
@@ -48,6 +49,14 @@ pub fn plan(recipe: &Recipe) -> String {
         1 => String::new(),
         trees => format!(", {trees} trees each"),
     };
+    let simulations = match &recipe.search {
+        SearchConfig::Mcts(config) => format!(" by up to {} simulations", config.simulations),
+        SearchConfig::Beam(_) | SearchConfig::Samples(_) => String::new(),
+    };
+    let epochs = match recipe.training.epochs {
+        1 => "an epoch".to_owned(),
+        epochs => format!("{epochs} epochs"),
+    };
     let probed = match &rounds.probe {
         Some(probe) => format!(", and {} validation problems are searched alike", probe.problems),
         None => String::new(),
@@ -57,7 +66,7 @@ pub fn plan(recipe: &Recipe) -> String {
         count => format!("{count} rounds"),
     };
     format!(
-        "round 0: {first}; then {times} of a search of {} problems{trees}, labels and training; after every round {} held-out \
+        "round 0: {first}; then {times} of a search of {} problems{trees}{simulations}, labels and {epochs} of training; after every round {} held-out \
          problems are answered in {} ways{probed}",
         rounds.problems,
         evaluation.problems,
@@ -227,7 +236,13 @@ mod tests {
         assert_eq!((factor(0, "probe"), factor(1, "probe")), (3.0, 9.0));
         assert_eq!((factor(0, "evaluate"), factor(1, "evaluate")), (10.0, 30.0));
         let words = plan(&recipe);
-        for part in ["6000 random legal lines", "3 rounds", "240 problems", "120 held-out"] {
+        for part in [
+            "6000 random legal lines",
+            "3 rounds",
+            "240 problems by up to 160 simulations",
+            "4 epochs",
+            "120 held-out",
+        ] {
             assert!(words.contains(part), "{part}: {words}");
         }
     }
