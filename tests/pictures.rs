@@ -34,7 +34,7 @@ fn draw() {
     let folder = tempfile::tempdir().unwrap();
     let mut browser = Browser::start().expect("pictures need a Chromium");
     fs::create_dir_all(FOLDER).unwrap();
-    let mut picture = |browser: &mut Browser, name: &str| {
+    let picture = |browser: &mut Browser, name: &str| {
         fs::write(Path::new(FOLDER).join(name), browser.picture(1200, 800)).unwrap();
     };
 

@@ -150,6 +150,10 @@ mod with_or_without {
     #[derive(Debug, Clone)]
     pub enum Target {}
 
+    /// Nor a Hub.
+    #[derive(Debug)]
+    pub enum NoHub {}
+
     impl Target {
         pub fn new(_: &str, _: bool) -> Result<Self> {
             Err(UsageError(anyhow!(
@@ -158,11 +162,11 @@ mod with_or_without {
             .into())
         }
 
-        pub fn hub(&self) -> Result<()> {
+        pub fn hub(&self) -> Result<NoHub> {
             match *self {}
         }
 
-        pub fn send(&self, (): &(), _: &Parcel) -> Result<String> {
+        pub fn send(&self, _: &NoHub, _: &Parcel) -> Result<String> {
             match *self {}
         }
     }
