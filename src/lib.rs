@@ -13,6 +13,7 @@ pub mod environment;
 pub mod evaluation;
 pub mod feeds;
 pub mod form;
+pub mod hub;
 pub mod interrupt;
 pub mod jsonl;
 mod kinds;

@@ -22,6 +22,7 @@ mod log;
 mod manual;
 mod outputs;
 mod pretrain;
+mod push;
 mod quality;
 mod recipe;
 mod report;
@@ -86,6 +87,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
+    Push(push::Arguments),
     Execute(execute::Arguments),
     #[command(hide = true)]
     CodeWorker(code_worker::Arguments),
@@ -153,6 +155,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(arguments) => inspect::main(&arguments),
         Command::Import(arguments) => import::main(&arguments),
         Command::Export(arguments) => export::main(&arguments),
+        Command::Push(arguments) => push::main(&arguments),
         Command::Execute(arguments) => execute::main(&arguments),
         Command::CodeWorker(arguments) => code_worker::main(&arguments),
         Command::Grade(arguments) => grade::main(&arguments),

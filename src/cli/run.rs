@@ -1,12 +1,13 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
 use super::arguments::{
     RecipeArguments, UsageError, check_training, print_json, print_line, start_environment,
 };
+use espalier::hub::{Branch, Hub, Licence, Name, Target, Wanted, parcels};
 use espalier::live::Server;
 use espalier::pipeline;
 use espalier::run_dir::{Origin, RunDir};
@@ -24,7 +25,8 @@ use espalier::run_dir::{Origin, RunDir};
 #[command(
     after_help = "Examples:\n  espalier run --seed 2\n  espalier run --config configs/countdown.toml \
     --set rounds.count=1 --run-dir runs/short\n  espalier run --config configs/countdown.toml --set rounds.count=3 \
-    --run-dir runs/short\n  espalier run --from runs/short@2 --set search.c_puct=2.5 --set rounds.count=4 --run-dir runs/wider"
+    --run-dir runs/short\n  espalier run --from runs/short@2 --set search.c_puct=2.5 --set rounds.count=4 --run-dir runs/wider\n  \
+    HF_TOKEN=... espalier run --push me/countdown"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -45,6 +47,9 @@ pub struct Arguments {
         conflicts_with = "dry_run"
     )]
     watch: Option<SocketAddr>,
+    /// Push the last round's net and the labels to the Hugging Face Hub when the run is done, as `espalier push` does.
+    #[arg(long, value_name = "OWNER/NAME", conflicts_with = "dry_run")]
+    push: Option<Name>,
     /// Run nothing: check the recipe and say what memory it takes and what its first batches look like. Neither the checkpoint nor the
     /// device need be there, if `[net]` gives the shape.
     #[arg(long)]
@@ -80,6 +85,8 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     if let Some(origin) = arguments.from.as_ref().filter(|origin| !origin.is_begun(&path)) {
         origin.check(&recipe).map_err(UsageError)?;
     }
+    // A run takes hours: that there is no token is known before.
+    let hub = arguments.push.as_ref().map(|_| Hub::from_environment()).transpose()?;
     // The environment first: where it cannot be set up nothing is begun.
     let environment = start_environment(&recipe)?;
     let run = match &arguments.from {
@@ -92,5 +99,25 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         tracing::info!("the run as it grows: {}", server.address());
     }
     let table = pipeline::run(&environment, &recipe, &run)?;
-    print_line(&table.text())
+    print_line(&table.text())?;
+    match hub.zip(arguments.push.as_ref()) {
+        Some((hub, name)) => push(&hub, run.path(), name),
+        None => Ok(()),
+    }
+}
+
+fn push(hub: &Hub, run: &Path, name: &Name) -> Result<()> {
+    let (licence, branch) = (Licence::default(), Branch::default());
+    let wanted = Wanted { place: run, round: None, what: None, licence: &licence };
+    let target = Target { name, branch: &branch, private: false };
+    let send = || -> Result<()> {
+        for parcel in parcels(&wanted)? {
+            tracing::info!("pushed: {}", hub.send(&parcel, target)?.line());
+        }
+        Ok(())
+    };
+    send().with_context(|| {
+        let run = run.display();
+        format!("the run is finished and kept in {run}, but was not pushed; `espalier push {run} --to {name}` does that again")
+    })
 }

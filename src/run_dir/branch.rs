@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::changes::Change;
 use super::manifest::{self, Link};
-use super::{RECIPE, RunDir, lock, refuse_inside_a_run, table, training_file};
+use super::{RECIPE, RunDir, last_finished, lock, refuse_inside_a_run, table, training_file};
 use crate::jsonl;
 use crate::place::in_full;
 use crate::recipe::{self, Recipe};
@@ -80,8 +80,7 @@ impl Origin {
         let (run, round) = (self.run.display(), self.round);
         manifest::read(&self.run).with_context(|| format!("--from: {run} is no run"))?;
         let folder = |round: usize| self.run.join("rounds").join(round.to_string());
-        let finished = (0..).take_while(|&round| folder(round).join("evaluate.json").exists());
-        match finished.last() {
+        match last_finished(&self.run) {
             Some(last) if round <= last => {}
             _ if folder(round).exists() => {
                 bail!("--from: round {round} of {run} is not finished; run it to its end first");

@@ -104,9 +104,8 @@ impl RunDir {
     /// Checks that what the rounds hold would have come about under this recipe, too, and writes down what it changes.
     fn go_on(&self, recipe: &Recipe) -> Result<()> {
         let here = self.path.display();
-        manifest::read(&self.path)?;
         // As a recipe, and not as the text that it is: keys that came since have their defaults.
-        let before = recipe::load(Some(&self.path.join(RECIPE)), &[])?;
+        let before = recipe_of(&self.path)?;
         let changes = Change::all(&table(&before)?, &table(recipe)?);
         if changes.is_empty() {
             return Ok(());
@@ -263,6 +262,28 @@ impl RunDir {
     }
 }
 
+/// Whether a folder is a run directory.
+#[must_use]
+pub fn is_run(folder: &Path) -> bool {
+    folder.join(RECIPE).exists() && manifest::is_there(folder)
+}
+
+/// The recipe of a run, as it is now.
+///
+/// # Errors
+/// When the directory's manifest is of another version, or its recipe cannot be read.
+pub fn recipe_of(run: &Path) -> Result<Recipe> {
+    manifest::read(run)?;
+    recipe::load(Some(&run.join(RECIPE)), &[])
+}
+
+/// The last of a run's finished rounds from 0 on, if there is one.
+#[must_use]
+pub fn last_finished(run: &Path) -> Option<usize> {
+    let summary = |round: &usize| run.join(format!("rounds/{round}/evaluate.json")).exists();
+    (0..).take_while(summary).last()
+}
+
 /// The name of a round's training problems in the problems folder.
 pub(crate) fn training_file(round: usize) -> String {
     format!("round-{round}")
@@ -271,8 +292,7 @@ pub(crate) fn training_file(round: usize) -> String {
 /// Refuses to begin a run inside the directory of another, whose files it would lie among.
 fn refuse_inside_a_run(path: &Path) -> Result<()> {
     let place = in_full(path);
-    let is_run = |folder: &&Path| folder.join(RECIPE).exists() && manifest::is_there(folder);
-    let run = place.ancestors().skip(1).find(is_run);
+    let run = place.ancestors().skip(1).find(|folder| is_run(folder));
     ensure!(
         run.is_none(),
         UsageError(anyhow!(

@@ -44,5 +44,6 @@ pub use objective::{
 };
 pub use schedule::Schedule;
 pub use trainer::{
-    Compute, Job, StepMetrics, StepTime, TrainConfig, TrainReport, Trained, time_steps, train,
+    Compute, Job, StepMetrics, StepTime, TRAINING_STATE, TrainConfig, TrainReport, Trained,
+    time_steps, train,
 };

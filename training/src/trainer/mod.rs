@@ -36,6 +36,7 @@ use loader::Batch;
 use plan::Plan;
 pub use report::{StepMetrics, TrainReport, Trained};
 use shards::{BatchLoss, Outcome, Shards};
+pub use state::TRAINING_STATE;
 use state::{SavedNet, SavedRun, TrainerState, fingerprint};
 pub use timing::{StepTime, time_steps};
 

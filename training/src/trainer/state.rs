@@ -19,6 +19,8 @@ use crate::optimizer::Optimizer;
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer_state.json";
+/// Files of a checkpoint that only an unfinished training reads.
+pub const TRAINING_STATE: [&str; 2] = [OPTIMIZER, STATE];
 /// Folder of the adapter inside a finished checkpoint.
 const ADAPTER: &str = "adapter/";
 const VERSION: u32 = 3;
