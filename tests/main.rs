@@ -13,6 +13,7 @@ mod feeds;
 mod gate;
 mod go_on;
 mod grading;
+mod hub;
 mod improves;
 mod inspect;
 mod keep;

@@ -49,6 +49,8 @@ pub(super) struct Call<'a> {
     pub form: &'a str,
     pub headers: Vec<(String, String)>,
     pub body: Body<'a>,
+    /// Whether the token may go with it, where the address is the endpoint's.
+    pub token: bool,
     /// Whether sending it twice does what sending it once does.
     pub again: bool,
 }
@@ -82,6 +84,7 @@ impl<'a> Call<'a> {
             form: "application/json",
             headers: Vec::new(),
             body: Body::None,
+            token: true,
             again: false,
         }
     }
@@ -162,14 +165,14 @@ impl Client {
     }
 
     fn try_once(&self, call: &Call<'_>) -> Result<Answer> {
-        let Call { method, url, form, headers, body, .. } = call;
+        let Call { method, url, form, headers, body, token, .. } = call;
         ensure!(
             is_private(url),
             "the Hub names {}, which is not encrypted: nothing is sent there",
             shown(url)
         );
         let mut request = Request::builder().method(method).uri(url).header(ACCEPT, *form);
-        if self.account.owns(url) {
+        if *token && self.account.owns(url) {
             request = request.header(AUTHORIZATION, self.account.authorization());
         }
         for (name, value) in headers {

@@ -368,6 +368,8 @@ impl<'a> Upload<'a> {
                 method: Method::PUT,
                 headers: if *several { Vec::new() } else { headers(actions.upload.as_ref()) },
                 body: Body::Part { item, from, length },
+                // The address itself is the permission.
+                token: false,
                 again: true,
                 ..Call::get(url.to_owned())
             };
@@ -380,7 +382,8 @@ impl<'a> Upload<'a> {
         }
         if *several && let Some(Action { href, .. }) = &actions.upload {
             let body = serde_json::to_vec(&json!({"oid": file.sha256, "parts": tags}))?;
-            let call = Call { form: LFS, again: true, ..Call::post(href.clone(), &body) };
+            let post = Call::post(href.clone(), &body);
+            let call = Call { form: LFS, token: false, again: true, ..post };
             client.success(client.send(&call)?)?;
         }
         if let Some(verify) = &actions.verify {
