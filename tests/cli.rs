@@ -35,6 +35,7 @@ fn every_command_explains_itself() {
         "import",
         "execute",
         "export",
+        "push",
         "grade",
         "upgrade",
         "quality",

@@ -163,7 +163,7 @@ impl State {
                     None => refused(404, "RepoNotFound"),
                 }
             }
-            (Method::Post, ["api", "repos", "create"]) => self.create(&json()),
+            (Method::Post, ["api", "repos", "create"]) => self.create(endpoint, &json()),
             (Method::Post, ["api", kind, owner, name, action, branch]) => {
                 let key = format!("{kind}/{owner}/{name}");
                 let branch = branch.replace("%2F", "/");
@@ -213,21 +213,22 @@ impl State {
         }
     }
 
-    fn create(&mut self, asked: &Value) -> Reply {
+    fn create(&mut self, endpoint: &str, asked: &Value) -> Reply {
         let text = |key: &str| asked[key].as_str().unwrap_or_default();
+        let kind = asked["type"].as_str().unwrap_or("model");
         if text("organization") != "me" {
             return refused(403, "Forbidden");
         }
-        let key = format!("{}s/{}/{}", text("type"), text("organization"), text("name"));
+        let key = format!("{kind}s/{}/{}", text("organization"), text("name"));
         if self.repositories.contains_key(&key) {
             return refused(409, "Conflict");
         }
-        let private = asked["private"] == true;
+        let private = asked["private"] == true || asked["visibility"] == "private";
         let first = Files::from([(".gitattributes".to_owned(), b"* lfs\n".to_vec())]);
         let branches = BTreeMap::from([("main".to_owned(), first)]);
         let repository = Repository { private, branches, ..Repository::default() };
         self.repositories.insert(key, repository);
-        done(&json!({"url": "made"}))
+        done(&json!({"url": format!("{endpoint}/{}/{}", text("organization"), text("name"))}))
     }
 
     fn batch(&self, endpoint: &str, request: &Request, asked: &Value) -> Reply {
