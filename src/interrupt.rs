@@ -1,6 +1,8 @@
 //! SIGINT and SIGTERM: work ends between two of its steps, says what is kept, and the program exits with 128 and the signal's number.
 
 use std::sync::LazyLock;
+#[cfg(feature = "otel")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use espalier_search::Cancel;
@@ -14,6 +16,9 @@ static STOP: LazyLock<Cancel> = LazyLock::new(Cancel::new);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// How many pieces of work would end by themselves.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+/// Done before a signal ends the program at once.
+#[cfg(feature = "otel")]
+static BEFORE_EXIT: OnceLock<fn()> = OnceLock::new();
 
 /// A signal has stopped the work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +50,10 @@ pub fn watch() -> std::io::Result<()> {
             let first = SIGNAL.swap(signal, Ordering::Relaxed) == 0;
             if !first || AT_WORK.load(Ordering::Relaxed) == 0 {
                 eprintln!("espalier: stopped by {}", name(signal));
+                #[cfg(feature = "otel")]
+                if let Some(work) = BEFORE_EXIT.get() {
+                    work();
+                }
                 // No destructors: other threads are still at work.
                 low_level::exit(status(signal));
             }
@@ -53,6 +62,12 @@ pub fn watch() -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Has this done before a signal ends the program at once; the first call counts. It must end soon.
+#[cfg(feature = "otel")]
+pub fn before_exit(work: fn()) {
+    _ = BEFORE_EXIT.set(work);
 }
 
 /// Work that looks at its [`Cancel`] and ends soon after it was cancelled.

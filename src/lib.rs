@@ -29,6 +29,7 @@ pub mod provenance;
 pub mod recipe;
 pub mod report;
 pub mod run_dir;
+pub mod spans;
 pub mod status;
 pub mod tune;
 pub mod upgrade;

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 CARGO=${CARGO:-cargo}
-for features in "" cpython hub parquet served; do
+for features in "" cpython hub otel parquet served; do
 	echo "features: ${features:-none}" >&2
 	$CARGO clippy --locked --no-default-features --features "$features" "$@" -- -D warnings
 done

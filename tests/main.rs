@@ -19,6 +19,8 @@ mod inspect;
 mod keep;
 mod labels;
 mod no_net;
+#[cfg(feature = "otel")]
+mod otel;
 mod outputs;
 mod page;
 mod prm;

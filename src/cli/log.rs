@@ -4,22 +4,39 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::time::Instant;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
-/// Begins the log at this level, or at what `RUST_LOG` says. Colours are for terminals, and for none where `NO_COLOR` is set
+/// Begins the log at this level, or at what `RUST_LOG` says, and with the feature `otel` the spans for a collector, if they are wanted. Colours are for terminals, and for none where `NO_COLOR` is set
 /// (no-color.org).
-pub fn begin(level: &str) {
+pub fn begin(level: &str, traced: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt::layer()
         .with_timer(Elapsed(Instant::now()))
         .with_ansi(!plain && stderr().is_terminal())
         .with_writer(stderr)
         .with_target(false)
-        .init();
+        // Spans are no part of its lines.
+        .with_filter(filter.and(filter_fn(|about| about.is_event())));
+    let registry = tracing_subscriber::registry();
+    #[cfg(feature = "otel")]
+    {
+        let (layer, fault) = if traced { super::traces::layer() } else { (None, None) };
+        registry.with(layer).with(log).init();
+        if let Some(fault) = fault {
+            tracing::warn!("{fault}");
+        }
+    }
+    #[cfg(not(feature = "otel"))]
+    {
+        _ = traced;
+        registry.with(log).init();
+    }
 }
 
 /// Hours, minutes and seconds since the program began.

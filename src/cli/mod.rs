@@ -30,6 +30,8 @@ mod run;
 mod score;
 mod search;
 mod solve;
+#[cfg(feature = "otel")]
+mod traces;
 mod train;
 mod tune;
 mod upgrade;
@@ -107,14 +109,17 @@ pub fn main() -> ExitCode {
         (false, 1) => "debug",
         (false, _) => "trace",
     };
-    log::begin(level);
+    // Workers are part of a program that tells its own spans.
+    let is_worker = matches!(cli.command, Command::CodeWorker(_));
+    log::begin(level, !is_worker);
     // Workers end with the pipes of the program that started them.
-    if !matches!(cli.command, Command::CodeWorker(_))
-        && let Err(error) = interrupt::watch()
-    {
+    if !is_worker && let Err(error) = interrupt::watch() {
         tracing::warn!("SIGINT and SIGTERM end the program at once: {error}");
     }
-    match dispatch(cli.command) {
+    let result = dispatch(cli.command);
+    #[cfg(feature = "otel")]
+    traces::end();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

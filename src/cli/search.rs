@@ -7,6 +7,7 @@ use espalier_search::TreeRecord;
 use super::arguments::{PolicyArguments, RecipeArguments, UsageError, print_json, print_line};
 use super::outputs::refuse_overwriting;
 use espalier::jsonl::Indexed;
+use espalier::spans::Span;
 use espalier::{pipeline, problems};
 
 /// Grow search trees, or what `[search] kind` says, on problems whose answers are known.
@@ -61,8 +62,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         harvest: None,
     };
     let compute = &recipe.compute;
-    let mut summary =
-        pipeline::search(&environment, policy.evaluator(), &plan, compute, &arguments.out)?;
+    let mut summary = Span::stage(None, "search").around(|| {
+        pipeline::search(&environment, policy.evaluator(), &plan, compute, &arguments.out)
+    })?;
     summary.inference = policy.inference();
     if arguments.json {
         return print_json(&summary);

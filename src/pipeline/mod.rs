@@ -46,6 +46,7 @@ use crate::policy::Policy;
 use crate::recipe::{GateRecipe, Recipe, StartFrom};
 use crate::report::{Table, rounds_plot, rounds_table};
 use crate::run_dir::{RunDir, training_file};
+use crate::spans::Span;
 use crate::{jsonl, page, problems, seed, status};
 
 /// Runs a recipe, or what is left of it, and returns the table of accuracy by round and decoding.
@@ -56,6 +57,10 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     if let Some(reason) = recipe.policy.kind().untrainable() {
         bail!("{reason}");
     }
+    Span::run(recipe, run.path()).around(|| run_rounds(environment, recipe, run))
+}
+
+fn run_rounds(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Result<Table> {
     let _status = status::Writer::begin(run.path(), recipe.rounds.count);
     let rounds = Rounds { environment, recipe, run };
     rounds.check_room_for_run()?;
@@ -64,7 +69,7 @@ pub fn run(environment: &AnyEnvironment, recipe: &Recipe, run: &RunDir) -> Resul
     let mut told = Told { summaries: Vec::new(), feeds };
     for round in 0..=recipe.rounds.count {
         tracing::info!("round {round} of {}", recipe.rounds.count);
-        rounds.round(round, &mut told)?;
+        Span::round(round).around(|| rounds.round(round, &mut told))?;
     }
     let paths = [run.path().to_owned()];
     let table = rounds_table(&paths, evaluation::ROWS)?;
@@ -114,8 +119,9 @@ impl Rounds<'_> {
         if let Some(recipe) = &self.recipe.rounds.probe {
             self.stage(round, "probe", told, || self.probe(round, recipe))?;
         }
-        let evaluated =
-            self.run.further_stage(round, "evaluate", |done| self.evaluate(round, done))?;
+        let evaluated = self.run.further_stage(round, "evaluate", |done| {
+            Span::stage(Some(round), "evaluate").around(|| self.evaluate(round, done))
+        })?;
         self.push(evaluated, told)?;
         self.run.remove_all_logs(round)?;
         self.remove_old(round)
@@ -124,13 +130,13 @@ impl Rounds<'_> {
     fn stage(
         &self,
         round: usize,
-        name: &str,
+        name: &'static str,
         told: &mut Told<'_>,
         work: impl FnOnce() -> Result<Value>,
     ) -> Result<()> {
         let work = || {
             self.check_room_for_stage(round, name)?;
-            work()
+            Span::stage(Some(round), name).around(work)
         };
         self.push(self.run.stage(round, name, work)?, told)
     }

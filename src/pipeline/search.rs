@@ -19,6 +19,7 @@ use crate::interrupt::Work;
 use crate::jsonl::{self, EntryLog, Indexed, Writer};
 use crate::policy::LimitWatch;
 use crate::progress::Progress;
+use crate::spans::Span;
 use crate::{seed, status};
 
 /// What to search.
@@ -163,10 +164,11 @@ pub fn search<E: Environment + Serialize>(
     let (start, read) = (Instant::now(), evaluator.tokens_read());
     let work = Work::begin();
     let cancel = work.cancel();
+    let span = Span::current();
     let done = |index: usize| -> Result<()> {
         let index = missing[index] as usize;
         let problem = problems.get(index)?;
-        match search_problem(environment, &watch, plan, &problem, cancel)? {
+        match search_problem(environment, &watch, plan, &problem, &span, cancel)? {
             // The stage is failing: they are to be grown whole the next time.
             Ok(trees) if trees.iter().any(|tree| tree.stop == StopReason::Cancelled) => {}
             Ok(trees) => {
@@ -260,19 +262,25 @@ fn search_problem<E: Environment>(
     evaluator: &dyn Evaluator,
     plan: &Plan<'_>,
     problem: &Problem,
+    span: &Span,
     cancel: &Cancel,
 ) -> Result<Result<Vec<TreeRecord>, SearchError>> {
     let config = plan.config_of(&problem.id);
     let kind = config.kind::<E>();
     let before = plan.before.map_or(Ok(Vec::new()), |before| before.of(&problem.id))?;
     if !before.is_empty() {
-        let further =
-            |tree: &TreeRecord| kind.continue_record(environment, evaluator, problem, tree, cancel);
-        return Ok(before.iter().map(further).collect());
+        let further = |(index, tree): (usize, &TreeRecord)| {
+            span.search(&problem.id, index, tree.seed, || {
+                kind.continue_record(environment, evaluator, problem, tree, cancel)
+            })
+        };
+        return Ok(before.iter().enumerate().map(further).collect());
     }
     let trees = (0..plan.trees_per_problem).map(|tree| {
         let stream = seed::derive(plan.seed, &["search", &problem.id, &tree.to_string()]);
-        kind.grow(environment, evaluator, problem, stream, true, cancel)
+        span.search(&problem.id, tree, stream, || {
+            kind.grow(environment, evaluator, problem, stream, true, cancel)
+        })
     });
     Ok(trees.collect())
 }
