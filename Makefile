@@ -44,6 +44,7 @@ peers:
 test: set-up peers
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --release --locked --features otel --test integration -- otel::
 	$(CARGO) test --release --locked --workspace
 	tests/features.sh --release
 	$(MAKE) doc

@@ -10,7 +10,8 @@ use super::TARGET;
 use crate::recipe::Recipe;
 use crate::usage::told;
 
-/// A span that ends when it is dropped. Its attributes begin with `espalier.`; numbers without a sign are strings where they may have 64 bits.
+/// A span that ends when it is dropped. Its attributes begin with `espalier.`; a seed is a string, for attributes have no numbers of 64 bits
+/// without a sign.
 #[derive(Debug)]
 pub struct Span(tracing::Span);
 
@@ -34,7 +35,7 @@ impl Span {
             "run",
             espalier.recipe = recipe.name,
             espalier.seed = %recipe.seed,
-            espalier.rounds = recipe.rounds.count,
+            espalier.rounds = count(recipe.rounds.count as u64),
             espalier.run_dir = %run.display()
         ))
     }
@@ -42,12 +43,13 @@ impl Span {
     /// Of a round.
     #[must_use]
     pub fn round(round: usize) -> Self {
-        Self(span!("round", espalier.round = round))
+        Self(span!("round", espalier.round = count(round as u64)))
     }
 
     /// Of a stage of a round, or of a command that does a stage.
     #[must_use]
     pub fn stage(round: Option<usize>, name: &'static str) -> Self {
+        let round = round.map(|round| count(round as u64));
         Self(span!("stage", otel.name = name, espalier.stage = name, espalier.round = round))
     }
 
@@ -85,7 +87,7 @@ impl Span {
             parent: &self.0,
             "tree",
             espalier.problem = problem,
-            espalier.tree = tree,
+            espalier.tree = count(tree as u64),
             espalier.seed = %seed,
             espalier.simulations = Empty,
             espalier.tokens = Empty,
@@ -99,9 +101,9 @@ impl Span {
             Ok(tree) => {
                 let stop = serde_json::to_value(tree.stop).unwrap_or_default();
                 let solved = tree.react.values().any(|node| node.correct == Some(true));
-                span.record("espalier.simulations", tree.simulations)
-                    .record("espalier.tokens", tree.tokens)
-                    .record("espalier.nodes", tree.react.len())
+                span.record("espalier.simulations", count(tree.simulations))
+                    .record("espalier.tokens", count(tree.tokens))
+                    .record("espalier.nodes", count(tree.react.len() as u64))
                     .record("espalier.stop", stop.as_str())
                     .record("espalier.solved", solved);
             }
@@ -109,6 +111,11 @@ impl Span {
         }
         result
     }
+}
+
+/// With a sign: one without it would be told as a string.
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn fail(span: &tracing::Span, error: String) {
