@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::time::Instant;
 
+use tracing::Metadata;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -21,8 +22,7 @@ pub fn begin(level: &str, traced: bool) {
         .with_ansi(!plain && stderr().is_terminal())
         .with_writer(stderr)
         .with_target(false)
-        // Spans are no part of its lines.
-        .with_filter(filter.and(filter_fn(|about| about.is_event())));
+        .with_filter(filter.and(filter_fn(is_line)));
     let registry = tracing_subscriber::registry();
     #[cfg(feature = "otel")]
     {
@@ -37,6 +37,11 @@ pub fn begin(level: &str, traced: bool) {
         _ = traced;
         registry.with(log).init();
     }
+}
+
+/// Spans are no part of the log.
+fn is_line(about: &Metadata<'_>) -> bool {
+    about.is_event()
 }
 
 /// Hours, minutes and seconds since the program began.

@@ -143,8 +143,13 @@ impl Client {
     /// Sent again, where that may be: what did not arrive or was cut short, and the statuses 408, 429 and 5xx but 501.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When nobody answers, the address is not encrypted, or a file cannot be read.
     pub fn send(&self, call: &Call<'_>) -> Result<Answer> {
+        ensure!(
+            is_private(&call.url),
+            "the Hub names {}, which is not encrypted: nothing is sent there",
+            shown(&call.url)
+        );
         let (mut wait, mut tries) = (FIRST_WAIT, 0);
         loop {
             tries += 1;
@@ -156,7 +161,8 @@ impl Client {
                     wait = asked.map_or(wait, Duration::from_secs).min(LONGEST_WAIT);
                     tracing::warn!("{}; trying again", self.refusal(&answer));
                 }
-                Err(error) if last => return Err(error),
+                // What is wrong here stays so.
+                Err(error) if last || !error.is::<ureq::Error>() => return Err(error),
                 Err(error) => tracing::warn!("{error:#}; trying again"),
             }
             thread::sleep(wait);
@@ -166,13 +172,10 @@ impl Client {
 
     fn try_once(&self, call: &Call<'_>) -> Result<Answer> {
         let Call { method, url, form, headers, body, token, .. } = call;
-        ensure!(
-            is_private(url),
-            "the Hub names {}, which is not encrypted: nothing is sent there",
-            shown(url)
-        );
         let mut request = Request::builder().method(method).uri(url).header(ACCEPT, *form);
-        if *token && self.account.owns(url) {
+        // A storage may have given a permission of its own.
+        let own = headers.iter().any(|(name, _)| AUTHORIZATION.as_str().eq_ignore_ascii_case(name));
+        if *token && !own && self.account.owns(url) {
             request = request.header(AUTHORIZATION, self.account.authorization());
         }
         for (name, value) in headers {
@@ -225,6 +228,7 @@ impl Client {
         let Answer { url, status, .. } = answer;
         let source = &self.account.source;
         let meaning = match status {
+            401 | 403 | 404 if !self.account.owns(url) => "refuses it; push again".to_owned(),
             300..=399 => {
                 let there = answer.header(LOCATION.as_str()).unwrap_or("nothing");
                 format!(
