@@ -20,8 +20,9 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 use ureq::Agent;
 
-/// How long the program waits at its end for what is not sent yet.
+/// How long the program waits at its end for what is not sent yet, and how long when a signal ends it at once.
 const LAST_WAIT: Duration = Duration::from_secs(5);
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 /// Spans that wait to be sent, where `OTEL_BSP_MAX_QUEUE_SIZE` says nothing: searches of small problems end by thousands a second.
 const QUEUE: usize = 1 << 16;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,15 +54,19 @@ pub fn layer() -> (Option<impl Layer<Registry> + Send + Sync>, Option<String>) {
         .build();
     let tracer = provider.tracer("espalier");
     _ = PROVIDER.set(provider);
-    interrupt::before_exit(end);
+    interrupt::before_exit(|| end_within(SHORT_WAIT));
     (Some(of_spans(tracer)), protocol_fault())
 }
 
 /// Sends what is left.
 pub fn end() {
+    end_within(LAST_WAIT);
+}
+
+fn end_within(time: Duration) {
     if let Some(provider) = PROVIDER.get() {
         // What goes wrong was told.
-        _ = provider.shutdown_with_timeout(LAST_WAIT);
+        _ = provider.shutdown_with_timeout(time);
     }
 }
 

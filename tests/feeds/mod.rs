@@ -10,16 +10,23 @@ use crate::program::{TINY, espalier, fail, run, text};
 const PROBE: &str =
     "rounds.probe={problems=5, pass_at_k={k=[1, 2], samples=2}, search={simulations=8, samples=3}}";
 
-/// Runs a script of this folder with the viewers' Python, or says that they are not there.
-fn viewers(script: &str, arguments: &[&str]) -> Option<String> {
+/// A script of the tests for the viewers' Python; where they are not there, says so.
+pub fn viewers_python(script: &str) -> Option<Command> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join(".peers/viewers/bin/python");
     if !root.join(".peers/viewers/ready").exists() {
         skipped("no tensorboard and trackio in .peers/viewers/ (`make peers` fetches them)");
         return None;
     }
-    let script = root.join("tests/feeds").join(script);
-    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let mut command = Command::new(python);
+    command.arg(root.join("tests").join(script));
+    Some(command)
+}
+
+/// Runs a script of this folder.
+fn viewers(script: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = viewers_python(&format!("feeds/{script}"))?;
+    let output = command.args(arguments).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}{errors}");

@@ -3,11 +3,12 @@
 mod stand_in;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::feeds::viewers_python;
 use crate::program::{TINY, espalier, text, tiny_run};
 use stand_in::{Files, StandIn, TOKEN};
 
@@ -78,11 +79,7 @@ fn a_run_arrives_byte_for_byte_and_is_not_sent_twice() {
     }
     assert!(!told.contains(folder.path().to_str().unwrap()), "{told}");
     // The program reads what it pushed.
-    let copy = folder.path().join("copy");
-    fs::create_dir(&copy).unwrap();
-    for (name, bytes) in &net {
-        fs::write(copy.join(name), bytes).unwrap();
-    }
+    let copy = unpacked(folder.path(), "copy", &net);
     let solve = ["solve", "9: 4 5", "--checkpoint", text(&copy), "--json"];
     assert!(rows(&crate::program::run(&solve))[0]["steps"].is_array());
 
@@ -191,6 +188,45 @@ fn parts_rounds_branches_and_private_repositories_are_chosen() {
     let message = refused(&hub, &[place, "--to", "me/zero", "--what", "labels"], 3);
     assert!(message.contains("changed after the run wrote it"), "{message}");
     hub.requests();
+}
+
+/// Writes files into a folder of that name.
+fn unpacked(folder: &Path, name: &str, files: &Files) -> PathBuf {
+    let place = folder.join(name);
+    for (path, bytes) in files {
+        let file = place.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, bytes).unwrap();
+    }
+    place
+}
+
+#[test]
+fn hugging_faces_own_client_pushes_to_the_stand_in_and_reads_the_cards() {
+    let Some(mut client) = viewers_python("hub/client.py") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = tiny_run(folder.path(), &SMALL);
+    let hub = StandIn::start();
+    push(&hub, &[text(&run_dir), "--to", "me/net"]);
+    let card = |kind: &str| {
+        let files = hub.files(&format!("{kind}/me/net"), "main");
+        unpacked(folder.path(), kind, &files).join("README.md")
+    };
+    let checkpoint = run_dir.join("rounds/0/checkpoint");
+    client.args([text(&checkpoint), "me/theirs"]).args(["models", "datasets"].map(card));
+    client.env("HF_ENDPOINT", &hub.endpoint).env("HF_TOKEN", TOKEN).env("HF_HOME", folder.path());
+    hub.requests();
+    output(&mut client, 0);
+    // It leaves out the headers that a batch names, which Git LFS wants to be sent.
+    hub.state().faults.retain(|fault| !fault.ends_with("not as the batch said"));
+    hub.requests();
+    let theirs = hub.files("models/me/theirs", "main");
+    for entry in fs::read_dir(&checkpoint).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(theirs[name] == read(&file), "{name}");
+    }
+    assert!(hub.state().repositories["models/me/theirs"].private);
 }
 
 #[test]
