@@ -296,7 +296,7 @@ fn a_stopped_run_tells_what_it_did() {
     assert_eq!(output.status.code(), Some(143), "{output:?}");
     let spans = collector.spans();
     for name in ["search", "round", "run"] {
-        let span = spans.iter().filter(|span| span.name == name).next_back().unwrap();
+        let span = spans.iter().rfind(|span| span.name == name).unwrap();
         let status = span.status.clone().unwrap();
         assert!(status.code == 2 && status.message.contains("stopped by SIGTERM"), "{span:?}");
     }
