@@ -50,6 +50,9 @@ pub struct Arguments {
     /// Push the last round's net and the labels to the Hugging Face Hub when the run is done, as `espalier push` does.
     #[arg(long, value_name = "OWNER/NAME", conflicts_with = "dry_run")]
     push: Option<Name>,
+    /// Make the repositories private; refused where they are there and are not.
+    #[arg(long, requires = "push")]
+    private: bool,
     /// Run nothing: check the recipe and say what memory it takes and what its first batches look like. Neither the checkpoint nor the
     /// device need be there, if `[net]` gives the shape.
     #[arg(long)]
@@ -101,15 +104,15 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let table = pipeline::run(&environment, &recipe, &run)?;
     print_line(&table.text())?;
     match hub.zip(arguments.push.as_ref()) {
-        Some((hub, name)) => push(&hub, run.path(), name),
+        Some((hub, name)) => push(&hub, run.path(), name, arguments.private),
         None => Ok(()),
     }
 }
 
-fn push(hub: &Hub, run: &Path, name: &Name) -> Result<()> {
+fn push(hub: &Hub, run: &Path, name: &Name, private: bool) -> Result<()> {
     let (licence, branch) = (Licence::default(), Branch::default());
     let wanted = Wanted { place: run, round: None, what: None, licence: &licence };
-    let target = Target { name, branch: &branch, private: false };
+    let target = Target { name, branch: &branch, private };
     let send = || -> Result<()> {
         for parcel in parcels(&wanted)? {
             tracing::info!("pushed: {}", hub.send(&parcel, target)?.line());
@@ -117,7 +120,9 @@ fn push(hub: &Hub, run: &Path, name: &Name) -> Result<()> {
         Ok(())
     };
     send().with_context(|| {
-        let run = run.display();
-        format!("the run is finished and kept in {run}, but was not pushed; `espalier push {run} --to {name}` does that again")
+        let (run, private) = (run.display(), if private { " --private" } else { "" });
+        format!(
+            "the run is finished and kept in {run}, but was not pushed; `espalier push {run} --to {name}{private}` does that again"
+        )
     })
 }

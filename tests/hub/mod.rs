@@ -300,7 +300,7 @@ fn a_run_is_kept_where_the_hub_is_away() {
     let folder = tempfile::tempdir().unwrap();
     let run_dir = folder.path().join("run");
     let run = ["run", "--config", TINY, "--run-dir", text(&run_dir), "--push", "me/net"];
-    let run = [&run[..], &["--set", SMALL[0], "--set", SMALL[1]]].concat();
+    let run = [&run[..], &["--private", "--set", SMALL[0], "--set", SMALL[1]]].concat();
     // Known before anything runs.
     let mut nobody = espalier(&run);
     nobody.env_remove("HF_TOKEN").env("HF_TOKEN_PATH", folder.path().join("none"));
@@ -309,13 +309,15 @@ fn a_run_is_kept_where_the_hub_is_away() {
 
     let [table, message] = output(&mut with_hub(&run, "http://127.0.0.1:9"), 3);
     assert!(table.contains("greedy"), "{table}");
-    let again = format!("`espalier push {} --to me/net`", text(&run_dir));
+    let again = format!("`espalier push {} --to me/net --private`", text(&run_dir));
     assert!(message.contains(&again), "{message}");
     assert!(message.contains("cannot reach http://127.0.0.1:9/api/models/me/net"), "{message}");
     assert!(run_dir.join("report.html").exists());
     let hub = StandIn::start();
-    push(&hub, &[text(&run_dir), "--to", "me/net"]);
+    // All is there: the same command only pushes.
+    output(&mut with_hub(&run, &hub.endpoint), 0);
     assert!(hub.files("models/me/net", "main").contains_key("model.safetensors"));
+    assert!(hub.state().repositories.values().all(|repository| repository.private));
 
     fs::remove_file(run_dir.join("rounds/1/evaluate.json")).unwrap();
     let message = refused(&hub, &[text(&run_dir), "--to", "me/net", "--round", "1"], 2);
