@@ -173,7 +173,7 @@ impl Hub {
             .client
             .create_repository()
             .repo_id(&name)
-            .repo_type(holds.clone())
+            .repo_type(holds)
             .private(private)
             .exist_ok(true)
             .send()
