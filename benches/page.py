@@ -66,16 +66,21 @@ def browser():
     raise SystemExit("no Chromium (Debian's package `chromium`)")
 
 
-def opened(page, folder):
-    """Opens a page in real time and waits for what its script says in the title."""
-    folder.mkdir()
+def start(address, folder):
+    """A browser at an address, in real time, whose own files are in a folder."""
     command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--remote-debugging-port=0"]
-    process = subprocess.Popen(
-        [*command, f"--user-data-dir={folder}/profile", page.as_uri()],
+    return subprocess.Popen(
+        [*command, f"--user-data-dir={folder}/profile", address],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(folder)},
     )
+
+
+def opened(page, folder):
+    """Opens a page and waits for what its script says in the title."""
+    folder.mkdir()
+    process = start(page.as_uri(), folder)
     try:
         port = folder / "profile" / "DevToolsActivePort"
         for _ in range(1200):

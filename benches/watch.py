@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-from page import browser
+from page import start
 
 # Student's t, 95 %, by degrees of freedom.
 T = {4: 2.776, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
@@ -34,8 +34,7 @@ def connect(folder):
     """A browser at the address that the run's log names."""
     while not (found := re.search(r"http://\S+", (folder / "log").read_text())):
         time.sleep(0.05)
-    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={folder}/profile", found[0]]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)})
+    return start(found[0], folder)
 
 
 def seconds(process):

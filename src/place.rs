@@ -15,6 +15,12 @@ pub fn in_full(path: &Path) -> PathBuf {
     followed.unwrap_or(absolute)
 }
 
+/// The last name of a path in full: what a folder is called, however it is written.
+#[must_use]
+pub fn name_of(path: &Path) -> Option<String> {
+    in_full(path).file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::in_full;

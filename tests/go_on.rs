@@ -1,15 +1,14 @@
 //! A finished run goes on with more rounds and measures, and runs branch.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{TINY, espalier, fail, run, text};
+use crate::program::{TINY, espalier, fail, files, run, text};
 
 const SMALL: [&str; 7] = [
     "rounds.problems=30",
@@ -41,20 +40,6 @@ fn branch<'a>(origin: &'a str, run_dir: &'a Path, settings: &[&'a str]) -> Vec<&
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap_or_else(|_| panic!("{path:?}"))).unwrap()
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    found
 }
 
 fn assert_same(one: &Path, other: &Path, names: &[&str]) {

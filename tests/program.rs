@@ -1,5 +1,7 @@
 //! The program under test.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -50,4 +52,18 @@ pub fn tiny_run(folder: &Path, overrides: &[&str]) -> PathBuf {
     }
     run(&arguments);
     run_dir
+}
+
+/// All files below a folder, with what they hold.
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::program::{TINY, espalier, fail, text, tiny_run};
+use crate::program::{TINY, espalier, fail, files, text, tiny_run};
 
 const PROBE: &str = "rounds.probe={problems=2, search={simulations=8, samples=3}}";
 
@@ -84,29 +84,11 @@ fn json(address: &str, path: &str) -> Value {
     serde_json::from_str(&lines.concat()).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
 }
 
-/// All files of a run, with their contents.
-fn all(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                files.push((path.display().to_string(), fs::read(path).unwrap()));
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
 #[test]
 fn a_finished_run_is_shown_with_all_its_trees_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let run_dir = tiny_run(folder.path(), &["rounds.count=1", PROBE]);
-    let before = all(&run_dir);
+    let before = files(&run_dir);
     let (_started, address) = watch(&run_dir);
     let status = json(&address, "status.json");
     assert_eq!(status["status"]["state"], "ended");
@@ -115,8 +97,8 @@ fn a_finished_run_is_shown_with_all_its_trees_and_left_as_it_is() {
         (&1.into(), &"evaluate".into())
     );
     assert_eq!(json(&address, "page.json")["charts"][0]["title"], "Problems answered right");
-    let files = json(&address, "files.json");
-    assert_eq!(files[0], "rounds/0/probe.jsonl");
+    let listed = json(&address, "files.json");
+    assert_eq!(listed[0], "rounds/0/probe.jsonl");
     let trees =
         |from: usize| json(&address, &format!("trees.json?file=rounds/1/trees.jsonl&from={from}"));
     let (first, second) = (trees(0), trees(20));
@@ -136,7 +118,7 @@ fn a_finished_run_is_shown_with_all_its_trees_and_left_as_it_is() {
         assert!(status == 500 && body.contains("is no file of trees"), "{file}: {status} {body}");
     }
     assert_eq!(ask("GET", &address, "elsewhere").0, 404);
-    assert!(before == all(&run_dir), "watching changed the run");
+    assert!(before == files(&run_dir), "watching changed the run");
 
     let Some(mut browser) = Browser::start() else { return };
     browser.open(&format!("{address}/"));

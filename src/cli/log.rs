@@ -36,7 +36,8 @@ impl FormatTime for Elapsed {
     }
 }
 
-fn clock(seconds: u64) -> String {
+/// Hours, minutes and seconds.
+pub fn clock(seconds: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 

@@ -13,7 +13,7 @@ use ureq::Agent;
 use super::TrackioRecipe;
 use super::scalars::Scalar;
 use crate::jsonl::identity;
-use crate::place::in_full;
+use crate::place::{in_full, name_of};
 use crate::report::one_line::one_line;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +39,6 @@ impl Trackio {
     pub fn new(recipe: &TrackioRecipe, run: &Path, name: &str) -> Self {
         let TrackioRecipe { url, project } = recipe;
         let place = in_full(run);
-        let named = place.file_name().map(|name| name.to_string_lossy().into_owned());
         Self {
             agent: Agent::config_builder()
                 .timeout_global(Some(TIMEOUT))
@@ -52,7 +51,7 @@ impl Trackio {
             token: env::var(TOKEN).ok(),
             address: format!("{}/api/bulk_log", url.trim_end_matches('/')),
             project: if project.is_empty() { name.to_owned() } else { project.clone() },
-            run: named.unwrap_or_else(|| name.to_owned()),
+            run: name_of(run).unwrap_or_else(|| name.to_owned()),
             place,
             pending: Vec::new(),
         }

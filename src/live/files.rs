@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::jsonl;
 use crate::page::{self, Page, Tree};
 use crate::report::check_tree;
+use crate::run_dir::round_folders;
 use crate::status::{self, Status};
 
 /// Most trees in one answer.
@@ -46,7 +47,7 @@ pub(super) fn tree_files(run: &Path) -> Vec<String> {
     let names = |round: usize| {
         ["trees", "probe"].map(|name| format!("rounds/{round}/{name}.jsonl")).into_iter()
     };
-    let rounds = (0..).take_while(|round| run.join(format!("rounds/{round}")).exists());
+    let rounds = 0..round_folders(run).count();
     rounds.flat_map(names).filter(|name| run.join(name).exists()).collect()
 }
 
@@ -73,11 +74,7 @@ pub(super) fn trees(run: &Path, file: &str, from: usize) -> Result<Value> {
 /// The summaries of finished stages, and what is at the end.
 fn summaries(run: &Path) -> Vec<PathBuf> {
     let mut files = vec![run.join("recipe.toml"), run.join("manifest.json")];
-    for round in 0.. {
-        let folder = run.join("rounds").join(round.to_string());
-        if !folder.exists() {
-            break;
-        }
+    for folder in round_folders(run) {
         files.extend(
             ["pretrain", "search", "harvest", "train", "gate", "probe", "evaluate"]
                 .map(|stage| folder.join(format!("{stage}.json"))),

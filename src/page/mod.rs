@@ -20,8 +20,9 @@ use charts::{Group, charts};
 
 use crate::evaluation::ROWS;
 use crate::jsonl;
+use crate::place::{in_full, name_of};
 use crate::report::{Runs, check_tree, table_of};
-use crate::run_dir::by_recipe;
+use crate::run_dir::{by_recipe, round_folders};
 
 /// What a page shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -160,11 +161,7 @@ fn texts(paths: &[PathBuf]) -> Result<Vec<Text>> {
 fn probe_trees(paths: &[PathBuf]) -> Result<(Vec<Tree>, String)> {
     let mut files = Vec::new();
     for path in paths {
-        for round in 0.. {
-            let folder = path.join("rounds").join(round.to_string());
-            if !folder.exists() {
-                break;
-            }
+        for (round, folder) in round_folders(path).enumerate() {
             let file = folder.join("probe.jsonl");
             if file.exists() {
                 let run = if paths.len() > 1 { format!("{}, ", name(path)) } else { String::new() };
@@ -203,10 +200,7 @@ fn probe_trees(paths: &[PathBuf]) -> Result<(Vec<Tree>, String)> {
 }
 
 fn name(path: &Path) -> String {
-    let whole = crate::place::in_full(path);
-    whole
-        .file_name()
-        .map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
+    name_of(path).unwrap_or_else(|| in_full(path).display().to_string())
 }
 
 const FRAME: &str = include_str!("page.html");

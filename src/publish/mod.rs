@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use crate::place::name_of;
+use crate::run_dir::check_is_run;
 use crate::usage::UsageError;
 
 /// What is published.
@@ -42,10 +44,7 @@ const OF_TRAINING: [&str; 3] = ["checksums.json", "optimizer.safetensors", "trai
 /// # Errors
 /// When there is no such run or round, or its files are gone.
 pub fn parcel(run: &Path, round: Option<usize>, published: Published) -> Result<Parcel> {
-    ensure!(
-        run.join("recipe.toml").exists(),
-        UsageError(anyhow!("{} is no run directory: it has no recipe.toml", run.display()))
-    );
+    check_is_run(run)?;
     let folder = |round: usize| run.join("rounds").join(round.to_string());
     let done = |round: usize| {
         let summary = if round == 0 { "pretrain.json" } else { "train.json" };
@@ -67,9 +66,7 @@ pub fn parcel(run: &Path, round: Option<usize>, published: Published) -> Result<
         Published::Checkpoint => checkpoint(&place.join("checkpoint"))?,
         Published::Labels => labels(&place, round)?,
     };
-    let name = crate::place::in_full(run);
-    let name = name.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name.unwrap_or_else(|| run.display().to_string());
+    let name = name_of(run).unwrap_or_else(|| run.display().to_string());
     Ok(Parcel {
         published,
         round,

@@ -67,6 +67,7 @@ mod tests {
         assert_eq!(one_line("abcd", 3), "ab…");
         assert_eq!(whole_line(&"a\n".repeat(40)), r"a\n".repeat(40));
     }
+
     #[test]
     fn wide_characters_take_two_cells() {
         assert_eq!((width_of("3×4 …"), width_of("三乘四")), (5, 6));

@@ -117,6 +117,7 @@ mod tests {
         assert!(narrow.contains("10.0") && narrow.contains("\"wide\""), "{narrow}");
         assert_eq!(table.csv(), "decoding,accuracy\ngreedy,5.0\n\"sbs, \"\"wide\"\"\",10.0\n");
     }
+
     #[test]
     fn a_narrow_table_keeps_the_words_of_its_first_column_and_every_cell() {
         let mut table = Table::new(["decoding", "round 0, % right", "round 1, % right", "tokens"]);

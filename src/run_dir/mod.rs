@@ -144,11 +144,7 @@ impl RunDir {
 
     /// The last of the rounds from 0 on whose folder is there and passes.
     fn last_round(&self, passes: impl Fn(&Path) -> bool) -> Option<usize> {
-        let there = |round: &usize| {
-            let folder = self.round(*round);
-            folder.exists() && passes(&folder)
-        };
-        (0..).take_while(there).last()
+        round_folders(&self.path).take_while(|folder| passes(folder)).count().checked_sub(1)
     }
 
     /// Where the run lies.
@@ -273,6 +269,26 @@ impl RunDir {
     pub fn write_metrics(&self, summaries: &[Value]) -> Result<()> {
         jsonl::write(&self.path.join("metrics.jsonl"), summaries)
     }
+}
+
+/// Refuses a folder that holds no run.
+///
+/// # Errors
+/// Names it.
+pub fn check_is_run(folder: &Path) -> Result<()> {
+    ensure!(
+        folder.join(RECIPE).exists(),
+        UsageError(anyhow!("{} is no run directory: it has no {RECIPE}", folder.display()))
+    );
+    Ok(())
+}
+
+/// The folders of a run's rounds that are there, from round 0 on.
+pub fn round_folders(run: &Path) -> impl Iterator<Item = PathBuf> {
+    let rounds = run.join("rounds");
+    (0..)
+        .map(move |round: usize| rounds.join(round.to_string()))
+        .take_while(|folder| folder.exists())
 }
 
 /// Whether the round of this folder is done.

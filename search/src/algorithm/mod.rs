@@ -45,8 +45,9 @@ pub fn decode<E: Environment>(
     seed: u64,
     cancel: &Cancel,
 ) -> Result<Outcome, SearchError> {
-    let call = Call { environment, evaluator, problem, config, seed, cancel };
-    answer(&call, || decoding.method::<E>().decode(&call))
+    let (outcome, _) =
+        decode_with_tree(decoding, environment, evaluator, problem, config, seed, cancel)?;
+    Ok(outcome)
 }
 
 /// As [`decode`], with the tree of a decoding that grows one, `mcts`.
@@ -62,15 +63,9 @@ pub fn decode_with_tree<E: Environment>(
     seed: u64,
     cancel: &Cancel,
 ) -> Result<(Outcome, Option<TreeRecord>), SearchError> {
+    config.validate()?;
     let call = Call { environment, evaluator, problem, config, seed, cancel };
-    answer(&call, || decoding.method::<E>().decode_with_tree(&call))
-}
-
-fn answer<E, T>(
-    call: &Call<'_, E>,
-    decode: impl FnOnce() -> Result<T, SearchError>,
-) -> Result<T, SearchError> {
-    call.config.validate()?;
     // The evaluator's panics are caught where it is called; what is left is the environment's.
-    catch_panic(decode).map_err(SearchError::Environment).flatten()
+    let answer = catch_panic(|| decoding.method::<E>().decode_with_tree(&call));
+    answer.map_err(SearchError::Environment).flatten()
 }

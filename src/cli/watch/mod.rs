@@ -6,12 +6,12 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::Result;
 use clap::Args;
 
-use super::arguments::{UsageError, print_line};
+use super::arguments::print_line;
 use espalier::live::Server;
-use espalier::run_dir::check_one_recipe;
+use espalier::run_dir::check_is_run;
 
 /// Watch a run that another terminal, or another machine on a shared disk, is at: a page for a browser with its charts, figures and trees
 /// as they grow, and in the terminal its stage, speed, time left and last tree.
@@ -35,11 +35,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<()> {
     let run = &arguments.run;
-    ensure!(
-        run.join("recipe.toml").exists(),
-        UsageError(anyhow!("{} is no run directory: it has no recipe.toml", run.display()))
-    );
-    check_one_recipe(std::slice::from_ref(run))?;
+    check_is_run(run)?;
     let server = Server::begin(run, arguments.listen)?;
     print_line(server.address())?;
     if arguments.plain || !std::io::stdout().is_terminal() {

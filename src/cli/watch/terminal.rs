@@ -11,6 +11,7 @@ use ratatui::style::Stylize;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Gauge, Paragraph};
 
+use crate::log::clock;
 use espalier::interrupt::Work;
 use espalier::report::{Outline, OutlineFilter, check_tree};
 use espalier::status::{self, State, Status};
@@ -116,9 +117,9 @@ impl<'a> View<'a> {
         match status.state {
             State::Ended => format!("not running; its process left it in {at}"),
             State::Running if status.is_silent() => {
-                format!("no word for {}: stopped or killed in {at}", clock(status.age()))
+                format!("no word for {}: stopped or killed in {at}", clock(status.age() as u64))
             }
-            State::Running => format!("running: {at}, for {}", clock(status.seconds)),
+            State::Running => format!("running: {at}, for {}", clock(status.seconds as u64)),
         }
     }
 
@@ -127,7 +128,7 @@ impl<'a> View<'a> {
         let Ok(status) = &self.status else { return Vec::new() };
         let mut pace: Vec<String> = Vec::new();
         pace.extend(status.per_second.map(|rate| format!("{rate:.2} a second")));
-        pace.extend(status.seconds_left.map(|left| format!("{} left", clock(left))));
+        pace.extend(status.seconds_left.map(|left| format!("{} left", clock(left as u64))));
         pace.extend(status.solved.map(|solved| format!("{solved} of {} solved", status.done)));
         let mut net: Vec<String> = Vec::new();
         if let Some(stats) = &status.inference {
@@ -145,11 +146,6 @@ impl<'a> View<'a> {
         let lines = [pace.join(", "), net.join(", "), memory.unwrap_or_default()];
         lines.into_iter().filter(|line| !line.is_empty()).collect()
     }
-}
-
-fn clock(seconds: f64) -> String {
-    let seconds = seconds as u64;
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 #[cfg(test)]
