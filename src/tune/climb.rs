@@ -15,7 +15,7 @@ pub(super) struct Setting {
     pub key: &'static str,
     pub get: fn(&ComputeRecipe) -> usize,
     pub set: fn(&mut ComputeRecipe, usize),
-    /// The values that are tried.
+    /// The values that are tried; a recipe's own that is none of them stays as it is.
     pub range: RangeInclusive<usize>,
 }
 
@@ -72,6 +72,9 @@ pub(super) fn climb(
     let directions: [fn(usize) -> usize; 2] = [|value| value.saturating_mul(2), |value| value / 2];
     for Setting { key, get, set, range } in settings {
         let first = get(&best);
+        if !range.contains(&first) {
+            continue;
+        }
         for next in directions {
             // What was faster when it grew is not tried smaller.
             if get(&best) != first {
@@ -80,8 +83,7 @@ pub(super) fn climb(
             loop {
                 let against = get(&best);
                 let value = next(against).clamp(*range.start(), *range.end());
-                // Ahead, and not back into the range.
-                if value == against || (value > against) != (next(against) > against) {
+                if value == against {
                     break;
                 }
                 let mut candidate = best.clone();
